@@ -1,0 +1,74 @@
+"""JSON Schemas of the documents, generated from the records so that they can't drift apart.
+
+The generated files are committed under `provision/schemas/`; a test compares them with this module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Literal, Union
+
+from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+from .codec import fields_of
+
+_SCALARS = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+_PATTERNS = {
+    DriverVersion: r"^\d+(\.\d+){0,3}$",
+    CudaVersion: r"^\d+\.\d+$",
+    ComputeCapability: r"^\d+\.\d$",
+    Glibc: r"^\d+\.\d+$",
+}
+
+
+def schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one type; record types go to `definitions` and are referred to."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return {}
+    if origin in (Union, types.UnionType):
+        return _union(arguments, definitions)
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin is tuple:
+        return _array(arguments, definitions)
+    if origin in (dict, Mapping):
+        return {"type": "object", "additionalProperties": schema_of(arguments[1], definitions)}
+    if kind in _PATTERNS:
+        return {"type": "string", "pattern": _PATTERNS[kind]}
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return {"enum": [item.value for item in kind]}
+    if dataclasses.is_dataclass(kind):
+        return _record(kind, definitions)
+    return {"type": _SCALARS[kind]}
+
+
+def _union(options: tuple[Any, ...], definitions: dict[str, Any]) -> dict[str, Any]:
+    schemas = [schema_of(option, definitions) for option in options]
+    simple = [schema["type"] for schema in schemas if list(schema) == ["type"]]
+    if len(simple) == len(schemas):
+        return {"type": simple}
+    return {"anyOf": schemas}
+
+
+def _array(arguments: tuple[Any, ...], definitions: dict[str, Any]) -> dict[str, Any]:
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return {"type": "array", "items": schema_of(arguments[0], definitions)}
+    return {
+        "type": "array",
+        "minItems": len(arguments),
+        "maxItems": len(arguments),
+        "prefixItems": [schema_of(item, definitions) for item in arguments],
+    }
+
+
+def _record(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    name = kind.__name__
+    if name not in definitions:
+        definitions[name] = {}  # reserves the name, so that a record may refer to itself
+        properties = {key: schema_of(hint, definitions) for _, key, hint, _ in fields_of(kind)}
+        definitions[name] = {"type": "object", "required": list(properties), "properties": properties}
+    return {"$ref": f"#/$defs/{name}"}
