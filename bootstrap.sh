@@ -27,10 +27,10 @@ fill_environment() {
     build=$1 extras=$2 python=$3
     project="$root${extras:+[$extras]}"
     if "$python" -c 'import ensurepip' 2>/dev/null; then
-        "$python" -m venv "$build" && "$build/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$project"
+        "$python" -m venv "$build" && "$build/bin/python" -m pip install -qq --disable-pip-version-check --editable "$project"
     elif "$python" -m pip --version >/dev/null 2>&1; then
         "$python" -m venv --without-pip "$build" \
-            && "$python" -m pip --python "$build/bin/python" install --quiet --disable-pip-version-check --editable "$project"
+            && "$python" -m pip --python "$build/bin/python" install -qq --disable-pip-version-check --editable "$project"
     elif command -v uv >/dev/null 2>&1; then
         uv venv --quiet --python "$python" "$build" && uv pip install --quiet --python "$build/bin/python" --editable "$project"
     else

@@ -55,7 +55,7 @@ class Console:
             if outcome.text:
                 sys.stdout.write(outcome.text.rstrip("\n") + "\n")
             sys.stdout.flush()
-            if outcome.findings:
+            if outcome.findings and not outcome.has_findings_in_text:
                 stream, style = (sys.stderr, self.err) if outcome.exit_code else (sys.stdout, self.out)
                 gap = "\n" if outcome.text else ""
                 stream.write(gap + clean_terminal(render_findings(outcome.findings, style), style) + "\n")

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+StageName = Literal["detect", "check", "plan", "install", "accept", "report"]
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing worth telling while a stage runs."""
 
-    stage: Literal["detect", "check", "plan", "install", "accept", "report"]
+    stage: StageName
     kind: Literal["start", "progress", "note", "end"]
     text: str = ""
     fraction: float | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from packaging.version import Version
@@ -309,6 +310,7 @@ class ReportData:
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds of each stage."""
 
-    def with_(self, **parts: object) -> ReportData:
-        """A copy with some parts filled."""
-        return replace(self, **parts)  # type: ignore[arg-type]
+    def machine_name(self) -> str:
+        """Host name as a part of a file name."""
+        name = (self.machine.host.hostname if self.machine else None) or "machine"
+        return re.sub(r"[^A-Za-z0-9.-]", "_", name)[:64]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
@@ -47,6 +47,8 @@ class Outcome:
     is_degraded: bool = False
     text: str = ""
     """The answer for people; empty where the findings say it all."""
+    has_findings_in_text: bool = False
+    """Whether the text already shows the findings."""
 
     @property
     def status(self) -> Status:
@@ -54,6 +56,10 @@ class Outcome:
         if self.exit_code is not ExitCode.OK:
             return "failed"
         return "degraded" if self.is_degraded else "ok"
+
+    def with_text(self, text: str) -> Outcome:
+        """The same outcome with its answer for people."""
+        return replace(self, text=text)
 
 
 def finding_row(finding: Finding) -> FindingRow:
