@@ -53,7 +53,7 @@ class Console:
             sys.stdout.write(dumps(document(outcome)))
         else:
             if outcome.text:
-                sys.stdout.write(outcome.text.rstrip("\n") + "\n")
+                sys.stdout.write(clean_terminal(outcome.text.rstrip("\n"), self.out) + "\n")
             sys.stdout.flush()
             if outcome.findings and not outcome.has_findings_in_text:
                 stream, style = (sys.stderr, self.err) if outcome.exit_code else (sys.stdout, self.out)

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 
 import click
 
 from ..cli import emit
+from ..documents.data import Explanation
 from ..documents.envelope import Outcome
 from ..errors import UsageError
 from .options import json_option
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Data of explanation/1."""
-
-    id: str
-    page: str
 
 
 @click.command(epilog="\b\nExample:\n  gpusetup explain driver.kmd_umd_match")

@@ -314,3 +314,28 @@ class ReportData:
         """Host name as a part of a file name."""
         name = (self.machine.host.hostname if self.machine else None) or "machine"
         return re.sub(r"[^A-Za-z0-9.-]", "_", name)[:64]
+
+
+# --- explanation/1 and matrix/1 -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Data of explanation/1; without an id the page lists every id."""
+
+    id: str
+    page: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixData:
+    """Data of matrix/1: what a matrix file holds."""
+
+    path: str
+    revision: str
+    read_on: str
+    torch_releases: int
+    builds: int
+    gpus: int
+    rows: tuple[str, ...] = ()
+    """The rows that were asked for, as text."""

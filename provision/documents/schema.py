@@ -6,10 +6,12 @@ The generated files are committed under `provision/schemas/`; a test compares th
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any, Literal, Union
 
 from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
@@ -72,3 +74,58 @@ def _record(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         properties = {key: schema_of(hint, definitions) for _, key, hint, _ in fields_of(kind)}
         definitions[name] = {"type": "object", "required": list(properties), "properties": properties}
     return {"$ref": f"#/$defs/{name}"}
+
+
+def document_schemas() -> dict[str, dict[str, Any]]:
+    """Schema of every document that a command emits, by name: machine-1, plan-1, ..."""
+    from ..drivers.plan import DriverPlan
+    from ..records import Acceptance, Machine
+    from .data import CheckData, Explanation, MatrixData, PlanData, ReceiptData, ReportData
+
+    kinds = {
+        "acceptance": Acceptance,
+        "check": CheckData,
+        "driver-plan": DriverPlan,
+        "explanation": Explanation,
+        "machine": Machine,
+        "matrix": MatrixData,
+        "plan": PlanData,
+        "receipt": ReceiptData,
+        "report": ReportData,
+    }
+    return {f"{name}-1": _document_schema(name, kind) for name, kind in kinds.items()}
+
+
+def _document_schema(name: str, kind: Any) -> dict[str, Any]:
+    from .envelope import FindingRow
+
+    definitions: dict[str, Any] = {}
+    data = {"anyOf": [{"type": "null"}, schema_of(kind, definitions)]}
+    findings = schema_of(tuple[FindingRow, ...], definitions)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"gpusetup.{name}/1",
+        "type": "object",
+        "required": ["schema", "gpusetup", "command", "status", "exit_code", "data", "findings"],
+        "properties": {
+            "schema": {"const": f"gpusetup.{name}/1"},
+            "gpusetup": {"type": "string"},
+            "command": {"type": "string"},
+            "status": {"enum": ["ok", "failed", "degraded"]},
+            "exit_code": {"type": "integer"},
+            "data": data,
+            "findings": findings,
+        },
+        "$defs": definitions,
+    }
+
+
+def main() -> None:
+    """Write the committed schema files: `python -m provision.documents.schema`."""
+    folder = Path(__file__).parents[1] / "schemas"
+    for name, schema in document_schemas().items():
+        (folder / f"{name}.json").write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
