@@ -121,21 +121,18 @@ def _counted(word: str) -> list[str]:
 
 
 def _gpu(index: int, name: str, capability: ComputeCapability | None, matrix: Matrix) -> Gpu:
-    row = matrix.gpu_by_name(name) if name else None
-    if row is None and capability is None:
+    known = matrix.capability_by_name(name) if name else None
+    if known is None and capability is None:
         raise UsageError(
             f"--gpu: the matrix has no GPU named {name!r}.",
             do=("gpusetup matrix show --gpu ''", "or add its --compute-capability, such as 8.6"),
         )
-    return Gpu(
-        index=index,
-        name=name or None,
-        compute_capability=capability or (row.compute_capability if row else None),
-    )
+    return Gpu(index=index, name=name or None, compute_capability=capability or known)
 
 
 def _cuda_of(driver: DriverVersion | None, matrix: Matrix) -> CudaVersion | None:
-    return matrix.driver_cuda_version(driver) if driver else None
+    branch = matrix.branch_of(driver) if driver else None
+    return branch.cuda if branch else None
 
 
 def _parsed(option: str, parse: Callable[[str], Any], text: str | None) -> Any:

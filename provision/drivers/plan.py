@@ -66,20 +66,24 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
 
 
 def _architectures(machine: Machine, matrix: Matrix) -> tuple[Architecture, ...]:
-    names: list[str] = []
+    rows: list[Architecture] = []
     for gpu in machine.gpus:
-        row = matrix.gpu_by_pci_id(gpu.pci_device_id) if gpu.pci_device_id else None
-        row = row or (matrix.gpu_by_name(gpu.name) if gpu.name else None)
+        capability = gpu.compute_capability
+        if capability is None and gpu.pci_device_id:
+            capability = matrix.capability_by_pci_id(gpu.pci_device_id)
+        if capability is None and gpu.name:
+            capability = matrix.capability_by_name(gpu.name)
+        row = matrix.architecture_of(capability) if capability else None
         if row is None:
             raise NoBuildError(
                 f"The matrix does not know GPU {gpu.name or gpu.pci_device_id}; a branch can't be chosen for it.",
                 code="gpu-not-in-matrix",
                 evidence=(Evidence("GPU", gpu.pci_device_id or gpu.name, source="sysfs"),),
             )
-        names.append(row.architecture)
-    if not names:
+        rows.append(row)
+    if not rows:
         raise NoUsableGpuError("There is no NVIDIA GPU here, so no driver is needed.", code="no-usable-gpu")
-    return tuple(row for row in matrix.architectures if row.name in names)
+    return tuple(dict.fromkeys(rows))
 
 
 def _branch(architectures: tuple[Architecture, ...], matrix: Matrix, today: str) -> DriverBranch:
@@ -91,7 +95,7 @@ def _branch(architectures: tuple[Architecture, ...], matrix: Matrix, today: str)
             for a in architectures
         )
 
-    fitting = [b for b in matrix.driver_branches if serves(b)]
+    fitting = [b for b in matrix.branches if serves(b)]
     alive = [b for b in fitting if b.type in ("LTS", "PB") and (b.eol is None or b.eol >= today)]
     # A GPU whose last branch has ended still deserves that branch: the newest that serves it at all.
     choice = max(alive or fitting, key=lambda b: b.branch, default=None)
