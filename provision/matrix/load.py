@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import InputError
 from ..versions import CudaVersion
 from . import fields
 from .document import MAX_BYTES, Fault, bad_file, line_of, parse_document, path_text
@@ -32,6 +31,7 @@ from .tables import Matrix
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..errors import InputError
     from ..versions import ComputeCapability
 
 SCHEMA: Final = "gpusetup.matrix/1"

@@ -7,9 +7,10 @@ Every table is in the order of the file.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+if TYPE_CHECKING:
+    from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 
 PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64")
 """The platforms that torch wheels are listed for."""
