@@ -106,7 +106,7 @@ class Tree:
         words = "Open Kernel Module for x86_64" if flavour == "open" else "x86_64 Kernel Module"
         self.write(
             "/proc/driver/nvidia/version",
-            f"NVRM version: NVIDIA UNIX {words}  {version}  Sat Aug 19 01:15:15 UTC 2023\nGCC version:  gcc version 12.2.0\n",
+            f"NVRM version: NVIDIA UNIX {words}  {version}  Sat Aug 19 01:15:15 UTC 2023\nGCC version:  gcc 12.2.0\n",
         )
 
     def node(self, *names: str) -> None:
