@@ -6,6 +6,6 @@ LONGEST = 256
 
 
 def plain(text: str, *, longest: int = LONGEST) -> str:
-    """The text on one line without control, direction or surrogate characters, spaces folded, at most `longest` characters."""
+    """The text on one line without control, direction or surrogate characters, at most `longest` characters long."""
     kept = "".join(char if char.isprintable() or char.isspace() else " " for char in text[: longest * 8])
     return " ".join(kept.split())[:longest]

@@ -1,4 +1,4 @@
-"""Starting other programs: always with a deadline, in their own process group, with bounded output, never waited for in vain."""
+"""Starting other programs: own process group, deadline, bounded output, never waited for in vain."""
 
 from __future__ import annotations
 

@@ -72,6 +72,8 @@ def _selectors(around: Surroundings) -> tuple[Reading, ...]:
             readings.append(
                 Reading(f"environment.{name}", "environment", value)
                 if is_known_form
-                else Reading(f"environment.{name}", "environment", failure="set, and of no known form; the value is not kept")
+                else Reading(
+                    f"environment.{name}", "environment", failure="set, and of no known form; the value is not kept"
+                )
             )
     return tuple(readings)

@@ -37,7 +37,7 @@ def assemble(parts: Parts) -> Machine:
         host=parts.host,
         python=parts.python,
         interpreters=parts.interpreters,
-        driver=_driver(parts.files, asked),
+        driver=_driver(parts.files, parts.nvml, asked),
         gpus=gpus,
         other_gpus=parts.pci.others,
         gpu_state=gpu_state(parts, gpus),
@@ -60,12 +60,12 @@ def _best(parts: Parts) -> NvmlFacts:
     return parts.nvml
 
 
-def _driver(files: DriverFiles, asked: NvmlFacts) -> Driver | None:
+def _driver(files: DriverFiles, nvml: NvmlFacts, asked: NvmlFacts) -> Driver | None:
     """The driver, None when no part of one was found."""
     user_version = files.nvml_library.version if files.nvml_library else None
     driver = Driver(
-        driver_version=asked.driver_version or files.module_version,
-        driver_cuda_version=asked.cuda_version,
+        driver_version=asked.driver_version or nvml.driver_version or files.module_version,
+        driver_cuda_version=asked.cuda_version or nvml.cuda_version,
         kernel_module=files.flavour,
         kernel_module_version=files.module_version,
         user_library_version=user_version,
@@ -105,8 +105,12 @@ def join_gpus(devices: tuple[PciDevice, ...], asked: NvmlFacts) -> tuple[Gpu, ..
     unclaimed = [one for one in devices if one.bus_id not in {listed.bus_id for listed in asked.devices}]
     nameless = [listed for listed in asked.devices if listed.bus_id is None]
     # NVML lists devices in the order of the bus, so as many nameless as unclaimed ones are the same devices.
-    guessed = dict(zip((one.index for one in nameless), unclaimed)) if len(nameless) == len(unclaimed) else {}
-    gpus = [_from_nvml(listed, by_bus_id.get(listed.bus_id or "") or guessed.get(listed.index)) for listed in asked.devices]
+    guessed = (
+        dict(zip((one.index for one in nameless), unclaimed, strict=True)) if len(nameless) == len(unclaimed) else {}
+    )
+    gpus = [
+        _from_nvml(listed, by_bus_id.get(listed.bus_id or "") or guessed.get(listed.index)) for listed in asked.devices
+    ]
     claimed = {gpu.pci_bus_id for gpu in gpus}
     was_asked = asked.outcome == "answered" or bool(asked.devices)
     for device in devices:
@@ -144,7 +148,7 @@ def _from_pci(index: int, device: PciDevice, *, was_asked: bool) -> Gpu:
 
 
 def gpu_state(parts: Parts, gpus: tuple[Gpu, ...]) -> GpuState:
-    """usable with at least one GPU that answers; unusable when something shows that one is there; else none."""
+    """Usable with at least one GPU that answers; unusable when something shows that one is there; else none."""
     if any(gpu.in_nvml for gpu in gpus):
         return GpuState.USABLE
     return GpuState.UNUSABLE if gpus or signs_of_gpu(parts) else GpuState.NONE
@@ -166,4 +170,3 @@ def signs_of_gpu(parts: Parts) -> tuple[str, ...]:
     if nvml.outcome == "driver-not-loaded" and (library.is_injected or not parts.pci.is_readable):
         signs.append(f"the driver's library was given to this process: {library.path}")
     return tuple(signs)
-

@@ -70,8 +70,18 @@ def detect_driver_files(around: Surroundings) -> DriverFiles:
     readings = (
         _version_reading("driver.module_version", "/sys/module/nvidia/version", sys_version, version_text, version_why),
         _version_reading("driver.proc_version", "/proc/driver/nvidia/version", proc_version, proc_text, proc_why),
-        Reading("driver.kernel_module", "/proc/driver/nvidia/version", flavour, None if flavour else proc_why or "no known wording"),
-        Reading("driver.modules", "/sys/module", modules, None if around.exists("/sys/module") else "/sys/module is not there"),
+        Reading(
+            "driver.kernel_module",
+            "/proc/driver/nvidia/version",
+            flavour,
+            None if flavour else proc_why or "no known wording",
+        ),
+        Reading(
+            "driver.modules",
+            "/sys/module",
+            modules,
+            None if around.exists("/sys/module") else "/sys/module is not there",
+        ),
         *node_readings,
         _library_reading("driver.nvml_library", nvml, NVML_LIBRARY),
         _library_reading("driver.cuda_library", cuda, CUDA_LIBRARY),
@@ -148,7 +158,10 @@ def _minors(around: Surroundings) -> tuple[tuple[str, int], ...]:
     folder = "/proc/driver/nvidia/gpus"
     found = []
     for name in around.names(folder):
-        bus_id, minor = normal_bus_id(name), parse_minor(around.text(f"{folder}/{name}/information", longest=4096) or "")
+        bus_id, minor = (
+            normal_bus_id(name),
+            parse_minor(around.text(f"{folder}/{name}/information", longest=4096) or ""),
+        )
         if bus_id and minor is not None:
             found.append((bus_id, minor))
     return tuple(found)

@@ -111,7 +111,9 @@ def _glibc(around: Surroundings) -> tuple[Glibc | None, Reading]:
     loaders = [name for name in around.names("/lib") if re.fullmatch(r"ld-musl-[\w.-]+\.so\.1", name)]
     if loaders:
         return None, Reading("host.glibc", f"/lib/{loaders[0]}", failure="the C library is musl, not glibc")
-    return None, Reading("host.glibc", "confstr CS_GNU_LIBC_VERSION", failure="the running C library names no glibc version")
+    return None, Reading(
+        "host.glibc", "confstr CS_GNU_LIBC_VERSION", failure="the running C library names no glibc version"
+    )
 
 
 # --- WSL, container, virtual machine
@@ -222,7 +224,9 @@ def _virtualization(around: Surroundings, *, is_wsl: bool) -> tuple[str | None, 
     if is_wsl:
         return "wsl", Reading(name, "kernel release", "wsl")
     folder = "/sys/class/dmi/id/"
-    texts = tuple(around.text(folder + file, longest=256) or "" for file in ("product_name", "sys_vendor", "bios_vendor"))
+    texts = tuple(
+        around.text(folder + file, longest=256) or "" for file in ("product_name", "sys_vendor", "bios_vendor")
+    )
     # EC2's metal instances also say "Amazon EC2"; only the CPU's flag tells a guest from the machine itself.
     cpuinfo, failure = around.attempt("/proc/cpuinfo", longest=_CPUINFO_HEAD)
     is_guest = bool(re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo or "", re.MULTILINE))

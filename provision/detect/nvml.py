@@ -82,7 +82,10 @@ def not_asked(why: str) -> NvmlFacts:
     """NVML was left alone, for this reason."""
     return NvmlFacts(
         "not-asked",
-        readings=(Reading("nvml.outcome", "nvml", "not-asked"), Reading("nvml.init", "nvml", failure=f"not asked: {why}")),
+        readings=(
+            Reading("nvml.outcome", "nvml", "not-asked"),
+            Reading("nvml.init", "nvml", failure=f"not asked: {why}"),
+        ),
     )
 
 
@@ -92,7 +95,8 @@ def detect_nvml(around: Surroundings) -> NvmlFacts:
     if module is None:
         why = "the Python module pynvml (distribution nvidia-ml-py) is not installed beside gpusetup"
         return NvmlFacts(
-            "no-module", readings=(Reading("nvml.outcome", "nvml", "no-module"), Reading("nvml.init", "nvml", failure=why))
+            "no-module",
+            readings=(Reading("nvml.outcome", "nvml", "no-module"), Reading("nvml.init", "nvml", failure=why)),
         )
     probe = os.path.join(os.path.dirname(__file__), "nvml_probe.py")  # noqa: PTH118, PTH120 -- handed to argv
     completed = around.runner(

@@ -9,24 +9,34 @@ at once, so that what was learned before a crash or a hang is kept:
     {"fact": "end", "gpu": null, "value": true}                               everything was asked
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 import time
 
+TYPE_CHECKING = False  # the module typing is not worth its import time here
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
 _LARGEST_COUNT = 256  # a library that claims more GPUs than that is not believed
 
 
-def emit(**line):
+def emit(**line: Any) -> None:
     """Write one line at once: a buffered one would be lost in a crash."""
     os.write(1, (json.dumps(line) + "\n").encode())
 
 
-def load_pynvml(path):
+def load_pynvml(path: str) -> ModuleType:
     """The module pynvml from its file; the process runs without site-packages because that starts faster."""
     import importlib.util
 
     spec = importlib.util.spec_from_file_location("pynvml", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
     module = importlib.util.module_from_spec(spec)
     sys.modules["pynvml"] = module
     spec.loader.exec_module(module)
@@ -36,11 +46,18 @@ def load_pynvml(path):
 class Probe:
     """One NVML call at a time, each either a value or a failure."""
 
-    def __init__(self, pynvml):
+    def __init__(self, pynvml: Any) -> None:
         self.pynvml = pynvml
 
-    def ask(self, fact, function, *arguments, gpu=None, turn=lambda answer: answer):
-        """The raw answer (True for a call that answers nothing), or None after a failure; a line is written either way."""
+    def ask(
+        self,
+        fact: str,
+        function: str,
+        *arguments: Any,
+        gpu: int | None = None,
+        turn: Callable[[Any], Any] = lambda answer: answer,
+    ) -> Any:
+        """The raw answer (True for a call without one), or None after a failure; a line is written either way."""
         emit(at=function, gpu=gpu)
         call = getattr(self.pynvml, function, None)
         if call is None:
@@ -57,14 +74,15 @@ class Probe:
             return True if answer is None else answer
         return None
 
-    def system(self):
+    def system(self) -> int:
         """Facts of the driver; the number of GPUs."""
         self.ask("driver_version", "nvmlSystemGetDriverVersion", turn=text)
         self.ask("nvml_version", "nvmlSystemGetNVMLVersion", turn=text)
         self.ask("cuda_driver_version", "nvmlSystemGetCudaDriverVersion_v2")
-        return self.ask("count", "nvmlDeviceGetCount") or 0
+        count = self.ask("count", "nvmlDeviceGetCount")
+        return count if isinstance(count, int) else 0
 
-    def device(self, gpu):
+    def device(self, gpu: int) -> None:
         """Facts of one GPU, those that identify it first."""
         handle = self.ask("handle", "nvmlDeviceGetHandleByIndex", gpu, gpu=gpu, turn=lambda _: True)
         if handle is None:
@@ -83,12 +101,12 @@ class Probe:
         emit(fact="end", gpu=gpu, value=True)
 
 
-def text(answer):
+def text(answer: Any) -> Any:
     """Older nvidia-ml-py answers bytes."""
     return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
 
 
-def main(path):
+def main(path: str) -> None:
     """Start NVML, ask, and say when everything was asked."""
     emit(at="import pynvml", gpu=None)
     try:

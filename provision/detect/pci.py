@@ -54,7 +54,7 @@ class PciDevice:
 
     @property
     def device_id(self) -> str:
-        """10de:20b2"""
+        """Vendor and device as 10de:20b2."""
         return f"{self.vendor}:{self.device}"
 
 
@@ -84,12 +84,14 @@ def detect_pci(around: Surroundings) -> PciBus:
         if kind == "gpu":
             nvidia.append(device)
         elif kind == "other":
-            others.append(OtherGpu(_MAKERS.get(device.vendor, f"vendor {device.vendor}"), device.bus_id, device.device_id))
+            others.append(
+                OtherGpu(_MAKERS.get(device.vendor, f"vendor {device.vendor}"), device.bus_id, device.device_id)
+            )
     return PciBus(tuple(nvidia), tuple(others), tuple(readings), is_readable=True)
 
 
 def classify(device: PciDevice) -> str:
-    """gpu (NVIDIA's), nvswitch, other (another maker's GPU) or console."""
+    """One of gpu (NVIDIA's), nvswitch, other (another maker's GPU) or console."""
     if device.vendor == NVIDIA:
         return "nvswitch" if device.class_code == _NVSWITCH else "gpu"
     if device.vendor in _CONSOLES or device.device_id in _CONSOLE_DEVICES:

@@ -68,7 +68,7 @@ def _candidates(around: Surroundings) -> Iterator[tuple[str, Interpreter]]:
             if named and os.access(executable, os.X_OK):
                 version, implementation, is_free_threaded = named
                 yield source, Interpreter(version, implementation, is_free_threaded, str(executable))
-    folders = [folder for folder in around.environ.get("PATH", "").split(os.pathsep) if os.path.isabs(folder)]
+    folders = [folder for folder in around.environ.get("PATH", "").split(os.pathsep) if folder.startswith("/")]
     folders += [str(around.path("/usr/bin")), str(around.path("/usr/local/bin"))]
     for folder_text in dict.fromkeys(folders):
         if not _is_foreign(Path(folder_text)):
@@ -77,7 +77,7 @@ def _candidates(around: Surroundings) -> Iterator[tuple[str, Interpreter]]:
 
 def _is_foreign(folder: Path) -> bool:
     """Folders whose interpreters are not themselves: version managers' shims, and virtual environments."""
-    return folder.name == "shims" or os.path.exists(folder.parent / "pyvenv.cfg")
+    return folder.name == "shims" or (folder.parent / "pyvenv.cfg").exists()
 
 
 def _executables(folder: Path) -> Iterator[tuple[str, Interpreter]]:

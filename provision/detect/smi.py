@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 LONGEST_XML = 16 * 1024 * 1024
 _DEEPEST = 32
 _CHUNK = 65536
-_NOTHING = {"", "n/a", "[n/a]", "none", "unknown", "err!", "[unknown error]", "requested functionality has been deprecated"}
+_NOTHING = {
+    "",
+    "n/a",
+    "[n/a]",
+    "none",
+    "unknown",
+    "err!",
+    "[unknown error]",
+    "requested functionality has been deprecated",
+}
 _DEFAULT_PLACES = ("/usr/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi")
 
 
@@ -84,7 +93,7 @@ def find_smi(around: Surroundings) -> str | None:
     """Path of nvidia-smi on PATH or in its usual places."""
     for folder in around.environ.get("PATH", "").split(os.pathsep):
         path = os.path.join(folder, "nvidia-smi")  # noqa: PTH118 -- handed to argv
-        if os.path.isabs(folder) and os.access(path, os.X_OK):
+        if folder.startswith("/") and os.access(path, os.X_OK):
             return path
     for place in _DEFAULT_PLACES:
         if os.access(around.path(place), os.X_OK):
@@ -122,30 +131,45 @@ def parse_smi_xml(text: str) -> NvmlFacts:
 
 def _parse_safely(text: str) -> Element:
     """Root of the tree. No document type is ever handed to the parser, so no entity can be declared."""
-    from xml.etree.ElementTree import ParseError, XMLPullParser
+    from xml.etree.ElementTree import ParseError
 
     if len(text) > LONGEST_XML:
         raise InputError(f"nvidia-smi XML: {len(text)} characters, more than {LONGEST_XML}")
     # The document type that nvidia-smi writes names a file and declares nothing; one with an internal part is refused.
-    body = re.sub(r"<!DOCTYPE\s+nvidia_smi_log\s+SYSTEM\s+\"[\w.-]*\"\s*>", "", text.lstrip("\ufeff \t\r\n"), count=1)
+    body = re.sub(r"<!DOCTYPE\s+nvidia_smi_log\s+SYSTEM\s+\"[\w.-]*\"\s*>", "", _document(text), count=1)
     if re.search(r"<!(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST)", body, re.IGNORECASE):
         raise InputError("nvidia-smi XML: it declares a document type, which is not read")
-    parser = XMLPullParser(events=("start", "end"))
-    root, depth = None, 0
-    body = _without_controls(body)
     try:
-        for start in range(0, len(body), _CHUNK):
-            parser.feed(body[start : start + _CHUNK])
-            for event, element in parser.read_events():
-                root = element if root is None else root
-                depth += 1 if event == "start" else -1
-                if depth > _DEEPEST:
-                    raise InputError(f"nvidia-smi XML: nested deeper than {_DEEPEST} elements")
-        parser.close()
+        root = _read_tree(_without_controls(body))
     except ParseError as err:
         raise InputError(f"nvidia-smi XML: {err}") from err
     if root is None:
         raise InputError("nvidia-smi XML: the document is empty")
+    return root
+
+
+def _document(text: str) -> str:
+    """The XML alone: nvidia-smi prints warnings, such as that of a corrupted infoROM, before or after it."""
+    found = re.search(r"<\?xml|<!DOCTYPE|<nvidia_smi_log", text)
+    end = text.rfind("</nvidia_smi_log>")
+    return text[found.start() if found else 0 : end + len("</nvidia_smi_log>") if end >= 0 else len(text)]
+
+
+def _read_tree(body: str) -> Element | None:
+    """Root element; read in pieces so that a document made only to be deep is refused early."""
+    from xml.etree.ElementTree import XMLPullParser
+
+    parser = XMLPullParser(events=("start", "end"))  # type: ignore[var-annotated] -- generic in the stubs only
+    root: Element | None = None
+    depth = 0
+    for start in range(0, len(body), _CHUNK):
+        parser.feed(body[start : start + _CHUNK])
+        for event, element in parser.read_events():  # type: ignore[misc] -- both kinds asked for carry an element
+            root = element if root is None else root
+            depth += 1 if event == "start" else -1
+            if depth > _DEEPEST:
+                raise InputError(f"nvidia-smi XML: nested deeper than {_DEEPEST} elements")
+    parser.close()
     return root
 
 

@@ -27,7 +27,7 @@ class Kernel:
 
 
 def running_kernel() -> Kernel:
-    """uname of the machine that runs us."""
+    """What uname says about the machine that runs us."""
     if hasattr(os, "uname"):
         uname = os.uname()
         return Kernel(uname.sysname, uname.release, uname.machine, uname.nodename)
@@ -46,8 +46,11 @@ def running_libc() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Every source of detection. Paths of the machine are looked up under `root`; those that the environment names
-    (PATH, LD_LIBRARY_PATH) are taken as they are."""
+    """Every source of detection.
+
+    Paths of the machine are looked up under `root`; those that the environment names (PATH, LD_LIBRARY_PATH) are
+    taken as they are.
+    """
 
     root: Path = Path("/")
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -59,7 +62,7 @@ class Surroundings:
     nvml_silence_s: float = 5.0
     """Longest that one NVML call may take."""
     nvml_deadline_s: float = 30.0
-    """Longest that all NVML calls together may take: a box with eight GPUs and no persistence needs two seconds each."""
+    """Longest that all NVML calls together may take: eight GPUs without persistence need two seconds each."""
 
     def path(self, absolute: str) -> Path:
         """Where the machine's file `absolute` is found."""
