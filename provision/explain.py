@@ -77,6 +77,6 @@ def _check_pages() -> dict[str, str]:
 
 
 def _rule_pages() -> dict[str, str]:
-    from .resolve.rules import RULE_PAGES
+    from .resolve import RULES, rule_id
 
-    return dict(RULE_PAGES)
+    return {rule_id(rule): inspect.cleandoc(rule.__doc__ or "") for rule in RULES}

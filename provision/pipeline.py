@@ -92,6 +92,13 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
     )
 
 
+def check_sources(plan: Plan, machine: Machine, *, torch_index: str | None) -> Plan:
+    """The plan with what the configured sources really hold."""
+    from .install import look
+
+    return look(plan, machine, torch_index=torch_index)
+
+
 def no_build(plan: Plan) -> NoBuildError:
     """The error of a plan without a build; its evidence is the first reasons."""
     reasons = [

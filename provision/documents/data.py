@@ -213,13 +213,17 @@ def plan_data(plan: Plan) -> PlanData:
 
 
 def passed_over(plan: Plan) -> tuple[Rejection, ...]:
-    """Rejections that a reader asks about: newer than the choice, or asked for by name."""
-    rejections = plan.resolution.rejections
+    """Rejections that a reader asks about: newer than the choice, or asked for by name.
+
+    A build that fits on one Python is not passed over because another Python that is there lacks its wheel.
+    """
+    fitting = {(build.torch, build.variant) for build in plan.resolution.candidates}
+    refused = tuple(r for r in plan.resolution.rejections if (r.torch, r.variant) not in fitting or not r.python)
     if plan.build is None:
-        return rejections
+        return refused
     chosen = Version(plan.build.torch)
     asked = bool(plan.request.torch or plan.request.cuda)
-    return tuple(r for r in rejections if asked or Version(r.torch) >= chosen)
+    return tuple(r for r in refused if asked or Version(r.torch) >= chosen)
 
 
 def plan_from_data(data: PlanData) -> Plan:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .style import LABEL
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -12,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def render_finding(finding: Finding, style: Style) -> str:
-    """One finding as a block of lines."""
+    """One finding as a block of lines; one that only informs as a single sentence."""
+    if finding.status == "pass":
+        first, *rest = style.wrapped(f"{finding.happened} ({finding.id})")
+        return "\n".join([f"{'note':<{LABEL}}" + first[LABEL:], *rest])
     lines = [f"{style.mark(finding.status)} {style.paint(finding.id, 'strong')}"]
     lines += style.wrapped(finding.happened, indent=2)
     for item in finding.evidence:
@@ -34,9 +39,10 @@ def _evidence_lines(item: Evidence, style: Style) -> list[str]:
     found = "not known" if value is None else f"{value}{f' {item.unit}' if item.unit else ''}"
     source = f"  ({item.source})" if item.source else ""
     lines: list[str] = []
-    for part in found.splitlines() or [""]:
+    parts = found.splitlines() or [""]
+    parts[-1] += source
+    for part in parts:
         lines += _labelled("found" if not lines else "", f"{item.name} {part}" if not lines else part, style)
-    lines[-1] += source
     if item.needs is not None:
         lines += _labelled("needs", str(item.needs), style)
     return lines
