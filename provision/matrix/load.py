@@ -314,11 +314,12 @@ def _branch(branch: str, value: Any) -> DriverBranch:
 
 def _architecture(name: str, value: Any) -> Architecture:
     keys = frozenset(("capabilities", "first_branch", "last_branch", "kernel_module", "first_cuda", "last_cuda"))
-    row = fields.mapping(value, keys, frozenset(("doubtful",)))
+    row = fields.mapping(value, keys, frozenset(("first_driver", "doubtful")))
     return Architecture(
         name=name,
         capabilities=fields.items(row, "capabilities", fields.capability),
         first_branch=fields.maybe(row, "first_branch", fields.whole),
+        first_driver=fields.maybe(row, "first_driver", fields.driver),
         last_branch=fields.maybe(row, "last_branch", fields.whole),
         kernel_module=fields.field(row, "kernel_module", fields.one_of("open", "proprietary", "either")),
         first_cuda=fields.maybe(row, "first_cuda", fields.cuda),

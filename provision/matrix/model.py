@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from ..versions import DriverVersion
+
 if TYPE_CHECKING:
-    from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+    from ..versions import ComputeCapability, CudaVersion, Glibc
 
 PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64")
 """The platforms that torch wheels are listed for."""
@@ -204,12 +206,20 @@ class Architecture:
     capabilities: tuple[ComputeCapability, ...]
     first_branch: int | None
     """First driver branch that serves it; None when it is older than every branch listed."""
+    first_driver: DriverVersion | None
+    """Oldest public Linux driver that lists it, where that is not the first of its branch."""
     last_branch: int | None
     """Last driver branch that serves it; None while there is none."""
     kernel_module: Literal["open", "proprietary", "either"]
     first_cuda: CudaVersion | None
     last_cuda: CudaVersion | None
     doubtful: str | None
+
+    def oldest_driver(self, *, is_windows: bool) -> DriverVersion | None:
+        """Oldest driver that serves it, by its branch where no release is known; None when every listed one does."""
+        if self.first_driver and not is_windows:
+            return self.first_driver
+        return None if self.first_branch is None else DriverVersion(str(self.first_branch))
 
 
 @dataclass(frozen=True, slots=True)

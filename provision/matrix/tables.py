@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..versions import DriverVersion
-
 if TYPE_CHECKING:
-    from ..versions import ComputeCapability, CudaVersion
+    from ..versions import ComputeCapability, CudaVersion, DriverVersion
     from .model import (
         Architecture,
         CubinRow,
@@ -140,9 +138,3 @@ class Matrix:
         """The branch of a driver: its own, else the next older one (Windows numbers lie between the branches)."""
         older = [row for row in self.branches if row.branch <= driver.branch]
         return max(older, key=lambda row: row.branch, default=None)
-
-    def first_driver(self, branch: int, *, is_windows: bool = False) -> DriverVersion | None:
-        """Oldest driver of a branch that a toolkit names, else the bare branch number."""
-        drivers = [row.windows if is_windows else row.linux for row in self.toolkits]
-        found = min((driver for driver in drivers if driver and driver.branch == branch), default=None)
-        return found or DriverVersion(str(branch))

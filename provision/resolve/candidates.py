@@ -10,7 +10,9 @@ from ..records import Build
 if TYPE_CHECKING:
     from ..matrix import Matrix
     from ..matrix.model import Numbers, TorchRelease, Variant, WheelPlatform
+    from ..records import Rejection
     from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+    from .choose import Verdict
     from .wishes import Versions
 
 Code = Literal["binary", "ptx", "unknown", "none"]
@@ -39,6 +41,8 @@ class Candidate:
 
     cuda: CudaVersion | None
     """CUDA inside the wheel."""
+    codes: str
+    """What it was compiled for, as people write it: sm_80, sm_90, compute_120."""
     place: str
     """Where the matrix holds the row, for `source` of a reason."""
 
@@ -54,6 +58,10 @@ class Catalogue:
     _lists: dict[tuple[str, bool], tuple[Candidate, ...]] = field(default_factory=dict)
     _builds: dict[tuple[int, str, str, bool, str | None], Build] = field(default_factory=dict)
     _codes: dict[tuple[int, str, ComputeCapability], Code] = field(default_factory=dict)
+    verdicts: dict[tuple[object, ...], Verdict] = field(default_factory=dict)
+    """Verdicts of situations that were judged before; filled by the rules' caller."""
+    python_reasons: dict[tuple[str, bool, int, str, str | None], tuple[Rejection, ...]] = field(default_factory=dict)
+    """What the rules have against a build on a Python; filled by the rules' caller."""
     _pairs: dict[tuple[str, str, str | None], bool] = field(default_factory=dict)
 
     def candidates(self, platform: str, *, is_cpu: bool) -> tuple[Candidate, ...]:
@@ -84,6 +92,7 @@ class Catalogue:
                         glibc=dict(variant.glibc).get(platform, wheels.glibc if wheels else None),
                         floors=(major.linux, major.windows) if major else None,
                         cuda=variant.cuda,
+                        codes=_codes(variant, platform),
                         place=f"matrix.yaml: torch.releases[{release.version!r}].variants.{variant.name}",
                     )
                 )
@@ -109,6 +118,15 @@ class Catalogue:
         if key not in self._builds:
             self._builds[key] = _build(self.matrix, candidate, python, wish)
         return self._builds[key]
+
+
+def _codes(variant: Variant, platform: str) -> str:
+    arch_list = variant.arch_list(platform)
+    if arch_list is None:
+        return "architectures that its CUDA compiles for"
+    codes = [f"sm_{code.major}{code.minor}" for code in arch_list]
+    codes += [f"compute_{code.major}{code.minor}" for code in variant.ptx or ()]
+    return ", ".join(codes)
 
 
 def code_for(matrix: Matrix, candidate: Candidate, capability: ComputeCapability) -> Code:

@@ -8,20 +8,25 @@ there (`preferred-python`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..records import Rejection, Resolution
 from .candidates import Catalogue
 from .notes import notes_of
-from .rules import BUILD_RULES, LAST_RESORT_RULES, PYTHON_RULES
+from .rules import BUILD_RULES, LAST_RESORT_RULES, PYTHON_RULES, rules_for
 from .situation import situate
 from .unlocks import unlocks_of
 
 if TYPE_CHECKING:
     from ..matrix import Matrix
-    from ..records import Build, Machine, Request
+    from ..records import Build, Machine, Request, Unlock
     from .candidates import Candidate
+    from .rules import BuildRule
     from .situation import Situation
+
+
+MAX_VERDICTS: Final = 4096
+"""Situations that a catalogue keeps; a fleet has far fewer, and a hostile list of machines cannot fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +49,77 @@ class Outcome:
         return not self.against and bool(self.pythons)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Everything of a resolution that the situation alone decides."""
+
+    chosen: Candidate | None
+    builds: tuple[Build, ...]
+    rejections: tuple[Rejection, ...]
+    unlocks: tuple[Unlock, ...]
+
+
 def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Catalogue | None = None) -> Resolution:
     """The builds that fit the machine and the request, best first, with the reasons against all others.
 
-    Pure. Whoever plans many machines passes one catalogue of the matrix and saves making it each time. UsageError when a
-    word of the request is not understood.
+    Pure. Whoever plans many machines passes one catalogue of the matrix: machines that are alike are then judged once.
+    UsageError when a word of the request is not understood.
     """
     situation = situate(machine, request, catalogue or Catalogue(matrix))
-    candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
-    outcomes = [judge(situation, candidate) for candidate in candidates]
-    fitting = [outcome for outcome in outcomes if outcome.fits]
-    firm = [outcome for outcome in fitting if not outcome.last_resort]
-    chosen = sorted(firm or fitting, key=lambda outcome: _preference(situation, outcome.candidate))
-    builds = tuple(_builds(situation, chosen))
-    rejections = [reason for outcome in outcomes for reason in _reasons(outcome, has_firm=bool(firm))]
-    if chosen:
-        rejections += _less_preferred(situation, chosen)
+    known, key = situation.catalogue.verdicts, situation.key
+    verdict = known.get(key)
+    if verdict is None:
+        verdict = decide(situation)
+        if len(known) >= MAX_VERDICTS:
+            known.clear()
+        known[key] = verdict
     return Resolution(
-        candidates=builds,
-        rejections=tuple(rejections),
-        unlocks=unlocks_of(situation, outcomes, chosen[0] if chosen else None),
+        candidates=verdict.builds,
+        rejections=verdict.rejections,
+        unlocks=verdict.unlocks,
         assumptions=situation.assumptions,
-        notes=notes_of(machine, situation, chosen[0].candidate if chosen else None, builds[0] if builds else None),
+        notes=notes_of(machine, situation, verdict.chosen, verdict.builds[0] if verdict.builds else None),
     )
 
 
-def judge(situation: Situation, candidate: Candidate) -> Outcome:
-    """One candidate before all rules."""
-    against = tuple([no for rule in BUILD_RULES if (no := rule(situation, candidate))])
+def decide(situation: Situation) -> Verdict:
+    """Every candidate judged, those that fit in order, and what would admit more."""
+    rules = rules_for(situation)
+    candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
+    outcomes = [judge(situation, candidate, rules) for candidate in candidates]
+    fitting = [outcome for outcome in outcomes if outcome.fits]
+    firm = [outcome for outcome in fitting if not outcome.last_resort]
+    chosen = sorted(firm or fitting, key=lambda outcome: _preference(situation, outcome.candidate))
+    rejections = [reason for outcome in outcomes for reason in _reasons(outcome, has_firm=bool(firm))]
+    return Verdict(
+        chosen=chosen[0].candidate if chosen else None,
+        builds=tuple(_builds(situation, chosen)),
+        rejections=(*rejections, *_less_preferred(situation, chosen)),
+        unlocks=unlocks_of(situation, outcomes, chosen[0] if chosen else None),
+    )
+
+
+def judge(situation: Situation, candidate: Candidate, rules: tuple[BuildRule, ...] = BUILD_RULES) -> Outcome:
+    """One candidate before all rules; `rules` may leave out those that cannot speak (`rules_for`)."""
+    against = tuple([no for rule in rules if (no := rule(situation, candidate))])
     last_resort = () if against else tuple([no for rule in LAST_RESORT_RULES if (no := rule(situation, candidate))])
-    pythons, against_pythons = [], []
+    pythons: list[str] = []
+    against_pythons: list[Rejection] = []
     for python in situation.pythons:
-        reasons = [no for rule in PYTHON_RULES if (no := rule(situation, candidate, python))]
+        reasons = _reasons_on(situation, candidate, python)
         against_pythons += reasons
         if not reasons:
             pythons.append(python)
     return Outcome(candidate, against, tuple(pythons), tuple(against_pythons), last_resort)
+
+
+def _reasons_on(situation: Situation, candidate: Candidate, python: str) -> tuple[Rejection, ...]:
+    """What the rules have against a build on a Python: the same for every machine, so it is kept in the catalogue."""
+    wish, known = situation.wishes.transformers, situation.catalogue.python_reasons
+    key = (candidate.platform, candidate.cuda is None, candidate.order, python, wish.text if wish else None)
+    if key not in known:
+        known[key] = tuple([no for rule in PYTHON_RULES if (no := rule(situation, candidate, python))])
+    return known[key]
 
 
 def preferred_by(chosen: Build, other: Build) -> str:
@@ -114,6 +154,8 @@ def _reasons(outcome: Outcome, *, has_firm: bool) -> tuple[Rejection, ...]:
 
 def _less_preferred(situation: Situation, chosen: list[Outcome]) -> list[Rejection]:
     """Builds of the chosen torch with a higher CUDA, which fit and stand behind the choice."""
+    if not chosen:
+        return []
     best = chosen[0].candidate
     return [
         Rejection(

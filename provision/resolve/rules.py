@@ -5,6 +5,7 @@ The name of a function with hyphens is the id of its rule, and its docstring is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ..records import Rejection
@@ -12,13 +13,11 @@ from .candidates import python_tag
 from .situation import is_listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .candidates import Candidate
     from .situation import Situation
 
-    BuildRule = Callable[[Situation, Candidate], Rejection | None]
-    PythonRule = Callable[[Situation, Candidate, str], Rejection | None]
+BuildRule = Callable[["Situation", "Candidate"], Rejection | None]
+PythonRule = Callable[["Situation", "Candidate", str], Rejection | None]
 
 
 def _no(candidate: Candidate, rule: str, found: str, needs: str, source: str | None = None) -> Rejection:
@@ -110,9 +109,9 @@ def compute_capability_unknown(situation: Situation, candidate: Candidate) -> Re
     """
     if candidate.cuda is None:
         return None
-    unknown = [device.label for device in situation.devices if device.compute_capability is None]
+    unknown = situation.unknown_devices
     if unknown or not situation.devices:
-        found = f"unknown for {', '.join(unknown)}" if unknown else "no GPU is listed"
+        found = f"unknown for {', '.join(device.label for device in unknown)}" if unknown else "no GPU is listed"
         return _no(candidate, "compute-capability-unknown", found, "the compute capability of every GPU", "machine")
     return None
 
@@ -137,24 +136,13 @@ def driver_too_old(situation: Situation, candidate: Candidate) -> Rejection | No
     Windows driver and is compared with the Windows floor. Tegra numbers do not compare; there the CUDA of the driver counts.
     Install a newer driver branch, or take a build of an older CUDA.
     """
-    if candidate.cuda is None or candidate.floors is None:
+    if candidate.cuda is None or candidate.cuda.major not in situation.majors_out_of_reach:
         return None
-    driver = situation.driver_version
-    if situation.is_tegra or driver is None:
-        found = situation.driver_cuda_version
-        if found is None or found.major >= candidate.cuda.major:
-            return None
-        return _no(candidate, "driver-too-old", f"CUDA {found}", f"CUDA {candidate.cuda.major}.0 or newer")
-    floor = candidate.floors[situation.is_windows_driver]
-    if driver < floor:
-        return _no(
-            candidate,
-            "driver-too-old",
-            str(driver),
-            f"{floor} or newer",
-            f"matrix.yaml: cuda_majors.{candidate.cuda.major}",
-        )
-    return None
+    major = candidate.cuda.major
+    if situation.is_tegra or situation.driver_version is None:
+        return _no(candidate, "driver-too-old", f"CUDA {situation.driver_cuda_version}", f"CUDA {major}.0 or newer")
+    found, needs = str(situation.driver_version), f"{driver_floor(situation, candidate)} or newer"
+    return _no(candidate, "driver-too-old", found, needs, f"matrix.yaml: cuda_majors.{major}")
 
 
 def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -162,17 +150,12 @@ def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> 
 
     Install the last branch that serves it. No build can make up for it.
     """
-    if candidate.cuda is None or situation.driver_branch is None or situation.is_tegra:
+    if candidate.cuda is None or not situation.dropped_devices:
         return None
-    for device in situation.devices:
-        row = device.architecture
-        if row and row.last_branch is not None and situation.driver_branch > row.last_branch:
-            found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-            needs = f"driver branch {row.last_branch} or older"
-            return _no(
-                candidate, "gpu-dropped-by-driver-branch", found, needs, f"matrix.yaml: architectures.{row.name}"
-            )
-    return None
+    device, row = situation.dropped_devices[0]
+    found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
+    needs = f"driver branch {row.last_branch} or older"
+    return _no(candidate, "gpu-dropped-by-driver-branch", found, needs, f"matrix.yaml: architectures.{row.name}")
 
 
 def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -180,15 +163,12 @@ def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Reject
 
     Such a driver does not bind the GPU at all, whatever build is installed. Install a newer branch.
     """
-    if candidate.cuda is None or situation.driver_branch is None or situation.is_tegra:
+    if candidate.cuda is None or not situation.unserved_devices:
         return None
-    for device in situation.devices:
-        row = device.architecture
-        if row and row.first_branch is not None and situation.driver_branch < row.first_branch:
-            found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-            needs = f"driver branch {row.first_branch} or newer"
-            return _no(candidate, "driver-too-old-for-gpu", found, needs, f"matrix.yaml: architectures.{row.name}")
-    return None
+    device, row = situation.unserved_devices[0]
+    found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
+    needs = f"driver branch {row.first_branch} or newer"
+    return _no(candidate, "driver-too-old-for-gpu", found, needs, f"matrix.yaml: architectures.{row.name}")
 
 
 def no_code_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -204,7 +184,7 @@ def no_code_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | N
         if code(candidate, capability) == "none":
             labels = [device.label for device in situation.devices if device.compute_capability == capability]
             found = f"{labels[0] if labels else 'GPU'} with compute capability {capability}"
-            return _no(candidate, "no-code-for-gpu", found, f"one of {code_text(candidate)}")
+            return _no(candidate, "no-code-for-gpu", found, f"one of {candidate.codes}")
     return None
 
 
@@ -306,10 +286,28 @@ PYTHON_RULES: Final[tuple[PythonRule, ...]] = (python_tag_missing, no_transforme
 RULES: Final = (*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RULES)
 """Every rule, in the order in which reasons are listed."""
 
+CAN_SPEAK: Final[dict[BuildRule, Callable[[Situation], bool]]] = {
+    not_asked_for: lambda situation: bool(situation.wishes.torch or situation.wishes.cuda),
+    musl_libc: lambda situation: situation.is_musl,
+    glibc_unknown: lambda situation: situation.glibc_failure is not None,
+    compute_capability_unknown: lambda situation: bool(situation.unknown_devices) or not situation.devices,
+    driver_too_old: lambda situation: bool(situation.majors_out_of_reach),
+    driver_unknown: lambda situation: situation.driver_cuda_version is None,
+    gpu_dropped_by_driver_branch: lambda situation: bool(situation.dropped_devices),
+    driver_too_old_for_gpu: lambda situation: bool(situation.unserved_devices),
+    python_unknown: lambda situation: not situation.pythons,
+}
+"""When a rule has nothing to say about a situation, whatever the build: it is then not asked eighty times."""
+
 DRIVER_RULES: Final = frozenset(
     ("driver-unknown", "driver-too-old", "driver-too-old-for-gpu", "ptx-needs-newer-driver")
 )
 """Rules that a newer driver satisfies."""
+
+
+def rules_for(situation: Situation) -> tuple[BuildRule, ...]:
+    """The rules about builds that can have something against one in this situation, in their order."""
+    return tuple([rule for rule in BUILD_RULES if rule not in CAN_SPEAK or CAN_SPEAK[rule](situation)])
 
 
 def rule_id(rule: Callable[..., Rejection | None]) -> str:
@@ -320,12 +318,3 @@ def rule_id(rule: Callable[..., Rejection | None]) -> str:
 def driver_floor(situation: Situation, candidate: Candidate) -> str:
     """The oldest driver of the candidate's CUDA, as people write it."""
     return str(candidate.floors[situation.is_windows_driver]) if candidate.floors else "any"
-
-
-def code_text(candidate: Candidate) -> str:
-    """What a wheel was compiled for: sm_80, sm_90, compute_120."""
-    if candidate.arch_list is None:
-        return "architectures that its CUDA compiles for"
-    codes = [f"sm_{code.major}{code.minor}" for code in candidate.arch_list]
-    codes += [f"compute_{code.major}{code.minor}" for code in candidate.variant.ptx or ()]
-    return ", ".join(codes)

@@ -41,12 +41,19 @@ class Situation:
     platform: str
     """linux_x86_64, also for a system that no wheel is listed for, such as darwin_arm64."""
     devices: tuple[Device, ...]
+    unknown_devices: tuple[Device, ...]
+    """GPUs whose compute capability nobody knows."""
+    dropped_devices: tuple[tuple[Device, Architecture], ...]
+    """GPUs that the driver branch no longer serves."""
+    unserved_devices: tuple[tuple[Device, Architecture], ...]
+    """GPUs that the driver branch does not serve yet."""
     capabilities: tuple[ComputeCapability, ...]
     """Distinct known compute capabilities, lowest first."""
     driver_version: DriverVersion | None
     driver_cuda_version: CudaVersion | None
     """Newest CUDA that the driver implements, as told or by its branch."""
-    driver_branch: int | None
+    majors_out_of_reach: frozenset[int]
+    """CUDA majors that the known driver is too old for."""
     is_windows_driver: bool
     """Windows numbers count on Windows and on WSL, where the driver is that of the Windows host."""
     is_tegra: bool
@@ -61,9 +68,24 @@ class Situation:
     assumptions: tuple[str, ...]
 
     @property
-    def system(self) -> str:
-        """linux or windows, of the driver's numbering."""
-        return "windows" if self.is_windows_driver else "linux"
+    def key(self) -> tuple[object, ...]:
+        """Everything that the rules ask about, so that equal keys are judged alike."""
+        wishes = self.wishes
+        asked = (wishes.torch, wishes.cuda, wishes.transformers)
+        return (
+            self.platform,
+            self.is_cpu,
+            tuple([(device.label, device.compute_capability) for device in self.devices]),
+            str(self.driver_version),
+            self.driver_cuda_version,
+            self.is_windows_driver,
+            self.glibc,
+            self.glibc_failure,
+            self.is_musl,
+            self.pythons,
+            self.python_failure,
+            tuple([wish.text if wish else None for wish in asked]),
+        )
 
 
 def python_of(interpreter: Interpreter) -> str:
@@ -81,9 +103,15 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     devices = () if is_cpu else _devices(machine, matrix, assumptions)
     capabilities = tuple(sorted({device.compute_capability for device in devices if device.compute_capability}))
     driver = None if is_cpu else machine.driver
-    branch = matrix.branch_of(driver.driver_version) if driver and driver.driver_version else None
+    is_tegra = bool(capabilities) and all(capability in matrix.tegra for capability in capabilities)
+    driver_version = driver.driver_version if driver and not is_tegra else None
+    branch = matrix.branch_of(driver_version) if driver_version else None
     cuda = driver.driver_cuda_version if driver else None
     platform = _platform(machine, assumptions)
+    number = branch.branch if branch else None
+    served = [(device, device.architecture) for device in devices if device.architecture]
+    is_windows_driver = bool(machine.host.is_wsl) or machine.host.system == "windows"
+    implemented = cuda or (branch.cuda if branch else None)
     is_musl = _is_musl(machine)
     glibc_failure = _failure(machine, "host.glibc")
     if platform.startswith("linux") and machine.host.glibc is None and not is_musl and glibc_failure is None:
@@ -95,12 +123,15 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         is_cpu=is_cpu,
         platform=platform,
         devices=devices,
+        unknown_devices=tuple(device for device in devices if device.compute_capability is None),
+        dropped_devices=tuple(pair for pair in served if _is_past(number, pair[1].last_branch)),
+        unserved_devices=tuple(pair for pair in served if _is_past(pair[1].first_branch, number)),
         capabilities=capabilities,
         driver_version=driver.driver_version if driver else None,
-        driver_cuda_version=cuda or (branch.cuda if branch else None),
-        driver_branch=branch.branch if branch else None,
-        is_windows_driver=bool(machine.host.is_wsl) or machine.host.system == "windows",
-        is_tegra=bool(capabilities) and all(capability in matrix.tegra for capability in capabilities),
+        driver_cuda_version=implemented,
+        majors_out_of_reach=_out_of_reach(matrix, driver_version, implemented, is_windows=is_windows_driver),
+        is_windows_driver=is_windows_driver,
+        is_tegra=is_tegra,
         glibc=machine.host.glibc,
         glibc_failure=glibc_failure,
         is_musl=is_musl,
@@ -108,6 +139,19 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         python_failure=python_failure,
         assumptions=tuple(dict.fromkeys(assumptions)),
     )
+
+
+def _out_of_reach(
+    matrix: Matrix, driver: DriverVersion | None, cuda: CudaVersion | None, *, is_windows: bool
+) -> frozenset[int]:
+    """CUDA majors whose floor lies above the driver; by the CUDA that it implements where its number is not known."""
+    if driver is not None:
+        return frozenset(row.major for row in matrix.cuda_majors if driver < (row.windows if is_windows else row.linux))
+    return frozenset(row.major for row in matrix.cuda_majors if cuda is not None and cuda.major < row.major)
+
+
+def _is_past(branch: int | None, limit: int | None) -> bool:
+    return branch is not None and limit is not None and branch > limit
 
 
 def _failure(machine: Machine, name: str) -> str | None:
