@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from .documents.data import ReportData, check_data, plan_data, receipt_data
+from .documents.data import ReportData, check_data, plan_data, plan_digest, receipt_data
 from .documents.envelope import finding_of
 from .errors import ExitCode, GpusetupError, NoBuildError
 from .events import Event
-from .gate import require_plannable
+from .gate import require_plannable, usable_gpus
 from .records import Evidence, Finding, MatrixIdentity, Plan
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class InstallOptions:
     """How to install; what to install is the plan's."""
 
     env: Path
-    backend: str = "uv"
+    backend: Literal["uv", "pip"] = "uv"
     torch_index: str | None = None
     is_fresh: bool = False
     """Look and install again even where a receipt says that nothing changed."""
@@ -92,11 +92,21 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
     )
 
 
-def check_sources(plan: Plan, machine: Machine, *, torch_index: str | None) -> Plan:
+def check_sources(plan: Plan, *, torch_index: str | None) -> Plan:
     """The plan with what the configured sources really hold."""
-    from .install import look
+    from .install.configuration import read_configuration
+    from .install.looking import look
 
-    return look(plan, machine, torch_index=torch_index)
+    looked = look(plan.resolution.candidates, read_configuration(torch_index=torch_index))
+    choice = looked.choice
+    return replace(
+        plan,
+        build=choice.build or plan.build,
+        availability="held" if choice.build else "not held",
+        wheel=choice.wheel,
+        download_bytes=choice.wheel.size_bytes if choice.wheel else None,
+        resolution=replace(plan.resolution, rejections=(*choice.rejections, *plan.resolution.rejections)),
+    )
 
 
 def no_build(plan: Plan) -> NoBuildError:
@@ -113,19 +123,24 @@ def no_build(plan: Plan) -> NoBuildError:
 
 def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> tuple[Plan, Receipt]:
     """Make the environment of a plan; the plan comes back with what the sources really held."""
-    from .install import install
+    from .install.apply import Order, install
+    from .install.configuration import read_configuration
 
     if plan.build is None:
         raise no_build(plan)
-    return install(
-        plan,
-        machine,
-        env=options.env,
+    configuration = read_configuration(torch_index=options.torch_index)
+    interpreters = (machine.python, *machine.interpreters) if machine.python else machine.interpreters
+    order = Order(
+        candidates=plan.resolution.candidates,
+        plan_digest=plan_digest(plan, sources=tuple(location.source for location in configuration.locations)),
+        environment=options.env,
+        interpreters=interpreters,
+        configuration=configuration,
         backend=options.backend,
-        torch_index=options.torch_index,
-        is_fresh=options.is_fresh,
-        events=events,
+        run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
     )
+    receipt = install(order)
+    return replace(plan, build=receipt.build, availability="held"), receipt
 
 
 def accept_environment(receipt: Receipt, events: EventSink, *, preset: str, seed: int | None) -> Acceptance:

@@ -218,7 +218,11 @@ def passed_over(plan: Plan) -> tuple[Rejection, ...]:
     A build that fits on one Python is not passed over because another Python that is there lacks its wheel.
     """
     fitting = {(build.torch, build.variant) for build in plan.resolution.candidates}
-    refused = tuple(r for r in plan.resolution.rejections if (r.torch, r.variant) not in fitting or not r.python)
+    refused = tuple(
+        r
+        for r in plan.resolution.rejections
+        if (r.torch, r.variant) not in fitting or not r.python or r.rule == "not-in-sources"
+    )
     if plan.build is None:
         return refused
     chosen = Version(plan.build.torch)
@@ -249,12 +253,12 @@ def plan_from_data(data: PlanData) -> Plan:
     )
 
 
-def plan_digest(plan: Plan) -> str:
-    """Identity of what a plan would install: equal digests mean that nothing needs to be done.
+def plan_digest(plan: Plan, *, sources: Sequence[Source]) -> str:
+    """Identity of what a plan would install from these sources: equal digests mean that nothing needs to be done.
 
-    Availability is left out: what was chosen among the candidates is in the receipt.
+    What the sources held is left out: which candidate was taken is in the receipt.
     """
-    identity = encode([plan.resolution.candidates, plan.request, plan.matrix.revision, plan.sources])
+    identity = encode([plan.resolution.candidates, plan.request, plan.matrix.revision, tuple(sources)])
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
