@@ -365,25 +365,3 @@ class Receipt:
     """Wall seconds of each phase: resolve, venv, install, verify."""
     reused: bool = False
     """True when an earlier receipt answered and nothing was installed."""
-
-
-# --- accept -------------------------------------------------------------------------------------
-# (defined with the harness)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    id: str
-    component: str
-    status: FindingStatus
-    happened: str
-    evidence: tuple[Evidence, ...] = ()
-    safe: tuple[str, ...] = ()
-    risky: tuple[str, ...] = ()
-    leads: tuple[str, ...] = ()
-    duration_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    verdict: str = ""
