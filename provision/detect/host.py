@@ -185,7 +185,7 @@ def parse_container_variable(text: str) -> str | None:
 # 12:memory:/kubepods.slice/kubepods-burstable.slice/cri-containerd-5f1c.scope
 # 0::/docker/3f4e7d8c9b0a
 def parse_cgroup(text: str) -> Container | None:
-    """Kind of container that the cgroup path of a process names; None also for the unified `0::/`, which says nothing."""
+    """Kind of container that the cgroup path of a process names; None also for `0::/`, which says nothing."""
     for pattern, kind in _CGROUP_SIGNS:
         if re.search(pattern, text):
             return kind

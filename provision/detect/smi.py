@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..plain_text import plain
@@ -159,12 +159,12 @@ def _read_tree(body: str) -> Element | None:
     """Root element; read in pieces so that a document made only to be deep is refused early."""
     from xml.etree.ElementTree import XMLPullParser
 
-    parser = XMLPullParser(events=("start", "end"))  # type: ignore[var-annotated] -- generic in the stubs only
+    parser: Any = XMLPullParser(events=("start", "end"))  # generic in the stubs, not at run time
     root: Element | None = None
     depth = 0
     for start in range(0, len(body), _CHUNK):
         parser.feed(body[start : start + _CHUNK])
-        for event, element in parser.read_events():  # type: ignore[misc] -- both kinds asked for carry an element
+        for event, element in parser.read_events():
             root = element if root is None else root
             depth += 1 if event == "start" else -1
             if depth > _DEEPEST:
