@@ -69,11 +69,9 @@ def known_ids() -> tuple[str, ...]:
 
 
 def _check_pages() -> dict[str, str]:
-    import sys
-
     from .checks import CHECKS
 
-    return {check.id: inspect.cleandoc(sys.modules[check.evaluate.__module__].__doc__ or "") for check in CHECKS}
+    return {check.id: inspect.cleandoc(check.page) for check in CHECKS}
 
 
 def _rule_pages() -> dict[str, str]:

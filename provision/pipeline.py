@@ -23,20 +23,27 @@ if TYPE_CHECKING:
     from .records import Acceptance, CheckResult, Machine, Receipt, Request
 
 
+#: States of a check that a person should see.
+PROBLEMS = ("fail", "timed-out", "crashed", "warn", "unknown")
+
+
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A machine with what the checks say of it, the cause first."""
+    """A machine with what the checks say of it."""
 
     machine: Machine
     results: tuple[CheckResult, ...] = ()
     cause: str | None = None
+    """Id of the check that leads the report."""
+    folded: tuple[str, ...] = ()
+    """Ids that the cause explains."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What did not pass, the cause first, what it explains left out."""
-        from .checks import findings_of
-
-        return findings_of(self.results)
+        """What is wrong: the cause first, what it explains left out."""
+        problems = [r for r in self.results if r.status in PROBLEMS and r.id not in self.folded]
+        ranked = sorted(problems, key=lambda result: (result.id != self.cause, result.status == "warn"))
+        return tuple(Finding(r.id, r.status, r.happened, r.evidence, r.safe, r.risky) for r in ranked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +73,8 @@ def examine_host() -> Examined:
     from .detect import detect_machine
 
     machine = detect_machine()
-    results = lead(run_checks(machine))
-    return Examined(machine, results, next((r.id for r in results if r.leads), None))
+    results = run_checks(machine)
+    return Examined(machine, results, *lead(results))
 
 
 def load_default_matrix() -> Matrix:

@@ -9,7 +9,7 @@ from .style import figure, gib, seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..records import Acceptance, Criterion
+    from ..records import Acceptance, AcceptedDevice, Criterion
     from .style import Style
 
 
@@ -75,22 +75,28 @@ def _throughput_lines(acceptance: Acceptance, style: Style) -> Iterator[str]:
 
 
 def _quality_lines(acceptance: Acceptance, style: Style) -> Iterator[str]:
-    quality = acceptance.quality or {}
-    accuracy, first, last = (quality.get(key) for key in ("accuracy", "loss_first", "loss_last"))
-    yield style.row(
-        "quality",
-        f"held-out accuracy {figure(float(accuracy))}" if isinstance(accuracy, (int, float)) else "not measured",
-        f"loss {figure(float(first))} -> {figure(float(last))}"
-        if isinstance(first, (int, float)) and isinstance(last, (int, float))
-        else "",
-    )
-    for device in acceptance.device:
-        peak = device.get("peak_memory_bytes")
+    quality = acceptance.quality
+    if quality is None:
+        yield style.row("quality", "not measured")
+    else:
+        losses = quality.first_loss, quality.last_loss
         yield style.row(
-            "device",
-            str(device.get("name") or device.get("type") or "not known"),
-            f"peak memory {gib(int(peak))}" if isinstance(peak, (int, float)) else "",
+            "quality",
+            f"held-out accuracy {figure(quality.accuracy)}",
+            f"(chance {figure(quality.chance)})",
+            f"loss {figure(losses[0])} -> {figure(losses[1])}" if None not in losses else "",  # type: ignore[arg-type]
         )
+    for device in acceptance.device:
+        yield style.row("device", device.name or device.kind, *_memory(device))
+
+
+def _memory(device: AcceptedDevice) -> Iterator[str]:
+    if device.threads is not None:
+        yield f"{device.threads} threads"
+    if device.peak_allocated_bytes is not None:
+        yield f"peak {gib(device.peak_allocated_bytes)} allocated"
+    if device.peak_rss_bytes is not None:
+        yield f"peak {gib(device.peak_rss_bytes)} resident"
 
 
 def _criterion_line(criterion: Criterion, style: Style) -> str:
