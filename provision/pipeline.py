@@ -11,20 +11,31 @@ from .documents.data import ReportData, check_data, plan_data, plan_digest, rece
 from .documents.envelope import finding_of
 from .errors import ExitCode, GpusetupError, NoBuildError
 from .events import Event
-from .gate import require_plannable, usable_gpus
-from .records import Evidence, Finding, MatrixIdentity, Plan
+from .gate import require_gpus, require_plannable, usable_gpus
+from .records import Evidence, Finding, MatrixIdentity, Plan, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from .accept.launch import Progress
     from .events import EventSink, StageName
+    from .install.apply import Event as InstallEvent
     from .matrix.model import Matrix
-    from .records import Acceptance, CheckResult, Machine, Receipt, Request
+    from .records import Acceptance, CheckResult, Machine, Receipt
 
+
+_PHASES = {
+    "look": "asking the package sources",
+    "resolve": "resolving versions and hashes",
+    "venv": "making the environment",
+    "install": "downloading and installing",
+    "verify": "verifying what was installed",
+    "switch": "putting it in place",
+}
 
 #: States of a check that a person should see.
-PROBLEMS = ("fail", "timed-out", "crashed", "warn", "unknown")
+_SHOWN = ("fail", "timed-out", "crashed", "warn", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,7 @@ class Examined:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong: the cause first, what it explains left out."""
-        problems = [r for r in self.results if r.status in PROBLEMS and r.id not in self.folded]
+        problems = [r for r in self.results if r.status in _SHOWN and r.id not in self.folded]
         ranked = sorted(problems, key=lambda result: (result.id != self.cause, result.status == "warn"))
         return tuple(Finding(r.id, r.status, r.happened, r.evidence, r.safe, r.risky) for r in ranked)
 
@@ -146,16 +157,41 @@ def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: 
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
     )
-    receipt = install(order)
+    receipt = install(order, lambda event: events(_install_event(event)))
     return replace(plan, build=receipt.build, availability="held"), receipt
+
+
+def _install_event(event: InstallEvent) -> Event:
+    text = {"phase": _PHASES.get(event.phase, event.phase), "line": event.text, "done": ""}[event.kind]
+    return Event("install", "progress", text)
+
+
+def require_device(examined: Examined, kind: str, *, require_gpu: int = 0) -> None:
+    """NoUsableGpuError when the environment is for CUDA and no GPU can be used, or fewer than asked for."""
+    least = max(require_gpu, 1 if kind == "cuda" else 0)
+    require_gpus(examined.machine, Request(require_gpu=least), examined.findings)
 
 
 def accept_environment(receipt: Receipt, events: EventSink, *, preset: str, seed: int | None) -> Acceptance:
     """Run the harness in an environment and judge what it reports."""
-    from .accept import accept, run_harness
+    from harness import contract
 
-    report = run_harness(receipt, preset=preset, seed=seed, events=events)
+    from .accept.judge import accept
+    from .accept.launch import launch
+
+    device = "cuda" if receipt.build.kind == "cuda" else "cpu"
+    job = contract.Job(preset=preset, device=device, **({} if seed is None else {"seed": seed}))
+    python = f"{receipt.path}/bin/python"
+    report = launch(python, job, on_progress=lambda progress: events(_accept_event(progress)))
     return accept(report, expected=receipt.build)
+
+
+def _accept_event(progress: Progress) -> Event:
+    if progress.event == "step" and progress.step is not None and progress.steps:
+        loss = "" if progress.loss is None else f"  loss {progress.loss:.3f}"
+        text = f"step {progress.step}/{progress.steps}{loss}"
+        return Event("accept", "progress", text, fraction=progress.step / progress.steps)
+    return Event("accept", "progress", progress.text or progress.name or progress.event)
 
 
 def up(

@@ -11,6 +11,7 @@ import click
 
 from ..cli import emit
 from ..documents.envelope import Outcome, document, dumps
+from ..errors import ExitCode
 from ..paths import default_environment, reports_folder, write_whole
 from ..pipeline import InstallOptions, up as run_up
 from .options import backend_option, env_option, json_option, request_of, request_options, torch_index_option
@@ -24,6 +25,7 @@ from .options import backend_option, env_option, json_option, request_of, reques
 @click.option("--fresh", is_flag=True, help="Look and install again even where nothing changed.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the acceptance run [default: the preset's].")
 @click.option("--report", "report_file", type=click.Path(path_type=Path), help="Also write the report to this file.")
+@click.option("--strict", is_flag=True, help="Exit 1 when degraded, too.")
 @json_option
 @click.pass_context
 def up(context: click.Context, report_file: Path | None, **words: Any) -> int:
@@ -37,14 +39,9 @@ def up(context: click.Context, report_file: Path | None, **words: Any) -> int:
     )
     report = run_up(request_of(words), options, console.progress, seed=words["seed"], started_at=started)
     acceptance = report.data.acceptance
-    outcome = Outcome(
-        "gpusetup.report/1",
-        "up",
-        report.data,
-        report.findings,
-        report.exit_code,
-        is_degraded=acceptance is not None and acceptance.verdict == "degraded",
-    )
+    is_degraded = acceptance is not None and acceptance.verdict == "degraded"
+    exit_code = ExitCode.FAILED if is_degraded and words["strict"] else report.exit_code
+    outcome = Outcome("gpusetup.report/1", "up", report.data, report.findings, exit_code, is_degraded=is_degraded)
     text = dumps(document(outcome))
     kept = reports_folder() / f"{started.replace(':', '').replace('-', '')}-{report.data.machine_name()}.json"
     with contextlib.suppress(OSError):  # a read-only home must not cost the answer
