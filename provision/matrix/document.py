@@ -1,7 +1,7 @@
 """Text of a YAML file to plain mappings, lists and strings, for files that are data and nothing else.
 
-What a data file does not need is refused: anchors, aliases, tags, several documents, repeated keys, deep nesting. All scalars stay
-text (YAML would read 12.10 as 12.1); only a plain `null` is None.
+What a data file does not need is refused: anchors, aliases, tags, several documents, repeated keys, deep nesting. All
+scalars stay text (YAML would read 12.10 as 12.1); only a plain `null` is None.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_DEPTH: Final = 16
 _LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
-class Fault(Exception):
+class PlaceError(Exception):
     """A value that is not what its place asks for; the path grows while the error travels up."""
 
     def __init__(self, found: str, expected: str) -> None:
@@ -34,7 +34,7 @@ class Fault(Exception):
         self.expected = expected
         self.path: tuple[str | int, ...] = ()
 
-    def inside(self, key: str | int) -> Fault:
+    def inside(self, key: str | int) -> PlaceError:
         """The same fault, one level further out."""
         self.path = (key, *self.path)
         return self
@@ -46,7 +46,7 @@ def path_text(path: tuple[str | int, ...]) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part.replace("_", "a").replace("-", "a").isalnum() and not part[0].isdigit():
+        elif part.replace("_", "a").isalnum() and not part[0].isdigit():
             text += f".{part}" if text else part
         else:
             text += f"[{part!r}]"

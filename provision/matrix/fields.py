@@ -1,4 +1,7 @@
-"""Typed reading of plain trees: each function takes a value and says what it is, or raises Fault with what was found and expected."""
+"""Typed reading of plain trees: each function takes a value and returns what it is.
+
+PlaceError says what was found and expected where it is something else.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
-from .document import Fault
+from .document import PlaceError
 from .model import Numbers, VersionRange, numbers
 
 if TYPE_CHECKING:
@@ -14,8 +17,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAX_SHOWN = 80
+"""Longest quotation of a value in an error."""
+
 _NUMBERS = re.compile(r"\d{1,6}(?:\.\d{1,6}){0,3}")
 _RANGE = re.compile(r">=(\d+(?:\.\d+){0,2}),<(\d+(?:\.\d+){0,2})")
+_WHOLE = re.compile(r"[1-9][0-9]{0,8}")
 _DATE = re.compile(r"\d{4}-\d{2}(?:-\d{2})?")
 _PYTHON_TAG = re.compile(r"cp3\d{1,2}t?")
 _SPECIFIER = re.compile(r"(?:==|!=|~=|<=?|>=?)\d+(?:\.\d+)*")
@@ -32,7 +39,7 @@ def shown(value: Any) -> str:
     if isinstance(value, list):
         return f"a list of {len(value)}"
     text = repr(value)
-    return text if len(text) <= 80 else f"{text[:76]}...'"
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 4]}...'"
 
 
 def mapping(
@@ -40,11 +47,11 @@ def mapping(
 ) -> dict[str, Any]:
     """A mapping that has all required keys and no others than these and the optional ones."""
     if not isinstance(value, dict):
-        raise Fault(shown(value), "a mapping")
+        raise PlaceError(shown(value), "a mapping")
     if missing := required - value.keys():
-        raise Fault(f"no key {min(missing)!r}", "the key " + min(missing))
+        raise PlaceError(f"no key {min(missing)!r}", "the key " + min(missing))
     if unknown := value.keys() - required - optional:
-        raise Fault(f"unknown key {min(unknown)!r}", "one of " + ", ".join(sorted(required | optional))).inside(
+        raise PlaceError(f"unknown key {min(unknown)!r}", "one of " + ", ".join(sorted(required | optional))).inside(
             min(unknown)
         )
     return value
@@ -53,13 +60,14 @@ def mapping(
 def rows(value: Any, read: Callable[[str, Any], T]) -> tuple[T, ...]:
     """Every entry of a mapping, read as a row with its key."""
     if not isinstance(value, dict):
-        raise Fault(shown(value), "a mapping")
-    found = []
-    for key, entry in value.items():
-        try:
+        raise PlaceError(shown(value), "a mapping")
+    found: list[T] = []
+    key = ""
+    try:
+        for key, entry in value.items():
             found.append(read(key, entry))
-        except Fault as fault:
-            raise fault.inside(key) from None
+    except PlaceError as fault:
+        raise fault.inside(key) from None
     return tuple(found)
 
 
@@ -67,7 +75,7 @@ def field(entry: dict[str, Any], key: str, read: Callable[[Any], T]) -> T:
     """The value of a key that must be there."""
     try:
         return read(entry[key])
-    except Fault as fault:
+    except PlaceError as fault:
         raise fault.inside(key) from None
 
 
@@ -84,30 +92,30 @@ def items(entry: dict[str, Any], key: str, read: Callable[[Any], T]) -> tuple[T,
 def sequence(value: Any, read: Callable[[Any], T]) -> tuple[T, ...]:
     """A list without repetitions."""
     if not isinstance(value, list):
-        raise Fault(shown(value), "a list")
+        raise PlaceError(shown(value), "a list")
     found: list[T] = []
-    for index, entry in enumerate(value):
-        try:
-            item = read(entry)
-        except Fault as fault:
-            raise fault.inside(index) from None
-        if item in found:
-            raise Fault(shown(entry), "each entry once").inside(index)
-        found.append(item)
+    try:
+        for entry in value:
+            found.append(read(entry))  # noqa: PERF401  its length says which entry is at fault
+    except PlaceError as fault:
+        raise fault.inside(len(found)) from None
+    for index, item in enumerate(found):
+        if item in found[:index]:
+            raise PlaceError(shown(value[index]), "each entry once").inside(index)
     return tuple(found)
 
 
 def text(value: Any) -> str:
     """Text that is not empty."""
     if not isinstance(value, str) or not value.strip():
-        raise Fault(shown(value), "text")
+        raise PlaceError(shown(value), "text")
     return value
 
 
 def _pattern(pattern: re.Pattern[str], expected: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise Fault(shown(value), expected)
+            raise PlaceError(shown(value), expected)
         return value
 
     return read
@@ -130,7 +138,7 @@ def python_minor(value: Any) -> tuple[int, int]:
     """(3, 12) of '3.12'."""
     found = key_numbers(value)
     if len(found) != 2:  # noqa: PLR2004  a Python minor has two numbers
-        raise Fault(shown(value), "a Python such as 3.12")
+        raise PlaceError(shown(value), "a Python such as 3.12")
     return found[0], found[1]
 
 
@@ -138,7 +146,7 @@ def version_range(value: Any) -> VersionRange:
     """A range such as >=4.48,<6."""
     match = _RANGE.fullmatch(value) if isinstance(value, str) else None
     if not match or numbers(match[1]) >= numbers(match[2]):
-        raise Fault(shown(value), "a range such as >=4.48,<6")
+        raise PlaceError(shown(value), "a range such as >=4.48,<6")
     return VersionRange(match[1], match[2])
 
 
@@ -149,14 +157,14 @@ def number(value: Any) -> float:
     except (TypeError, ValueError):
         figure = 0.0
     if not 0 < figure < 1e9:  # noqa: PLR2004  catches nan and inf too
-        raise Fault(shown(value), "a number above 0")
+        raise PlaceError(shown(value), "a number above 0")
     return figure
 
 
 def whole(value: Any) -> int:
     """A whole number above zero."""
-    if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 9 or value == "0":  # noqa: PLR2004
-        raise Fault(shown(value), "a whole number above 0")
+    if not isinstance(value, str) or not _WHOLE.fullmatch(value):
+        raise PlaceError(shown(value), "a whole number above 0")
     return int(value)
 
 
@@ -165,7 +173,7 @@ def one_of(*choices: str) -> Callable[[Any], Any]:
 
     def read(value: Any) -> str:
         if value not in choices:
-            raise Fault(shown(value), "one of " + ", ".join(choices))
+            raise PlaceError(shown(value), "one of " + ", ".join(choices))
         return str(value)
 
     return read
@@ -176,7 +184,7 @@ def _parsed(parse: Callable[[str], T], expected: str) -> Callable[[Any], T]:
         try:
             return parse(value)
         except (TypeError, ValueError):
-            raise Fault(shown(value), expected) from None
+            raise PlaceError(shown(value), expected) from None
 
     return read
 
@@ -190,12 +198,12 @@ glibc = _parsed(Glibc.parse, "a glibc such as 2.28")
 def binary_code(value: Any) -> ComputeCapability:
     """Compute capability of an entry such as sm_90; sm_90a and the like are not portable and are not listed."""
     if not isinstance(value, str) or not re.fullmatch(r"sm_\d{2,3}", value):
-        raise Fault(shown(value), "binary code such as sm_90")
+        raise PlaceError(shown(value), "binary code such as sm_90")
     return ComputeCapability.parse(value)
 
 
 def virtual_code(value: Any) -> ComputeCapability:
     """Compute capability of an entry such as compute_90."""
     if not isinstance(value, str) or not re.fullmatch(r"compute_\d{2,3}", value):
-        raise Fault(shown(value), "virtual code such as compute_90")
+        raise PlaceError(shown(value), "virtual code such as compute_90")
     return ComputeCapability.parse(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from .document import Fault
+from .document import PlaceError
 
 if TYPE_CHECKING:
     from ..versions import DriverVersion
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def check_invariants(matrix: Matrix) -> None:
-    """Fault at the first row that contradicts another."""
+    """PlaceError at the first row that contradicts another."""
     for check in INVARIANTS:
         check(matrix)
 
 
-def _fault(found: str, expected: str, *path: str | int) -> Fault:
-    fault = Fault(found, expected)
+def _fault(found: str, expected: str, *path: str | int) -> PlaceError:
+    fault = PlaceError(found, expected)
     fault.path = path
     return fault
 
@@ -132,7 +132,7 @@ def _check_arch(matrix: Matrix, release: TorchRelease, variant: Variant) -> None
 
 
 def gpus_are_known(matrix: Matrix) -> None:
-    """Every GPU has a known architecture of its capability; names are unique; a shared PCI id is told apart by subsystem."""
+    """Every GPU is of the architecture of its capability; names are unique; a shared PCI id has subsystems."""
     names: dict[str, str] = {}
     for row in matrix.gpus:
         owner = matrix.architecture_of(row.compute_capability)

@@ -1,4 +1,4 @@
-"""matrix.yaml as text to the typed Matrix. Every error names the file, the place, what was found and what was expected."""
+"""matrix.yaml as text to the typed Matrix. Errors name the file, the place, what was found and what was expected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..versions import CudaVersion
 from . import fields
-from .document import MAX_BYTES, Fault, bad_file, line_of, parse_document, path_text
+from .document import MAX_BYTES, PlaceError, bad_file, line_of, parse_document, path_text
 from .invariants import check_invariants
 from .model import (
     PLATFORMS,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 SCHEMA: Final = "gpusetup.matrix/1"
 MAX_FILE_BYTES: Final = MAX_BYTES
 
+_TABLES = ("cubins", "cuda_majors", "cuda_toolkits", "driver_branches", "architectures", "transformers", "gpus")
+_ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES))
 _BLOCK = frozenset(("source", "read_on", "rows"))
 _NONE: frozenset[str] = frozenset()
 
@@ -70,20 +72,19 @@ def load_matrix(text: str, *, origin: str) -> Matrix:
     try:
         matrix = _matrix(tree, origin)
         check_invariants(matrix)
-    except Fault as fault:
+    except PlaceError as fault:
         raise _located(fault, text, origin) from None
     return matrix
 
 
-def _located(fault: Fault, text: str, origin: str) -> InputError:
+def _located(fault: PlaceError, text: str, origin: str) -> InputError:
     line = line_of(text, fault.path)
     where = path_text(fault.path) + (f" (line {line})" if line else "")
     return bad_file(origin, where, fault.found, fault.expected)
 
 
 def _matrix(tree: Any, origin: str) -> Matrix:
-    keys = "schema revision read_on sources torch cubins cuda_majors cuda_toolkits driver_branches architectures transformers gpus"
-    root = fields.mapping(tree, frozenset(keys.split()))
+    root = fields.mapping(tree, _ROOT)
     fields.field(root, "schema", fields.one_of(SCHEMA))
     sources = fields.field(
         root, "sources", lambda value: fields.rows(value, lambda key, entry: (key, fields.text(entry)))
@@ -101,7 +102,7 @@ def _matrix(tree: Any, origin: str) -> Matrix:
         index = fields.field(torch, "index", _index)
         assumed = fields.items(torch, "assumed_pythons", _python)
         releases = fields.field(torch, "releases", lambda value: fields.rows(value, partial(_release, cite=cite)))
-    except Fault as fault:
+    except PlaceError as fault:
         raise fault.inside("torch") from None
     return Matrix(
         revision=fields.field(root, "revision", fields.text),
@@ -129,7 +130,7 @@ def _matrix(tree: Any, origin: str) -> Matrix:
 def _within(key: str, read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except Fault as fault:
+    except PlaceError as fault:
         raise fault.inside(key) from None
 
 
@@ -149,14 +150,14 @@ def _block(value: Any, *, cite: Callable[[Any], str], extra: frozenset[str] = _N
 def _source(value: Any, *, known: frozenset[str]) -> str:
     name = fields.text(value)
     if name not in known:
-        raise Fault(fields.shown(value), "a key of `sources`")
+        raise PlaceError(fields.shown(value), "a key of `sources`")
     return name
 
 
 def _index(value: Any) -> str:
     address = fields.text(value)
     if not address.startswith("https://") or "{variant}" not in address:
-        raise Fault(fields.shown(value), "an https address with {variant} in it")
+        raise PlaceError(fields.shown(value), "an https address with {variant} in it")
     return address
 
 
@@ -219,7 +220,7 @@ def _variant_cuda(name: str) -> CudaVersion | None:
     try:
         return CudaVersion.parse(name)
     except ValueError:
-        raise Fault(fields.shown(name), "cpu or a variant such as cu128") from None
+        raise PlaceError(fields.shown(name), "cpu or a variant such as cu128") from None
 
 
 def _variant(name: str, value: Any, *, cite: Callable[[Any], str]) -> Variant:

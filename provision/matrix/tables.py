@@ -69,8 +69,8 @@ class Matrix:
     def gpu_by_name(self, name: str) -> GpuRow | None:
         """The row of a name as nvidia-smi prints it, with or without 'NVIDIA ', or of a row's own name.
 
-        Short forms of data center boards (T4, V100-SXM2-16GB) and of GeForce boards (RTX 4090) are understood. A laptop GPU
-        is another product than the desktop board of the same number and is not found here.
+        Short forms of data center boards (T4, V100-SXM2-16GB) and of GeForce boards (RTX 4090) are understood. A laptop
+        GPU is another product than the desktop board of the same number and is not found here.
         """
         plain = plain_name(name)
         for candidate in (plain, f"tesla {plain}", f"geforce {plain}"):
@@ -83,7 +83,7 @@ class Matrix:
         return self._pci.get(pci_device_id.lower(), ())
 
     def gpu_by_pci_id(self, pci_device_id: str) -> GpuRow | None:
-        """The row of a vendor:device such as 10de:2330; None when there is none or the id is shared by several products."""
+        """The row of a vendor:device such as 10de:2330; None when there is none or several products share the id."""
         rows = self.gpus_by_pci_id(pci_device_id)
         return rows[0] if len(rows) == 1 else None
 
@@ -101,7 +101,7 @@ class Matrix:
         found = {
             row.compute_capability
             for row in self.gpus
-            if plain and row.gpu_class == "data_center" and plain_name(row.nvml_names[0]).startswith(family)
+            if plain and row.gpu_class == "data_center" and plain_name(row.name).startswith(family)
         }
         return found.pop() if len(found) == 1 else None
 

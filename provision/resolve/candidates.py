@@ -130,9 +130,11 @@ def _codes(variant: Variant, platform: str) -> str:
 
 
 def code_for(matrix: Matrix, candidate: Candidate, capability: ComputeCapability) -> Code:
-    """How a device of that capability would run a CUDA build, by the arch list, PTX list and cubin table of the matrix."""
+    """How a device of that capability would run a CUDA build, by the lists and the cubin table of the matrix."""
     cuda = candidate.cuda
     if cuda is None:
+        return "none"
+    if candidate.arch_list is None and not _some_read_runs_on(matrix, candidate.variant, capability):
         return "none"
     if candidate.arch_list is None:
         owner = matrix.architecture_of(capability)
@@ -146,6 +148,15 @@ def code_for(matrix: Matrix, candidate: Candidate, capability: ComputeCapability
     if any(row.runs_on(capability, cuda) for row in cubins):
         return "binary"
     return "ptx" if any(code <= capability for code in candidate.variant.ptx or ()) else "none"
+
+
+def _some_read_runs_on(matrix: Matrix, variant: Variant, capability: ComputeCapability) -> bool:
+    """Whether any list that was read of this variant, of whatever release, serves the device; True when none was read."""
+    named = [row for release in matrix.releases for row in release.variants if row.name == variant.name]
+    lists = [codes for row in named for _, codes in row.arch if codes is not None]
+    cubins = {row for codes in lists for code in codes if (row := matrix.cubin(code))}
+    cuda = variant.cuda
+    return not lists or any(cuda is not None and row.runs_on(capability, cuda) for row in cubins)
 
 
 def newest_pair(matrix: Matrix, release: TorchRelease, python: str, wish: Versions | None) -> Numbers | None:

@@ -1,8 +1,8 @@
 """The choice: every candidate judged by every rule, what fits in the order of preference, and what would unlock more.
 
-Preference, in this order: the newest torch (`newest-torch`), a CUDA that the driver implements before one that relies on minor
-version compatibility (`native-cuda`), the higher CUDA (`highest-cuda`), the Python asked for, the host's, another one that is
-there (`preferred-python`).
+Preference, in this order: the newest torch (`newest-torch`), a CUDA that the driver implements before one that relies
+on minor version compatibility (`native-cuda`), the higher CUDA (`highest-cuda`), the Python asked for, the host's,
+another one that is there (`preferred-python`).
 """
 
 from __future__ import annotations

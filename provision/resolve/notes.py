@@ -60,7 +60,8 @@ def _native(situation: Situation, chosen: Candidate) -> Finding | None:
     implemented = situation.driver_cuda_version
     if chosen.cuda is None or implemented is None or implemented >= chosen.cuda:
         return None
-    happened = f"The driver implements CUDA {implemented}; CUDA {chosen.cuda} of the wheel relies on minor version compatibility."
+    relies = f"CUDA {chosen.cuda} of the wheel relies on minor version compatibility"
+    happened = f"The driver implements CUDA {implemented}; {relies}."
     evidence = Evidence("driver CUDA version", str(implemented), needs=str(chosen.cuda))
     return Finding("minor-version-compatibility", "pass", happened, (evidence,))
 
@@ -72,7 +73,8 @@ def _free_threaded(situation: Situation, build: Build) -> Finding | None:
     missing = [name for name, tags in situation.catalogue.matrix.free_threaded if tag not in tags]
     if not missing:
         return None
-    happened = f"No wheel of {' and '.join(missing)} for {tag} was seen: they are built from source, which needs a Rust compiler."
+    names = " and ".join(missing)
+    happened = f"No wheel of {names} for {tag} was seen: built from source, which needs a Rust compiler."
     return Finding(
         "companion-wheel-missing",
         "warn",

@@ -133,7 +133,8 @@ def driver_too_old(situation: Situation, candidate: Candidate) -> Rejection | No
     """The driver is older than the oldest one on which any wheel of that CUDA major starts.
 
     Within a major every wheel starts from that floor on (minor version compatibility). On WSL the number is that of the
-    Windows driver and is compared with the Windows floor. Tegra numbers do not compare; there the CUDA of the driver counts.
+    Windows driver and is compared with the Windows floor. Tegra numbers do not compare; there the CUDA that the driver
+    implements counts.
     Install a newer driver branch, or take a build of an older CUDA.
     """
     if candidate.cuda is None or candidate.cuda.major not in situation.majors_out_of_reach:
@@ -146,7 +147,7 @@ def driver_too_old(situation: Situation, candidate: Candidate) -> Rejection | No
 
 
 def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> Rejection | None:
-    """The driver branch no longer serves a GPU of this machine: R580 is the last for Maxwell, Pascal and Volta, R470 for Kepler.
+    """The driver branch no longer serves a GPU of this machine: R580 is the last for Maxwell, Pascal and Volta.
 
     Install the last branch that serves it. No build can make up for it.
     """
@@ -172,10 +173,11 @@ def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Reject
 
 
 def no_code_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
-    """The wheel holds no code that a GPU of this machine can run: kernels would end with 'no kernel image is available'.
+    """The wheel holds no code that a GPU of this machine can run: kernels end with 'no kernel image is available'.
 
-    Binary code runs on the same major with an equal or higher minor, PTX on everything newer. All GPUs of the box count.
-    Older GPUs need an older CUDA (torch 2.14 with cu126 is the last for Maxwell, Pascal and Volta), newer ones a newer build.
+    Binary code runs on the same major with an equal or higher minor, PTX on everything newer; all GPUs of the box
+    count. Older GPUs need an older CUDA (torch 2.14 with cu126 is the last for Maxwell, Pascal and Volta), newer ones
+    a newer build.
     """
     if candidate.cuda is None:
         return None

@@ -1,4 +1,4 @@
-"""The machine as the rules see it: every fact that decides, read once, with what stands in for facts that nobody gave."""
+"""The machine as the rules see it: every fact that decides, read once, and what stands in for missing ones."""
 
 from __future__ import annotations
 

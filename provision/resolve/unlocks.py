@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def unlocks_of(situation: Situation, outcomes: Sequence[Outcome], best: Outcome | None) -> tuple[Unlock, ...]:
-    """Per thing that could change the steps that pay, the smallest first: each admits a newer torch than the one before."""
+    """Per thing that could change the steps that pay, smallest first: each admits a newer torch than the last."""
     limit = best.candidate.release_order if best else None
     newer = [outcome for outcome in outcomes if limit is None or outcome.candidate.release_order < limit]
     if not newer:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import UsageError
 from ..records import Evidence
-from ..versions import CudaVersion
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
     from ..matrix.model import Numbers
     from ..records import Request
+    from ..versions import CudaVersion
 
 _PREFIX: Final = re.compile(r"\d{1,4}(?:\.\d{1,4}){0,2}")
 _VARIANT: Final = re.compile(r"cu\d{3}")
