@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .accept.launch import Progress
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
+    from .install.apply import Order, Rehearsal
     from .matrix.model import Matrix
     from .records import Acceptance, CheckResult, Machine, Receipt
 
@@ -141,24 +142,35 @@ def no_build(plan: Plan) -> NoBuildError:
 
 def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> tuple[Plan, Receipt]:
     """Make the environment of a plan; the plan comes back with what the sources really held."""
-    from .install.apply import Order, install
+    from .install.apply import install
+
+    receipt = install(_order(plan, machine, options), lambda event: events(_install_event(event)))
+    return replace(plan, build=receipt.build, availability="held"), receipt
+
+
+def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> Rehearsal:
+    """What an install would run, download and need, with nothing changed."""
+    from .install.apply import rehearse
+
+    return rehearse(_order(plan, machine, options), lambda event: events(_install_event(event)))
+
+
+def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
+    from .install.apply import Order
     from .install.configuration import read_configuration
 
     if plan.build is None:
         raise no_build(plan)
     configuration = read_configuration(torch_index=options.torch_index)
-    interpreters = (machine.python, *machine.interpreters) if machine.python else machine.interpreters
-    order = Order(
+    return Order(
         candidates=plan.resolution.candidates,
         plan_digest=plan_digest(plan, sources=tuple(location.source for location in configuration.locations)),
         environment=options.env,
-        interpreters=interpreters,
+        interpreters=(machine.python, *machine.interpreters) if machine.python else machine.interpreters,
         configuration=configuration,
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
     )
-    receipt = install(order, lambda event: events(_install_event(event)))
-    return replace(plan, build=receipt.build, availability="held"), receipt
 
 
 def _install_event(event: InstallEvent) -> Event:

@@ -33,7 +33,9 @@ from .codec import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from ..install.apply import Rehearsal
     from ..records import CheckResult
 
 
@@ -274,6 +276,25 @@ class EnvironmentData:
 
 
 @dataclass(frozen=True, slots=True)
+class RehearsedStep:
+    """One command that an install would run; it never holds credentials."""
+
+    label: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalData:
+    """What `install --dry-run` found: nothing was changed."""
+
+    steps: tuple[RehearsedStep, ...]
+    download_bytes: int | None
+    """Bytes of all wheels, cached ones too; None when a source states no size."""
+    disk_needed_bytes: int | None
+    disk_free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptData:
     """Data of receipt/1."""
 
@@ -285,6 +306,26 @@ class ReceiptData:
     plan_digest: str
     build: Build
     reused: bool
+    rehearsal: RehearsalData | None = None
+    """With --dry-run: what would be done; then nothing is verified."""
+
+
+def rehearsal_data(rehearsal: Rehearsal, *, env: Path, backend: str) -> ReceiptData:
+    """The document of an install that was only rehearsed."""
+    steps = tuple(RehearsedStep(label, command) for label, command in rehearsal.steps)
+    return ReceiptData(
+        environment=EnvironmentData(str(env), rehearsal.build.python),
+        distributions=tuple(Distribution(w.name, w.version, w.sha256, w.source) for w in rehearsal.lock.wheels),
+        verified=(),
+        seconds={},
+        backend=backend,
+        plan_digest="",
+        build=rehearsal.build,
+        reused=False,
+        rehearsal=RehearsalData(
+            steps, rehearsal.download_bytes, rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
+        ),
+    )
 
 
 def receipt_data(receipt: Receipt) -> ReceiptData:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .style import seconds
+from .style import gib, seconds
 
 if TYPE_CHECKING:
+    from ..documents.data import ReceiptData
     from ..records import Receipt
     from .style import Style
 
@@ -32,3 +33,22 @@ def render_receipt(receipt: Receipt, style: Style) -> str:
     count = len(receipt.distributions)
     lines.append(style.row(style.mark("pass"), f"{count} distributions, torch {receipt.build.local_version}"))
     return "\n".join(lines)
+
+
+def render_rehearsal(receipt: ReceiptData, style: Style) -> str:
+    """What an install would hold, run, download and need."""
+    rehearsal = receipt.rehearsal
+    lines = [style.row("env", receipt.environment.path, f"Python {receipt.environment.python}")]
+    lines += [style.row("", f"{d.name}=={d.version}", d.source or "") for d in receipt.distributions]
+    if rehearsal is not None:
+        lines += [style.row(step.label, " ".join(step.command)) for step in rehearsal.steps]
+        lines.append(style.row("download", _size(rehearsal.download_bytes), "(less where the cache has it)"))
+        lines.append(
+            style.row("disk", f"needs {_size(rehearsal.disk_needed_bytes)}", f"free {_size(rehearsal.disk_free_bytes)}")
+        )
+    lines.append(style.row(style.mark("pass"), f"torch {receipt.build.local_version}; nothing was changed"))
+    return "\n".join(lines)
+
+
+def _size(size_bytes: int | None) -> str:
+    return "not known" if size_bytes is None else gib(size_bytes)
