@@ -135,9 +135,7 @@ def _bug(console: Console, name: str, err: Exception) -> int:
     evidence: list[Evidence] = [Evidence("error", f"{type(err).__name__}: {err}")]
     evidence += [Evidence("log", str(path))] if path else []
     finding = Finding("internal-error", "fail", "gpusetup met a bug of its own.", tuple(evidence))
-    console.emit(
-        Outcome(schema_of_command(name), name or "gpusetup", findings=(finding,), exit_code=ExitCode.BUG)
-    )
+    console.emit(Outcome(schema_of_command(name), name or "gpusetup", findings=(finding,), exit_code=ExitCode.BUG))
     return int(ExitCode.BUG)
 
 

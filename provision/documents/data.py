@@ -200,9 +200,7 @@ def plan_data(plan: Plan) -> PlanData:
         passed_over=tuple(
             PassedOver(r.torch, r.variant, r.rule, r.found, r.needs, r.source, r.python) for r in passed_over(plan)
         ),
-        unlocks=tuple(
-            UnlockRow(u.change, u.from_, u.to, Gives(u.torch, u.variant)) for u in plan.resolution.unlocks
-        ),
+        unlocks=tuple(UnlockRow(u.change, u.from_, u.to, Gives(u.torch, u.variant)) for u in plan.resolution.unlocks),
         assumptions=plan.resolution.assumptions,
         availability=plan.availability,
         download_bytes=plan.download_bytes,

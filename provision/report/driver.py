@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 def render_driver_plan(plan: DriverPlan, style: Style) -> str:
     """The choice and the steps."""
     lines = [
-        style.row("driver", f"branch {plan.branch}", f"{plan.kernel_module} kernel module", ", ".join(plan.architectures)),
+        style.row(
+            "driver", f"branch {plan.branch}", f"{plan.kernel_module} kernel module", ", ".join(plan.architectures)
+        ),
         style.row("on", plan.distribution, "as root:"),
     ]
     for step in plan.steps:

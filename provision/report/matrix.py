@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def matrix_data(matrix: Matrix, *, path: str, torch: str | None = None, gpu: str | None = None) -> MatrixData:
     """What a matrix holds, with the rows that were asked for."""
-    rows = [row for release in matrix.releases if torch and release.version.startswith(torch) for row in _builds(release)]
+    rows = [
+        row for release in matrix.releases if torch and release.version.startswith(torch) for row in _builds(release)
+    ]
     if gpu is not None:
         rows += [_gpu(row) for row in matrix.gpus if gpu.casefold() in row.name.casefold()]
     return MatrixData(
@@ -33,7 +35,9 @@ def _builds(release: TorchRelease) -> list[str]:
     for variant in release.variants:
         arch = variant.arch_list("linux_x86_64")
         code = " ".join(f"sm_{c.major}{c.minor}" for c in arch) if arch else "not read" if variant.cuda else ""
-        lines.append(f"{release.version:<8}{variant.name:<7}{code:<60}{'doubtful' if variant.doubtful else ''}".rstrip())
+        lines.append(
+            f"{release.version:<8}{variant.name:<7}{code:<60}{'doubtful' if variant.doubtful else ''}".rstrip()
+        )
     return lines
 
 

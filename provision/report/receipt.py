@@ -23,7 +23,12 @@ def render_receipt(receipt: Receipt, style: Style) -> str:
         style.row("holds", ", ".join(f"{name} {versions[name]}" for name in _NAMED if name in versions)),
     ]
     lines += [
-        style.row(style.mark("pass" if v.passed else "fail"), v.id, v.found or ("none, as planned" if v.passed else "not known")) for v in receipt.verified
+        style.row(
+            style.mark("pass" if v.passed else "fail"),
+            v.id,
+            v.found or ("none, as planned" if v.passed else "not known"),
+        )
+        for v in receipt.verified
     ]
     if receipt.reused:
         lines.append(style.row("time", "nothing to do: the receipt answers"))
