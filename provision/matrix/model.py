@@ -1,7 +1,8 @@
 """The shape of matrix.yaml as frozen records: the classes are the schema.
 
 None means that nobody has read the fact; an empty tuple means that it was read and there is none.
-Every table is in the order of the file.
+Every table is in the order of the file. Rows are compared by identity: there is one object per row, and generating
+comparisons for every class would take a tenth of the time that a cold plan may take.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def numbers(text: str) -> Numbers:
     return tuple(int(part) for part in text.split("."))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class VersionRange:
     """A half-open range of releases, as in `>=4.48,<6`."""
 
@@ -41,7 +42,7 @@ class VersionRange:
         return numbers(self.at_least) <= version < numbers(self.below)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WheelPlatform:
     """What one release offers on one platform."""
 
@@ -58,7 +59,7 @@ class WheelPlatform:
     """Variant that the general package index publishes without a local label."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Variant:
     """One build of a release: its CUDA and what it was compiled for."""
 
@@ -99,7 +100,7 @@ class Variant:
         return None if platform in self.unknown_on else False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Companions:
     """What belongs to a release."""
 
@@ -113,7 +114,7 @@ class Companions:
     setuptools: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TorchRelease:
     """One torch release with all its builds."""
 
@@ -136,7 +137,7 @@ class TorchRelease:
         return next((row for row in self.variants if row.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CubinRow:
     """Which devices one binary code runs on."""
 
@@ -159,7 +160,7 @@ class CubinRow:
         return is_unified or device not in self.excluded
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CudaMajor:
     """Oldest drivers on which any wheel of a CUDA major starts."""
 
@@ -169,7 +170,7 @@ class CudaMajor:
     doubtful: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CudaToolkit:
     """A toolkit release and the drivers that serve all of it."""
 
@@ -182,7 +183,7 @@ class CudaToolkit:
     doubtful: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DriverBranch:
     """A driver branch."""
 
@@ -198,7 +199,7 @@ class DriverBranch:
     doubtful: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Architecture:
     """A GPU architecture."""
 
@@ -222,7 +223,7 @@ class Architecture:
         return None if self.first_branch is None else DriverVersion(str(self.first_branch))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ModuleBranches:
     """Driver branches at which the flavour of the kernel module changed."""
 
@@ -231,7 +232,7 @@ class ModuleBranches:
     last_proprietary: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TransformersMinor:
     """One minor of transformers."""
 
@@ -243,7 +244,7 @@ class TransformersMinor:
     """Oldest torch that it does not hide at import; None before there was such a check."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Peaks:
     """Dense peaks in TFLOP/s, fp32 accumulation; `_fast` accumulate in fp16. None: not published or not there."""
 
@@ -256,7 +257,7 @@ class Peaks:
     fp8_fast: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class GpuRow:
     """One GPU product."""
 

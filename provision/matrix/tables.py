@@ -26,7 +26,7 @@ def plain_name(name: str) -> str:
     return " ".join(words[1:] if words[:1] == ["nvidia"] else words)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
     """Every compatibility fact. Tables keep the order of the file; releases are oldest first."""
 

@@ -20,7 +20,7 @@ Code = Literal["binary", "ptx", "unknown", "none"]
 SAFETENSORS = "safetensors>=0.3.1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """One build on one platform, with what the rules compare."""
 
@@ -47,7 +47,7 @@ class Candidate:
     """Where the matrix holds the row, for `source` of a reason."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Catalogue:
     """Candidates and builds of one matrix, each made when it is first asked for and kept.
 
@@ -151,7 +151,7 @@ def code_for(matrix: Matrix, candidate: Candidate, capability: ComputeCapability
 
 
 def _some_read_runs_on(matrix: Matrix, variant: Variant, capability: ComputeCapability) -> bool:
-    """Whether any list that was read of this variant, of whatever release, serves the device; True when none was read."""
+    """Whether any list that was read of this variant, of any release, serves the device; True when none was read."""
     named = [row for release in matrix.releases for row in release.variants if row.name == variant.name]
     lists = [codes for row in named for _, codes in row.arch if codes is not None]
     cubins = {row for codes in lists for code in codes if (row := matrix.cubin(code))}

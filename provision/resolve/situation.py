@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
     from .candidates import Catalogue
 
+OTHER_NAMES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 MUSL_SYSTEMS: Final = frozenset(("alpine", "chimera", "postmarketos"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Device:
     """One GPU of the box with what the matrix adds to it."""
 
@@ -30,7 +31,7 @@ class Device:
     architecture: Architecture | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Situation:
     """Everything that the rules ask about one machine and one request."""
 
@@ -89,8 +90,11 @@ class Situation:
 
 
 def python_of(interpreter: Interpreter) -> str:
-    """3.12, or 3.14t; another implementation keeps its name: pypy3.10."""
-    major, minor = interpreter.minor
+    """3.12, or 3.14t; another implementation keeps its name: pypy3.10; a version that is none stays as it is."""
+    try:
+        major, minor = interpreter.minor
+    except ValueError:
+        return f"{interpreter.implementation} {interpreter.version}"
     prefix = "" if interpreter.implementation == "cpython" else interpreter.implementation
     return f"{prefix}{major}.{minor}{'t' if interpreter.is_free_threaded else ''}"
 
@@ -175,7 +179,8 @@ def _platform(machine: Machine, assumptions: list[str]) -> str:
         assumptions.append("The system is not known: Linux is assumed.")
     if arch is None:
         assumptions.append("The processor architecture is not known: x86_64 is assumed.")
-    name = f"{system or 'linux'}_{ {'amd64': 'x86_64', 'arm64': 'aarch64'}.get(str(arch).lower(), arch) or 'x86_64' }"
+    processor = (arch or "x86_64").lower()
+    name = f"{system or 'linux'}_{OTHER_NAMES.get(processor, processor)}"
     if name == "windows_x86_64":
         assumptions.append("Windows wheels are taken to hold code for the same GPUs as the Linux wheels.")
     return name

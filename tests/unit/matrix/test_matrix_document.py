@@ -1,4 +1,5 @@
 """The safe reading of YAML: what a data file does not need is refused, with line and column."""
+# ruff: noqa: E501  cases stand on one line each
 
 import pytest
 
@@ -16,7 +17,10 @@ def test_scalars_are_text_and_plain_null_is_none():
 REFUSED = {
     "repeated key": ("a: 1\nb: 2\na: 3\n", "f: line 3, column 1: found repeated key 'a', expected each key once"),
     "alias": ("a: &x 1\nb: *x\n", "f: line 1, column 4: found anchor &x, expected no anchor: they are not used here"),
-    "undefined alias": ("b: *x\n", "f: line 1, column 4: found alias *x, expected the value itself: aliases are not used here"),
+    "undefined alias": (
+        "b: *x\n",
+        "f: line 1, column 4: found alias *x, expected the value itself: aliases are not used here",
+    ),
     "python tag": (
         "a: !!python/object/apply:os.system ['true']\n",
         "f: line 1, column 4: found tag tag:yaml.org,2002:python/object/apply:os.system, expected no tag: all values are text here",

@@ -1,4 +1,5 @@
 """What the loader takes, and how it refuses: the file, the place, what was found, what was expected."""
+# ruff: noqa: E501  cases stand on one line each
 
 import pytest
 
@@ -33,7 +34,11 @@ def test_unknown_is_none_and_empty_is_empty(mini):
     assert cu130.arch_list("linux_x86_64") == (ComputeCapability(8, 0), ComputeCapability(9, 0))
     assert cu130.arch_list("linux_aarch64") is None
     assert cu130.ptx == ()
-    assert [cu130.is_published(name) for name in ("linux_x86_64", "linux_aarch64", "windows_x86_64")] == [True, None, False]
+    assert [cu130.is_published(name) for name in ("linux_x86_64", "linux_aarch64", "windows_x86_64")] == [
+        True,
+        None,
+        False,
+    ]
     assert matrix.gpus[0].dense_tflops.fp8 is None
 
 
@@ -53,8 +58,7 @@ BROKEN = [
     (
         "toolkit: 12.8.1, on",
         "toolkit: 12.8.1, off: 1, on",
-        "torch.releases['2.9.0'].variants.cu128.off (line 16): found unknown key 'off', expected one of arch, cudnn, doubtful,"
-        " glibc, nccl, note, on, ptx, source, tag, toolkit, unknown_on, unlabelled_on",
+        "torch.releases['2.9.0'].variants.cu128.off (line 16): found unknown key 'off', expected one of arch, cudnn, doubtful, glibc, nccl, note, on, ptx, source, tag, toolkit, unknown_on, unlabelled_on",
     ),
     ("      released: 2025-10-15\n", "", "torch.releases['2.9.0'] (line 12): found no key 'released', expected the key released"),
     ("        cu128:", "        rocm6:", "torch.releases['2.9.0'].variants.rocm6 (line 16): found 'rocm6', expected cpu or a variant such as cu128"),
@@ -73,7 +77,7 @@ BROKEN = [
     ('"10de:20b0"', '"10DE:20B0"', "gpus.rows['A100-SXM4-40GB'].pci[0] (line 75): found '10DE:20B0', expected a PCI id in lower case such as 10de:2330"),
     ("tdp_w: 400", "tdp_w: -1", "gpus.rows['A100-SXM4-40GB'].tdp_w (line 75): found '-1', expected a whole number above 0"),
     ("fp32: 19.5", "fp32: nan", "gpus.rows['A100-SXM4-40GB'].tflops.fp32 (line 75): found 'nan', expected a number above 0"),
-    ("class: data_center, pci: [\"10de:20b0\"]", "class: gaming, pci: [\"10de:20b0\"]", "gpus.rows['A100-SXM4-40GB'].class (line 75): found 'gaming', expected one of data_center, workstation, geforce, embedded"),
+    ('class: data_center, pci: ["10de:20b0"]', 'class: gaming, pci: ["10de:20b0"]', "gpus.rows['A100-SXM4-40GB'].class (line 75): found 'gaming', expected one of data_center, workstation, geforce, embedded"),
     ("source: [notes]}\n    A16", "source: [gossip]}\n    A16", "gpus.rows['A100-SXM4-40GB'].source[0] (line 75): found 'gossip', expected a key of `sources`"),
     ("[8.0, 8.6, 8.7]", "8.0", "architectures.rows.Ampere.capabilities (line 62): found '8.0', expected a list"),
     ("[8.0, 8.6, 8.7]", "[8.0, 8.0]", "architectures.rows.Ampere.capabilities[1] (line 62): found '8.0', expected each entry once"),
@@ -83,7 +87,9 @@ BROKEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("right", "wrong", "message"), BROKEN, ids=[case[2].split(" ")[0] + f"-{i}" for i, case in enumerate(BROKEN)])
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"), BROKEN, ids=[case[2].split(" ")[0] + f"-{i}" for i, case in enumerate(BROKEN)]
+)
 def test_a_broken_field_is_named(mini, right, wrong, message):
     assert right in mini
     assert refusal(mini.replace(right, wrong, 1)) == f"m.yaml: {message}"
@@ -107,7 +113,7 @@ CONTRADICTIONS = [
     ("unknown_on: [linux_aarch64]", "unknown_on: [linux_x86_64]", "torch.releases['2.10.0'].variants.cu130 (line 26): found linux_x86_64 in both on and unknown_on, expected one of them"),
     ("glibc: 2.28, tag", "glibc: null, tag", "torch.releases['2.9.0'].platforms.linux_x86_64.glibc (line 14): found null, expected the glibc that the wheels need"),
     ("NVIDIA A16]", "NVIDIA A2]", "gpus.rows.A2.nvml[0] (line 77): found 'NVIDIA A2', already of A16, expected each name once"),
-    (", subsystem: [\"25b6:10de:14a9\"]", "", None),
+    (', subsystem: ["25b6:10de:14a9"]', "", None),
     ("architecture: Ampere, capability: 8.0", "architecture: Hopper, capability: 8.0", "gpus.rows['A100-SXM4-40GB'].architecture (line 75): found 'Hopper', expected the architecture of 8.0, Ampere"),
 ]  # fmt: skip
 

@@ -1,4 +1,5 @@
 """Questions to the matrix."""
+# ruff: noqa: E501  cases stand on one line each
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_a_shared_pci_id_gives_only_what_its_products_share(mini):
     assert matrix.gpu_by_pci_id("10de:25b6") is None
     assert [row.name for row in matrix.gpus_by_pci_id("10de:25b6")] == ["A16", "A2"]
     assert matrix.capability_by_pci_id("10de:25b6") == ComputeCapability(8, 6)
-    other = load_matrix(mini.replace("capability: 8.6, class: data_center, pci: [\"10de:25b6\"], subsystem: [\"25b6:10de:14a9\"]", "capability: 8.0, class: data_center, pci: [\"10de:25b6\"], subsystem: [\"25b6:10de:14a9\"]"), origin="m.yaml")  # fmt: skip  # noqa: E501
+    other = load_matrix(mini.replace('capability: 8.6, class: data_center, pci: ["10de:25b6"], subsystem: ["25b6:10de:14a9"]', 'capability: 8.0, class: data_center, pci: ["10de:25b6"], subsystem: ["25b6:10de:14a9"]'), origin="m.yaml")  # fmt: skip
     assert other.capability_by_pci_id("10de:25b6") is None
 
 

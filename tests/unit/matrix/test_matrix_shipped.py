@@ -30,8 +30,14 @@ def test_every_release_has_a_transformers_pair_on_each_of_its_pythons(matrix):
 
 @pytest.mark.parametrize(
     ("version", "x86_64", "aarch64"),
-    [("2.0.1", "cu117", "cpu"), ("2.4.1", "cu121", "cpu"), ("2.9.1", "cu128", "cpu"), ("2.11.0", "cu130", "cu130"), ("2.15.0", "cu132", "cu132")],
-)  # fmt: skip
+    [
+        ("2.0.1", "cu117", "cpu"),
+        ("2.4.1", "cu121", "cpu"),
+        ("2.9.1", "cu128", "cpu"),
+        ("2.11.0", "cu130", "cu130"),
+        ("2.15.0", "cu132", "cu132"),
+    ],
+)
 def test_defaults_of_the_general_index(matrix, version, x86_64, aarch64):
     release = matrix.release(version)
     assert release.platform("linux_x86_64").general_variant == x86_64

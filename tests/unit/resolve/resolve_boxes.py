@@ -23,17 +23,35 @@ def interpreter(python: str) -> Interpreter:
     return Interpreter(python.rstrip("t"), is_free_threaded=python.endswith("t"))
 
 
-def box(gpus="", driver=None, *, python="3.12", others=(), cuda=None, glibc="2.35", arch="x86_64", state=None, capability=None, **host):
+def box(
+    gpus="",
+    driver=None,
+    *,
+    python="3.12",
+    others=(),
+    cuda=None,
+    glibc="2.35",
+    arch="x86_64",
+    state=None,
+    capability=None,
+    **host,
+):
     """A Linux machine: `gpus` are short names with blanks between them, no GPU when empty."""
     cards = tuple(
-        Gpu(index, name=NAMES.get(name, name), compute_capability=ComputeCapability.parse(capability) if capability else None)
+        Gpu(
+            index,
+            name=NAMES.get(name, name),
+            compute_capability=ComputeCapability.parse(capability) if capability else None,
+        )
         for index, name in enumerate(gpus.split())
     )
     return Machine(
         host=Host(**{"system": "linux", "arch": arch, "glibc": Glibc.parse(glibc) if glibc else None, **host}),
         python=interpreter(python) if python else None,
         interpreters=tuple(interpreter(other) for other in others),
-        driver=Driver(DriverVersion(driver) if driver else None, CudaVersion.parse(cuda) if cuda else None) if driver or cuda else None,
+        driver=Driver(DriverVersion(driver) if driver else None, CudaVersion.parse(cuda) if cuda else None)
+        if driver or cuda
+        else None,
         gpus=cards,
         gpu_state=state or (GpuState.USABLE if cards else GpuState.NONE),
     )

@@ -1,4 +1,7 @@
 """Preference, requests and unlocks."""
+# ruff: noqa: E501  cases stand on one line each
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +10,7 @@ from resolve_boxes import ask, box
 
 from provision.errors import ExitCode, UsageError
 from provision.matrix import read_matrix
-from provision.records import GpuState
+from provision.records import Gpu, GpuState, Interpreter
 from provision.resolve import Catalogue, preferred_by, resolve
 from provision.resolve.candidates import code_for, newest_pair, python_tag
 from provision.versions import DriverVersion
@@ -52,15 +55,20 @@ def test_python_asked_for_then_the_hosts_then_another():
     assert chosen(box(python="3.10"), torch="2.14") == "2.14.1+cpu 3.10"
 
 
-def test_another_implementation_fits_no_wheel():
-    from dataclasses import replace
-
-    from provision.records import Interpreter
-
-    machine = replace(box(), python=Interpreter("3.10.14", implementation="pypy"))
-    resolution = resolve(machine, ask(), MATRIX, catalogue=CATALOGUE)
-    assert resolution.rejections[0].found == "pypy3.10"
+@pytest.mark.parametrize(
+    ("interpreter", "found"),
+    [
+        (Interpreter("3.10.14", implementation="pypy"), "pypy3.10"),
+        (Interpreter("3"), "cpython 3"),
+        (Interpreter("3.x"), "cpython 3.x"),
+        (Interpreter("2.7.18"), "cp27"),
+    ],
+)
+def test_what_is_no_cpython_3_fits_no_wheel(interpreter, found):
+    resolution = resolve(replace(box(), python=interpreter), ask(), MATRIX, catalogue=CATALOGUE)
+    assert resolution.rejections[0].found == found
     assert not resolution.candidates
+    assert resolution.unlocks[0].change == "python"
 
 
 # --- requests -----------------------------------------------------------------------------------
@@ -117,11 +125,17 @@ def test_a_request_that_is_not_understood_is_a_usage_error(words, message):
 @pytest.mark.parametrize(
     ("machine", "unlocks"),
     [
-        (box("T4", "470.82.01"), ["driver 470.82.01 -> 525.60.13: 2.14.1+cu126", "driver 470.82.01 -> 580.65.06: 2.15.0+cu130"]),
+        (
+            box("T4", "470.82.01"),
+            ["driver 470.82.01 -> 525.60.13: 2.14.1+cu126", "driver 470.82.01 -> 580.65.06: 2.15.0+cu130"],
+        ),
         (box("H100", "580.65.06"), []),
         (box("V100", "535.183.01"), []),
         (box("V100", "590.48.01"), ["driver 590.48.01 -> 580.178.04: 2.14.1+cu126"]),
-        (box("5090", "550.54.14"), ["driver 550.54.14 -> 570.86.15: 2.13.0+cu129", "driver 550.54.14 -> 580.65.06: 2.15.0+cu130"]),
+        (
+            box("5090", "550.54.14"),
+            ["driver 550.54.14 -> 570.86.15: 2.13.0+cu129", "driver 550.54.14 -> 580.65.06: 2.15.0+cu130"],
+        ),
         (box("H100"), ["driver unknown -> 580.65.06: 2.15.0+cu130"]),
         (box("4090", "551.61", is_wsl=True), ["driver 551.61 -> 580: 2.15.0+cu130"]),
         (box("H100", "580.65.06", python="3.10"), ["python 3.10 -> 3.11: 2.15.0+cu130"]),
@@ -145,7 +159,9 @@ def test_an_unlock_keeps_its_promise(gpu, driver):
 # --- properties ---------------------------------------------------------------------------------
 
 BRANCHES = [row.latest_linux for row in MATRIX.branches if row.latest_linux]
-DRIVERS = [str(row.linux) for row in MATRIX.toolkits if row.linux] + BRANCHES + ["450.80.02", "525.60.13", "580.65.06", "1.1"]
+DRIVERS = (
+    [str(row.linux) for row in MATRIX.toolkits if row.linux] + BRANCHES + ["450.80.02", "525.60.13", "580.65.06", "1.1"]
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -154,18 +170,20 @@ DRIVERS = [str(row.linux) for row in MATRIX.toolkits if row.linux] + BRANCHES + 
     driver=st.sampled_from(DRIVERS) | st.none(),
     glibc=st.sampled_from(["2.12", "2.17", "2.27", "2.28", "2.39"]) | st.none(),
     arch=st.sampled_from(["x86_64", "aarch64"]),
-    pythons=st.lists(st.sampled_from(["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.13t", "3.14t", "3.15"]), max_size=3, unique=True),
+    pythons=st.lists(
+        st.sampled_from(["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.13t", "3.14t", "3.15"]),
+        max_size=3,
+        unique=True,
+    ),
     is_wsl=st.booleans(),
     cpu=st.booleans(),
     torch=st.sampled_from([None, "2.0", ">=2.6,<2.10", "2.15"]),
 )
 def test_whatever_is_chosen_satisfies_the_matrix(gpus, driver, glibc, arch, pythons, is_wsl, cpu, torch):
     """Checked against the rows of the matrix themselves, not by the rules that chose."""
-    from dataclasses import replace
-
-    from provision.records import Gpu
-
-    machine = box("", driver, glibc=glibc, arch=arch, python=pythons[0] if pythons else None, others=pythons[1:], is_wsl=is_wsl)
+    machine = box(
+        "", driver, glibc=glibc, arch=arch, python=pythons[0] if pythons else None, others=pythons[1:], is_wsl=is_wsl
+    )
     cards = tuple(Gpu(index, name=name) for index, name in enumerate(gpus))
     machine = replace(machine, gpus=cards, gpu_state=GpuState.USABLE if cards else GpuState.NONE)
     request = ask(cpu=cpu, torch=torch)
@@ -186,7 +204,11 @@ def test_whatever_is_chosen_satisfies_the_matrix(gpus, driver, glibc, arch, pyth
         if is_cpu:
             continue
         rows = [MATRIX.gpu_by_name(name) for name in gpus]
-        candidate = next(c for c in CATALOGUE.candidates(wheels.platform, is_cpu=False) if c.release is release and c.variant is variant)
+        candidate = next(
+            c
+            for c in CATALOGUE.candidates(wheels.platform, is_cpu=False)
+            if c.release is release and c.variant is variant
+        )
         assert all(code_for(MATRIX, candidate, row.compute_capability) != "none" for row in rows)
         floor = MATRIX.cuda_major(variant.cuda.major)
         assert DriverVersion(driver) >= (floor.windows if is_wsl else floor.linux)

@@ -71,7 +71,13 @@ def test_a_build_says_what_to_install(matrix, catalogue):
     assert build.wheel_tag == "cp312-cp312-manylinux_2_28_x86_64"
     assert build.index == "https://download.pytorch.org/whl/cu132"
     assert build.is_general_index_default
-    assert build.requirements == ("torch==2.15.0", "transformers>=4.48,<6", "numpy", "safetensors>=0.3.1", "nvidia-ml-py")
+    assert build.requirements == (
+        "torch==2.15.0",
+        "transformers>=4.48,<6",
+        "numpy",
+        "safetensors>=0.3.1",
+        "nvidia-ml-py",
+    )
     assert str(build.cuda_runtime_version) == "13.2"
 
 
@@ -98,7 +104,12 @@ def test_cpu_asked_for_beside_a_gpu_gives_cpu_builds_alone(matrix, catalogue):
 
 @pytest.mark.parametrize("state", [GpuState.USABLE, GpuState.UNUSABLE])
 def test_a_machine_with_a_gpu_never_gets_a_cpu_build(state, matrix, catalogue):
-    for machine in (box("T4", state=state), box("T4", "390.157", state=state), box("T4", "535.183.01", state=state), box(state=state)):
+    for machine in (
+        box("T4", state=state),
+        box("T4", "390.157", state=state),
+        box("T4", "535.183.01", state=state),
+        box(state=state),
+    ):
         assert all(build.kind == "cuda" for build in resolve(machine, ask(), matrix, catalogue=catalogue).candidates)
 
 

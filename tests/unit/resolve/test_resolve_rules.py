@@ -39,14 +39,18 @@ def test_driver_too_old(driver, against, catalogue):
 
 def test_driver_too_old_counts_the_windows_number_on_wsl(catalogue):
     assert reasons(box("4090", "528.33", is_wsl=True), "2.14.1+cu126", catalogue) == []
-    assert reasons(box("4090", "528.32", is_wsl=True), "2.14.1+cu126", catalogue) == [("driver-too-old", "528.32", "528.33 or newer")]
+    assert reasons(box("4090", "528.32", is_wsl=True), "2.14.1+cu126", catalogue) == [
+        ("driver-too-old", "528.32", "528.33 or newer")
+    ]
     assert reasons(box("4090", "528.32"), "2.14.1+cu126", catalogue) == []
 
 
 def test_driver_unknown_is_never_a_pass(catalogue):
     assert reasons(box("H100"), "2.14.1+cu126", catalogue) == [("driver-unknown", "unknown", "525.60.13 or newer")]
     assert reasons(box("H100", cuda="12.2"), "2.14.1+cu126", catalogue) == []
-    assert reasons(box("H100", cuda="12.2"), "2.14.1+cu130", catalogue) == [("driver-too-old", "CUDA 12.2", "CUDA 13.0 or newer")]
+    assert reasons(box("H100", cuda="12.2"), "2.14.1+cu130", catalogue) == [
+        ("driver-too-old", "CUDA 12.2", "CUDA 13.0 or newer")
+    ]
 
 
 def test_ptx_needs_newer_driver(catalogue):
@@ -92,14 +96,22 @@ def test_compute_capability_comes_from_the_pci_id_the_name_or_not_at_all(catalog
 def test_gpu_dropped_by_driver_branch(catalogue):
     assert reasons(box("V100", "580.178.04"), "2.14.1+cu126", catalogue) == []
     assert reasons(box("V100", "590.44.01"), "2.14.1+cu126", catalogue) == [
-        ("gpu-dropped-by-driver-branch", "Tesla V100-SXM2-16GB (Volta) on driver 590.44.01", "driver branch 580 or older")
+        (
+            "gpu-dropped-by-driver-branch",
+            "Tesla V100-SXM2-16GB (Volta) on driver 590.44.01",
+            "driver branch 580 or older",
+        )
     ]
 
 
 def test_driver_too_old_for_gpu(catalogue):
     assert reasons(box("5090", "570.86.16"), "2.11.0+cu128", catalogue) == []
     assert reasons(box("5090", "565.57.01"), "2.11.0+cu128", catalogue) == [
-        ("driver-too-old-for-gpu", "NVIDIA GeForce RTX 5090 (Blackwell) on driver 565.57.01", "driver branch 570 or newer")
+        (
+            "driver-too-old-for-gpu",
+            "NVIDIA GeForce RTX 5090 (Blackwell) on driver 565.57.01",
+            "driver branch 570 or newer",
+        )
     ]
 
 
@@ -107,7 +119,9 @@ def test_glibc_too_old(catalogue):
     assert reasons(box(glibc="2.28"), "2.15.0+cpu", catalogue) == []
     assert reasons(box(glibc="2.27"), "2.15.0+cpu", catalogue) == [("glibc-too-old", "2.27", "2.28 or newer")]
     assert reasons(box(glibc="2.17"), "2.6.0+cpu", catalogue) == []
-    assert reasons(box("H100", "580.65.06", glibc="2.27"), "2.6.0+cu126", catalogue) == [("glibc-too-old", "2.27", "2.28 or newer")]
+    assert reasons(box("H100", "580.65.06", glibc="2.27"), "2.6.0+cu126", catalogue) == [
+        ("glibc-too-old", "2.27", "2.28 or newer")
+    ]
 
 
 def test_python_tag_missing_names_the_python(catalogue):
