@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+
 from provision.checks import CHECKS, PROBLEMS, explain, lead, run_checks
 from provision.checks.base import Check
 from provision.records import Driver, Finding, Gpu, GpuState, Host, Machine, OtherGpu, Reading

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from provision.detect.driver_files import (
     detect_driver_files,
     parse_minor,

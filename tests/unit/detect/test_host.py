@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from provision.detect.host import (
     detect_host,
     is_wsl_kernel,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from provision.checks import PROBLEMS, lead, run_checks
 from provision.detect import Surroundings, detect_machine
 from provision.detect.surroundings import Kernel
 from provision.process import Completed
 from provision.records import GpuState
 from provision.versions import ComputeCapability, CudaVersion, DriverVersion
-
 from tests.bench.build import profile_names
 
 KERNEL = Kernel("Linux", "6.8.0", "x86_64", "box")

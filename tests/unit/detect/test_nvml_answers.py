@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from provision.detect.nvml import device_id, judge, parse_probe_lines
 from provision.process import Completed
 from provision.versions import ComputeCapability, CudaVersion, DriverVersion

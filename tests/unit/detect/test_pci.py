@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from provision.detect.pci import detect_pci, normal_bus_id, parse_class, parse_id
 from provision.detect.surroundings import Surroundings
 

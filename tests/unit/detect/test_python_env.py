@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+
 from provision.detect.python_env import (
     detect_python,
     parse_executable_name,

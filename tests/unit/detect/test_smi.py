@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from provision.detect.smi import parse_capabilities, parse_smi_xml
 from provision.errors import InputError
 from provision.versions import ComputeCapability, CudaVersion, DriverVersion
