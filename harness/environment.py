@@ -1,0 +1,44 @@
+"""The software of the target environment, as seen from inside."""
+
+from __future__ import annotations
+
+import platform
+from typing import Optional
+
+import numpy as np
+import torch
+import transformers
+
+from .contract import Software
+
+
+def read_software() -> Software:
+    """Versions of everything that takes part; starts no CUDA context."""
+    return Software(
+        python=platform.python_version(),
+        torch=str(torch.__version__),
+        torch_cuda=torch.version.cuda,
+        arch_list=tuple(torch.cuda.get_arch_list()),
+        transformers=transformers.__version__,
+        numpy=np.__version__,
+        cudnn=_cudnn(),
+        driver=_driver(),
+    )
+
+
+def _cudnn() -> Optional[str]:
+    if torch.version.cuda is None or not torch.backends.cudnn.is_available():
+        return None
+    # 90100 is 9.1.0 and, before version 9, 8902 is 8.9.2 (cudnn_version.h).
+    number = int(torch.backends.cudnn.version())
+    major, rest = divmod(number, 10000 if number >= 90000 else 1000)
+    return f"{major}.{rest // 100}.{rest % 100}"
+
+
+def _driver() -> Optional[str]:
+    # 535.104.05
+    try:
+        with open("/sys/module/nvidia/version", encoding="ascii") as stream:
+            return stream.read().strip() or None
+    except OSError:
+        return None
