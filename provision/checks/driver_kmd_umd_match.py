@@ -59,10 +59,11 @@ def evaluate(machine: Machine) -> Finding:
 def _mismatch(machine: Machine, driver: Driver | None) -> Finding:
     kernel = driver.kernel_module_version if driver else None
     user = driver.user_library_version if driver else None
-    said = f"module {kernel or 'of another release'}, libraries {user or 'of another release'}"
+    known = [f"module {kernel}"] * bool(kernel) + [f"libraries {user}"] * bool(user)
+    said = f": {', '.join(known)}" if known else ""
     if machine.host.container:
         return _SAY.failed(
-            f"The host's kernel module and this container's driver libraries differ: {said}.",
+            f"The host's kernel module and this container's driver libraries differ{said}.",
             *_releases(driver),
             *evidence(machine, "driver.nvml_library", "nvml.init"),
             safe=(
@@ -71,7 +72,7 @@ def _mismatch(machine: Machine, driver: Driver | None) -> Finding:
             ),
         )
     return _SAY.failed(
-        f"The loaded kernel module and the user libraries are of different releases: {said}.",
+        f"The loaded kernel module and the user libraries are of different releases{said}.",
         *_releases(driver),
         *evidence(machine, "driver.nvml_library", "nvml.init"),
         safe=who_owns_the_driver(machine),

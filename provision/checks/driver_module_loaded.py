@@ -23,13 +23,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Check, Verdict, evidence, has_gpu, nvml_outcome, passed_through, texts_of
+from .base import Check, Verdict, evidence, has_gpu, nvml_outcome, on_bus, passed_through, texts_of
 from .remedies import KERNEL_LOG, install_driver, see_driver_steps
 
 if TYPE_CHECKING:
     from ..records import Finding, Machine
 
 _SAY = Verdict("driver.module_loaded")
+_BEYOND_MODULE = {"version-mismatch", "gpu-lost", "no-permission", "failed", "timed-out", "crashed"}
+"""Ends of asking NVML that only a loaded module brings about."""
 
 
 def evaluate(machine: Machine) -> Finding:
@@ -51,11 +53,8 @@ def evaluate(machine: Machine) -> Finding:
         return _SAY.skipped("The driver answers; its kernel module can't be seen from here.")
     if modules is None and nvml_outcome(machine) != "driver-not-loaded":
         return _SAY.unknown("Whether the kernel module is loaded was not read.", *evidence(machine, "driver.modules"))
-    if (
-        nvml_outcome(machine) not in {"driver-not-loaded", "library-not-found", "no-module", "not-asked", None}
-        and not machine.gpus
-    ):
-        return _SAY.skipped("The kernel module can't be seen from here.")
+    if nvml_outcome(machine) in _BEYOND_MODULE and not on_bus(machine):
+        return _SAY.skipped("The driver's library got as far as its kernel module, which can't be seen from here.")
     return _missing(machine)
 
 
@@ -65,7 +64,7 @@ def _missing(machine: Machine) -> Finding:
         return _SAY.failed(
             "A GPU is here and no NVIDIA kernel module is loaded. A container uses the driver of its host.",
             *facts,
-            safe=("run gpusetup driver plan on the host of this container",),
+            safe=("gpusetup driver plan    (on the host of this container)",),
         )
     has_library = evidence(machine, "driver.nvml_library") and machine.reading("driver.nvml_library")
     is_installed = bool(has_library and has_library.failure is None)

@@ -54,10 +54,10 @@ def evaluate(machine: Machine) -> Finding:
         return _SAY.passed(
             f"NVML answers; the driver is {release or 'of unknown release'}.", *evidence(machine, "nvml.count")
         )
+    if not has_gpu(machine):
+        return _SAY.skipped("No NVIDIA GPU is on this machine.", *evidence(machine, "nvml.init"))
     if outcome is None:
         return _SAY.unknown("NVML was not asked: the facts come from elsewhere.")
-    if not has_gpu(machine):
-        return _SAY.skipped(f"No NVIDIA GPU is on this machine. {_sentence(machine, outcome)}.")
     facts = (*evidence(machine, *_EVIDENCE), *_elapsed(machine))
     if any(gpu.in_nvml for gpu in machine.gpus):
         how = "nvidia-smi answers" if value_of(machine, "smi.query") else "some GPUs answered before"
@@ -86,7 +86,9 @@ def _safe(machine: Machine, outcome: str) -> tuple[str, ...]:
         "library-not-found": granted
         if in_container
         else ("ldconfig -p | grep libnvidia-ml", *see_driver_steps(machine)),
-        "driver-not-loaded": ("run gpusetup driver plan on the host",) if in_container else see_driver_steps(machine),
+        "driver-not-loaded": ("gpusetup driver plan    (on the host of this container)",)
+        if in_container
+        else see_driver_steps(machine),
         "version-mismatch": who_owns_the_driver(machine),
         "no-permission": ("ls -l /dev/nvidia*; id", *(granted if in_container else ())),
         "no-module": ("python -m pip install nvidia-ml-py    (in the environment of gpusetup)",),

@@ -46,8 +46,8 @@ def evaluate(machine: Machine) -> Finding:
             f"{counted(len(machine.gpus), 'NVIDIA GPU')} listed; the PCI bus was not read or is hidden here."
         )
     if has_gpu(machine):
-        return _SAY.unknown(
-            "Something shows that a GPU is here, and the PCI bus does not.",
+        return _SAY.skipped(
+            "The PCI bus shows no NVIDIA GPU, and something else says that one is here.",
             *evidence(machine, "gpu.sign", "pci.devices"),
         )
     if machine.other_gpus:

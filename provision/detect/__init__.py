@@ -25,7 +25,9 @@ _SMI_AFTER_HANG_S = 1.0
 """nvidia-smi uses the library that just hung: it gets a moment in case only Python was slow, and no more."""
 # Which GPUs a process is shown. Values of another form are not stored: nobody knows what they hold.
 _SELECTORS = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_DRIVER_CAPABILITIES")
-_SELECTOR_FORM = re.compile(r"(?:-?\d{1,4}|GPU-[0-9a-fA-F-]+|MIG-[\w./-]+|[A-Za-z_]{1,24}|)(?:\s*,\s*|$)")
+_WORDS = "all|none|void|NoDevFiles|compute|utility|graphics|video|display|compat32|ngx|PCI_BUS_ID|FASTEST_FIRST"
+_ENTRY = rf"\s*(?:-?\d{{1,4}}|GPU-[0-9a-fA-F-]{{1,64}}|MIG-[0-9a-fA-FGPU/-]{{1,96}}|{_WORDS}|)\s*"
+_SELECTOR_FORM = re.compile(rf"{_ENTRY}(?:,{_ENTRY}){{0,255}}")
 
 
 def detect_machine(around: Surroundings | None = None) -> Machine:
@@ -52,7 +54,14 @@ def _ask_driver(
     around: Surroundings, pci: PciBus, files: DriverFiles
 ) -> tuple[NvmlFacts, NvmlFacts | None, tuple[Reading, ...]]:
     """NVML, then nvidia-smi where NVML brought no device; neither on a machine without any sign of NVIDIA."""
-    if not (pci.nvidia or files.nodes or files.module_version or files.modules_of_nvidia or files.nvml_library):
+    if not (
+        pci.nvidia
+        or files.nodes
+        or files.module_version
+        or files.modules_of_nvidia
+        or files.nvml_library
+        or files.has_wsl_library
+    ):
         return not_asked("nothing of NVIDIA is on this machine: no PCI device, no driver, no library"), None, ()
     blocked = (scan_blocked(around),)
     nvml = detect_nvml(around)
@@ -68,7 +77,7 @@ def _selectors(around: Surroundings) -> tuple[Reading, ...]:
     for name in _SELECTORS:
         value = around.environ.get(name)
         if value is not None:
-            is_known_form = len(value) <= 4096 and not _SELECTOR_FORM.sub("", value)  # noqa: PLR2004
+            is_known_form = bool(_SELECTOR_FORM.fullmatch(value))
             readings.append(
                 Reading(f"environment.{name}", "environment", value)
                 if is_known_form

@@ -159,11 +159,13 @@ def signs_of_gpu(parts: Parts) -> tuple[str, ...]:
     files, nvml = parts.files, parts.nvml
     signs = [f"{node.path} exists" for node in files.gpu_nodes]
     signs += [f"the loaded driver serves {bus_id}" for bus_id, _ in files.minors]
-    library = files.nvml_library
-    if library is None or (nvml.outcome == "answered" and not nvml.devices):
+    if nvml.outcome == "answered" and not nvml.devices:
         return tuple(signs)
-    if files.has_dxg and library.source.startswith("/usr/lib/wsl"):
+    if files.has_wsl_library:
         signs.append("Windows provides its driver's libraries")
+    library = files.nvml_library
+    if library is None:
+        return tuple(signs)
     if nvml.outcome in {"version-mismatch", "gpu-lost", "no-permission", "failed", "timed-out", "crashed"}:
         signs.append(f"the driver's library {library.path} is there and asking it ended so: {nvml.outcome}")
     # Left-over libraries on a machine without a GPU say the same. They are not what somebody pointed the loader at.

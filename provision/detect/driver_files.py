@@ -43,7 +43,8 @@ class DriverFiles:
     """PCI bus id and number N of its /dev/nvidiaN, for every GPU that the loaded module serves."""
     nvml_library: Library | None = None
     cuda_library: Library | None = None
-    has_dxg: bool = False
+    has_wsl_library: bool = False
+    """Whether Windows mounts its driver's NVML library into this WSL."""
     readings: tuple[Reading, ...] = ()
 
     @property
@@ -66,7 +67,7 @@ def detect_driver_files(around: Surroundings) -> DriverFiles:
     modules = tuple(name for name in _MODULES if around.exists(f"/sys/module/{name}"))
     nodes, node_readings = _nodes(around)
     nvml, cuda = find_library(around, NVML_LIBRARY), find_library(around, CUDA_LIBRARY)
-    has_dxg = around.exists("/dev/dxg")
+    has_wsl_library = around.exists(f"{WSL_FOLDER}/{NVML_LIBRARY}")
     readings = (
         _version_reading("driver.module_version", "/sys/module/nvidia/version", sys_version, version_text, version_why),
         _version_reading("driver.proc_version", "/proc/driver/nvidia/version", proc_version, proc_text, proc_why),
@@ -85,12 +86,12 @@ def detect_driver_files(around: Surroundings) -> DriverFiles:
         *node_readings,
         _library_reading("driver.nvml_library", nvml, NVML_LIBRARY),
         _library_reading("driver.cuda_library", cuda, CUDA_LIBRARY),
-        Reading("wsl.dxg", "/dev/dxg", has_dxg),
-        Reading("wsl.library_folder", WSL_FOLDER, around.exists(f"{WSL_FOLDER}/{NVML_LIBRARY}")),
+        Reading("wsl.dxg", "/dev/dxg", around.exists("/dev/dxg")),
+        Reading("wsl.library_folder", WSL_FOLDER, has_wsl_library),
         _modprobe_reading(around),
     )
     return DriverFiles(
-        sys_version or proc_version, flavour, modules, nodes, _minors(around), nvml, cuda, has_dxg, readings
+        sys_version or proc_version, flavour, modules, nodes, _minors(around), nvml, cuda, has_wsl_library, readings
     )
 
 

@@ -91,7 +91,7 @@ def not_asked(why: str) -> NvmlFacts:
 
 def detect_nvml(around: Surroundings) -> NvmlFacts:
     """What NVML says on this machine, within the deadline."""
-    module = _pynvml_path()
+    module = _pynvml_folder()
     if module is None:
         why = "the Python module pynvml (distribution nvidia-ml-py) is not installed beside gpusetup"
         return NvmlFacts(
@@ -110,15 +110,18 @@ def detect_nvml(around: Surroundings) -> NvmlFacts:
     return judge(completed, parse_probe_lines(completed.stdout))
 
 
-def _pynvml_path() -> str | None:
-    """File of the module pynvml, without importing it."""
+def _pynvml_folder() -> str | None:
+    """Folder that holds the module pynvml, without importing it."""
     from importlib.util import find_spec
 
     try:
         spec = find_spec("pynvml")
     except (ImportError, ValueError):
         return None
-    return spec.origin if spec and spec.has_location else None
+    if spec is None or not spec.has_location or spec.origin is None:
+        return None
+    folder = os.path.dirname(spec.origin)  # noqa: PTH120 -- handed to argv
+    return os.path.dirname(folder) if spec.submodule_search_locations else folder  # noqa: PTH120
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Asks NVML everything, in a process of its own that may crash or hang: `python nvml_probe.py <path of pynvml.py>`.
+"""Asks NVML everything, in a process of its own that may crash or hang: `python nvml_probe.py <folder of pynvml>`.
 
 Standard library and pynvml only; it imports nothing of this package. Every line it writes is one JSON object, written
 at once, so that what was learned before a crash or a hang is kept:
@@ -19,7 +19,6 @@ import time
 TYPE_CHECKING = False  # the module typing is not worth its import time here
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
     from typing import Any
 
 _LARGEST_COUNT = 256  # a library that claims more GPUs than that is not believed
@@ -28,19 +27,6 @@ _LARGEST_COUNT = 256  # a library that claims more GPUs than that is not believe
 def emit(**line: Any) -> None:
     """Write one line at once: a buffered one would be lost in a crash."""
     os.write(1, (json.dumps(line) + "\n").encode())
-
-
-def load_pynvml(path: str) -> ModuleType:
-    """The module pynvml from its file; the process runs without site-packages because that starts faster."""
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("pynvml", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["pynvml"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 class Probe:
@@ -106,11 +92,12 @@ def text(answer: Any) -> Any:
     return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
 
 
-def main(path: str) -> None:
+def main(folder: str) -> None:
     """Start NVML, ask, and say when everything was asked."""
     emit(at="import pynvml", gpu=None)
+    sys.path.append(folder)  # last: the process runs without site-packages, and nothing there may stand in for another
     try:
-        pynvml = load_pynvml(path)
+        import pynvml
     except Exception as err:  # noqa: BLE001 -- whatever is wrong with the module, the parent wants to know
         emit(fact="import", gpu=None, code=None, failure=f"{type(err).__name__}: {err}")
         return
