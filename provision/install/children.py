@@ -15,15 +15,13 @@ if TYPE_CHECKING:
 _QUOTED = 20
 
 # (text in the output, error code, sentence, what to do)
+_CHANGED = "A downloaded file is not the one that was locked."
+_CHANGED_DO = "run the same command; if it stays so, the source serves a changed file: ask who runs it"
 _KNOWN = (
     ("no space left on device", "disk-full", "The disk is full.", "free some space, then run the same command"),
-    ("hash mismatch", "hash-mismatch", "A downloaded file is not the one that was locked.", "run the same command"),
-    (
-        "do not match the hashes",
-        "hash-mismatch",
-        "A downloaded file is not the one that was locked.",
-        "run the same command",
-    ),
+    ("hash mismatch", "hash-mismatch", _CHANGED, _CHANGED_DO),
+    ("size mismatch", "hash-mismatch", _CHANGED, _CHANGED_DO),
+    ("do not match the hashes", "hash-mismatch", _CHANGED, _CHANGED_DO),
 )
 
 

@@ -1,8 +1,8 @@
 """EDGE: environments on disk. Each is made in a folder of its own beside the others, then one link is switched.
 
-    torch-env -> .torch-env.gpusetup/20261123T101500-4711/      what the user names
+    torch-env -> .torch-env.gpusetup/20261123T101500.250000/      what the user names
     .torch-env.gpusetup/lock                                    one run at a time
-    .torch-env.gpusetup/20261123T101500-4711.part/              says that it is not finished; working files
+    .torch-env.gpusetup/20261123T101500.250000.part/              says that it is not finished; working files
 
 A folder is built under its final path (shebangs and pyvenv.cfg hold absolute paths), so the switch is the one rename
 of the link, which is atomic; an interruption before it leaves the old environment as it was.
@@ -157,7 +157,7 @@ def clear_leftovers(store: Store) -> None:
 
 def new_folder(store: Store) -> Path:
     """A name for the next environment, marked as not finished; the folder itself is left to the venv maker."""
-    stem = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{os.getpid()}"
+    stem = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%f}"
     folder, number = store.folder / stem, 1
     while folder.exists():
         folder, number = store.folder / f"{stem}-{number}", number + 1

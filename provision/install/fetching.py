@@ -167,6 +167,8 @@ def _read(answer: http.client.HTTPResponse, end: float, overall_s: float) -> byt
         if time.monotonic() > end:
             raise FetchError(f"not finished within {overall_s:g} s")
         pieces.append(piece)
+    if answer.length:  # what Content-Length promised and did not come; read1 ends there without a word
+        raise FetchError(f"the answer broke off, {answer.length} bytes are missing")
     return b"".join(pieces)
 
 

@@ -11,6 +11,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
 
+_GUARD = Path(__file__).with_name("guard.py")
 _TAIL = 200
 _POLL_S = 0.5
 _GRACE_S = 5.0
@@ -57,14 +59,14 @@ def run_streaming(
     limit_s: float | None = None,
     keep_fds: Sequence[int] = (),
 ) -> Completed:
-    """Run a child to its end. It has its own process group, which never outlives this call.
+    """Run a child to its end. It has its own process group, which outlives neither this call nor this process.
 
     `limit_s` bounds the whole run, for children that must be quick. `keep_fds` are handed down: a lock file's
     descriptor keeps the lock held should we be killed before the child.
     """
     start = time.monotonic()
     child = subprocess.Popen(
-        list(argv),
+        [sys.executable, "-IS", str(_GUARD), str(os.getpid()), *argv],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,0 +1,94 @@
+"""A local index, stub builds and orders: real installs in a fraction of a second, no other source in sight."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from provision.install.apply import Limits, Order
+from provision.install.configuration import read_configuration
+from provision.install.fetching import Deadlines
+from provision.records import Build, Interpreter
+from provision.versions import CudaVersion
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+
+import index as bench_index  # noqa: E402
+
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The stand-in index on disk."""
+    return bench_index.make_index(tmp_path_factory.mktemp("index"), pythons=(TAG,))
+
+
+@pytest.fixture
+def server(site):
+    with bench_index.serving(site) as (address, behaviour):
+        yield address, behaviour
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("uv-cache")
+
+
+@pytest.fixture(autouse=True)
+def only_local(monkeypatch, cache):
+    """No configuration of this machine counts."""
+    for name in list(os.environ):
+        if name.startswith(("PIP_", "UV_", "GPUSETUP_")) or name.lower() in {"http_proxy", "https_proxy", "no_proxy"}:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(cache))
+    monkeypatch.setenv("PIP_CACHE_DIR", str(cache / "pip"))
+    monkeypatch.setenv("NETRC", os.devnull)
+
+
+def build(torch="2.4.1", variant="cpu", *, base="https://wheels.invalid/whl", requirements=None, general=False):
+    """A build as the resolver would give it; its index does not exist unless `base` is the bench's."""
+    cuda = CudaVersion.parse(variant) if variant != "cpu" else None
+    needs = requirements if requirements is not None else ("transformers", "numpy")
+    return Build(
+        torch=torch,
+        variant=variant,
+        cuda_runtime_version=cuda,
+        python=PYTHON,
+        wheel_tag=f"{TAG}-{TAG}-manylinux_2_28_x86_64",
+        requirements=(f"torch=={torch}", *needs),
+        index=f"{base}/{variant}",
+        is_general_index_default=general,
+    )
+
+
+QUICK = Limits(sources=Deadlines(silence_s=2.0, overall_s=3.0), silence_s=20.0, verify_s=20.0, lock_wait_s=0.3)
+
+
+@pytest.fixture
+def order(server, tmp_path, monkeypatch):
+    """A function that orders builds from the bench's general index and variant indexes."""
+    address, _ = server
+
+    def make(*candidates, env=None, digest="plan-1", limits=QUICK, **more):
+        monkeypatch.setenv("UV_DEFAULT_INDEX", more.pop("general", f"{address}/general"))
+        configuration = more.pop("configuration", None) or read_configuration(torch_index=f"{address}/whl")
+        return Order(
+            candidates=candidates or (build(),),
+            plan_digest=digest,
+            environment=env or tmp_path / "env",
+            interpreters=(Interpreter(sys.version.split()[0], executable=sys.executable),),
+            configuration=configuration,
+            limits=limits,
+            compile_bytecode=False,
+            builtin=lambda: None,
+            **more,
+        )
+
+    return make

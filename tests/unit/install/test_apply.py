@@ -1,0 +1,274 @@
+"""Real installs of stub wheels from a local index."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import index as bench_index
+import pytest
+from conftest import QUICK, TAG, build
+
+from provision.errors import InstallError, NoBuildError
+from provision.install import environment
+from provision.install.apply import install, rehearse, reusable
+from provision.install.configuration import read_configuration
+from provision.install.fetching import Deadlines
+from provision.install.receipt import read_receipt
+from provision.records import Interpreter
+
+DISTRIBUTIONS = [("filelock", "3.15.0"), ("numpy", "2.1.0"), ("tokenizers", "0.22.0"), ("torch", "2.4.1+cpu")]
+DISTRIBUTIONS += [("transformers", "5.0.0")]
+
+
+def names(receipt):
+    return [(item.name, item.version) for item in receipt.distributions]
+
+
+def configured(**values):
+    """A configuration of these variables only."""
+    return read_configuration({"PIP_CONFIG_FILE": "/dev/null", "UV_NO_CONFIG": "1", **values})
+
+
+def texts_under(folder: Path) -> str:
+    return "\n".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("backend", ["uv", "pip"])
+def test_both_backends_install_the_same_distributions(order, backend):
+    receipt = install(order(backend=backend))
+    assert names(receipt) == DISTRIBUTIONS
+    assert all(item.sha256 and item.source for item in receipt.distributions)
+    assert [item.id for item in receipt.verified] == [
+        "installed-distributions",
+        "torch-version",
+        "torch-cuda-version",
+        "numpy-bridge",
+        "transformers-bert",
+    ]
+    assert all(item.passed for item in receipt.verified)
+    assert receipt.backend == backend
+    assert dict(receipt.seconds).keys() == {"look", "resolve", "venv", "install", "verify"}
+
+
+@pytest.mark.parametrize("variant", ["cu118", "cu121", "cu124"])
+def test_exactly_the_variant_that_was_planned(order, variant):
+    receipt = install(order(build(variant=variant, requirements=())))
+    assert ("torch", f"2.4.1+{variant}") in names(receipt)
+
+
+def test_second_install_reuses_and_opens_no_socket(order, server):
+    first = install(order())
+    asked = len(server[1].requests)
+    again = install(order())
+    assert again.reused
+    assert again.distributions == first.distributions
+    assert len(server[1].requests) == asked
+
+
+def test_other_plan_makes_another_environment_and_keeps_the_old_one(order, tmp_path):
+    install(order())
+    old = (tmp_path / "env").resolve()
+    receipt = install(order(build("2.0.1"), digest="plan-2"))
+    assert ("torch", "2.0.1+cpu") in names(receipt)
+    assert (tmp_path / "env").resolve() != old
+    assert (old / "bin/python").exists()
+
+
+def test_damaged_environment_is_made_again(order, tmp_path):
+    install(order())
+    next((tmp_path / "env/lib").glob("python*/site-packages/torch/version.py")).unlink()
+    assert reusable(order()) is None
+    assert not install(order()).reused
+
+
+def test_falls_back_to_the_next_candidate_of_the_same_kind(order):
+    receipt = install(order(build("2.9.0"), build("2.4.1", "cu121"), build("2.0.1")))
+    assert ("torch", "2.0.1+cpu") in names(receipt)
+
+
+def test_no_source_holds_it_names_every_source(order, server, tmp_path):
+    with pytest.raises(NoBuildError) as caught:
+        install(order(build("2.9.0", requirements=())))
+    assert caught.value.code == "not-in-sources"
+    asked = {item.name: item.value for item in caught.value.evidence}
+    assert asked == {
+        f"{server[0]}/whl/cpu": "2 torch wheels, none of them this build",
+        f"{server[0]}/general": "4 torch wheels, none of them this build",
+    }
+    assert not (tmp_path / "env").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (404, "no torch"),
+        (500, "HTTP 500 Internal Server Error"),
+        (403, "HTTP 403 Forbidden: it wants other credentials"),
+        ("hang", "silent for 0.3 s"),
+        ("drip", "not finished within 1 s"),
+        ("break", "the answer broke off, 994 bytes are missing"),
+        ("<html><form action=/login><input name=user></form></html>", "it is a page with a form"),
+    ],
+)
+def test_source_that_fails_is_named_with_its_reason(order, server, fault, reason):
+    server[1].faults["/whl/"] = fault
+    with pytest.raises(NoBuildError) as caught:
+        install(order(limits=replace(QUICK, sources=Deadlines(silence_s=0.3, overall_s=1.0))))
+    found = str(caught.value.evidence[0].value)
+    assert found.startswith(reason) or found.startswith("no answer within 1 s")
+
+
+def test_missing_companion_is_exit_4_with_the_resolvers_words(order):
+    with pytest.raises(NoBuildError) as caught:
+        install(order(build(requirements=("no-such-project",))))
+    assert caught.value.exit_code == 4
+    output = next(item.value for item in caught.value.evidence if item.name == "output")
+    assert "no-such-project was not found" in str(output)
+
+
+@pytest.mark.parametrize("backend", ["uv", "pip"])
+@pytest.mark.parametrize("page", ["index.json", "index.html"])
+def test_file_that_differs_from_its_hash_is_refused(order, site, tmp_path, page, backend):
+    """The JSON page states a size too, so there it is the size that differs first."""
+    copy = tmp_path / "site"
+    shutil.copytree(site, copy)
+    install(order())
+    old = (tmp_path / "env").resolve()
+    for path in copy.rglob("index.json"):
+        if page != path.name:
+            path.unlink()
+    bench_index.make_torch(copy / "whl/cpu/torch", "2.4.1+cpu", None, python=TAG, extra="CHANGED = 1")
+    with bench_index.serving(copy) as (address, _):
+        configuration = read_configuration(torch_index=f"{address}/whl")
+        with pytest.raises(InstallError) as caught:
+            install(order(digest="plan-2", configuration=configuration, backend=backend))
+    assert caught.value.code == "hash-mismatch", caught.value.evidence
+    assert (tmp_path / "env").resolve() == old
+    log = next(item.value for item in caught.value.evidence if item.name == "log")
+    assert Path(str(log)).exists()
+    assert sorted(item.name for item in (tmp_path / ".env.gpusetup").iterdir()) == [old.name, "install.log", "lock"]
+
+
+def test_verification_that_fails_leaves_the_old_environment(order, site, tmp_path):
+    folder = tmp_path / "links"
+    bench_index.make_torch(folder, "2.5.0+cpu", "12.4", python=TAG)
+    configuration = configured(UV_FIND_LINKS=str(folder), UV_DEFAULT_INDEX=f"{site.as_uri()}/general")
+    with pytest.raises(InstallError) as caught:
+        install(order(build("2.5.0"), configuration=configuration))
+    assert caught.value.code == "verification-failed"
+    assert [(item.name, item.value, item.needs) for item in caught.value.evidence] == [
+        ("torch-cuda-version", "12.4", None)
+    ]
+    assert not (tmp_path / "env").exists()
+
+
+@pytest.mark.parametrize("backend", ["uv", "pip"])
+def test_file_index_with_missing_project_pages(order, site, tmp_path, backend):
+    """An extra index that lacks most projects: what is missing there is found on the next."""
+    extra = tmp_path / "extra"
+    bench_index.make_wheel(extra / "tokenizers", "tokenizers", "0.21.0")
+    bench_index.write_pages(extra)
+    links = tmp_path / "links"
+    bench_index.make_torch(links, "2.4.1+cpu", None, python=TAG)
+    values = {
+        "PIP_INDEX_URL": f"{site.as_uri()}/general",
+        "PIP_EXTRA_INDEX_URL": extra.as_uri(),
+        "PIP_FIND_LINKS": str(links),
+    }
+    receipt = install(order(configuration=configured(**values), backend=backend))
+    assert ("tokenizers", "0.21.0") in names(receipt)
+    assert next(item.source for item in receipt.distributions if item.name == "torch") == links.as_uri()
+
+
+@pytest.mark.parametrize("backend", ["uv", "pip"])
+def test_folder_only_without_any_index(order, site, tmp_path, backend):
+    folder = tmp_path / "bundle with blank"
+    folder.mkdir()
+    for path in [*site.glob("general/[!t]*/*.whl"), *site.glob("general/t[!o]*/*.whl"), *site.glob("whl/c*/torch/*")]:
+        if path.suffix == ".whl":
+            (folder / path.name).write_bytes(path.read_bytes())
+    bench_index.make_wheel(folder, "tokenizers", "0.22.0")
+    configuration = configured(UV_FIND_LINKS=str(folder), PIP_NO_INDEX="1")
+    receipt = install(order(configuration=configuration, backend=backend))
+    assert names(receipt) == DISTRIBUTIONS
+
+
+def test_label_less_wheel_of_the_general_index(order):
+    receipt = install(order(build("2.7.0", "cu124", general=True, requirements=())))
+    assert ("torch", "2.7.0") in names(receipt)
+    assert {item.id: item.found for item in receipt.verified}["torch-version"] == "2.7.0+cu124"
+
+
+def test_general_index_never_meets_a_plan_of_another_variant(order):
+    with pytest.raises(NoBuildError):
+        install(order(build("2.7.0", "cpu")))
+
+
+@pytest.mark.parametrize("backend", ["uv", "pip"])
+def test_credentials_stay_in_the_environment(order, server, tmp_path, monkeypatch, backend):
+    secret = "s3cr3t-w0rd"
+    server[1].login = ("robot", secret)
+    address = server[0].replace("http://", f"http://robot:{secret}@")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"{address}/general")
+    configuration = read_configuration(torch_index=f"{address}/whl")
+    events = []
+    wanted = order(configuration=configuration, backend=backend)
+    rehearsal = rehearse(wanted)
+    receipt = install(wanted, events.append)
+    assert names(receipt) == DISTRIBUTIONS
+    assert secret not in repr((rehearsal, receipt, events, configuration))
+    assert secret not in texts_under(tmp_path / ".env.gpusetup")
+    server[1].faults["/whl/cpu/torch/torch-2.4.1"] = 404
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    with pytest.raises(InstallError) as caught:
+        install(order(configuration=configuration, backend=backend, digest="plan-2"))
+    assert secret not in repr((caught.value.happened, caught.value.evidence))
+    assert secret not in texts_under(tmp_path / ".env.gpusetup")
+
+
+def test_rehearsal_changes_nothing(order, tmp_path):
+    rehearsal = rehearse(order())
+    assert [label for label, _ in rehearsal.steps] == ["venv", "install"]
+    assert rehearsal.wheel.filename.startswith("torch-2.4.1+cpu")
+    assert rehearsal.download_bytes
+    assert rehearsal.disk_needed_bytes
+    assert not list(tmp_path.glob(".env*"))
+
+
+def test_receipt_is_inside_the_environment(order, tmp_path):
+    receipt = install(order())
+    assert read_receipt(tmp_path / "env") == receipt
+    python = tmp_path / "env/bin/python"
+    answer = subprocess.run([python, "-Ic", "import torch; print(torch.__version__)"], capture_output=True, text=True)
+    assert answer.stdout.strip() == "2.4.1+cpu"
+
+
+def test_hostile_receipt_is_no_receipt(order, tmp_path):
+    install(order())
+    path = tmp_path / "env/gpusetup-receipt.json"
+    document = json.loads(path.read_text())
+    for text in ("", "{}", "[" * 100_000, json.dumps({**document, "receipt": {**document["receipt"], "build": 3}})):
+        path.write_text(text)
+        assert read_receipt(tmp_path / "env") is None
+
+
+def test_missing_python_names_those_that_are_there(order):
+    wanted = replace(order(), interpreters=(Interpreter("3.6.15", executable="/usr/bin/python3.6"),))
+    with pytest.raises(InstallError) as caught:
+        install(wanted)
+    assert caught.value.code == "python-missing"
+    assert caught.value.evidence[0].value == "3.6.15"
+
+
+def test_too_little_disk_names_both_figures(order, monkeypatch):
+    monkeypatch.setattr(environment, "free_bytes", lambda _: 1000)
+    with pytest.raises(InstallError) as caught:
+        install(order())
+    assert caught.value.code == "disk-full"
+    assert caught.value.evidence[0].value == 1000
+    assert int(caught.value.evidence[0].needs) > 1000

@@ -1,0 +1,138 @@
+"""What an interrupted, refused or contended installation leaves behind."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+
+import pytest
+from conftest import TAG, build
+
+from provision.errors import InstallError
+from provision.install import environment
+from provision.install.apply import install
+from provision.install.environment import Store
+
+TORCH = f"/whl/cpu/torch/torch-{{}}%2Bcpu-{TAG}-{TAG}-linux_x86_64.whl$"
+CHILD = """
+import pickle, sys
+sys.path[:0] = {paths!r}
+from provision.install.apply import install
+order = pickle.loads({order!r})
+print("ready", flush=True)
+install(order)
+"""
+
+
+def nothing():
+    """No built-in index."""
+
+
+def started(order, tmp_path):
+    """A process that installs an order and hangs in the download of torch."""
+    paths = [item for item in sys.path if item]
+    script = tmp_path / "child.py"
+    script.write_text(textwrap.dedent(CHILD.format(paths=paths, order=pickle.dumps(replace(order, builtin=nothing)))))
+    environ = {**os.environ, "UV_NO_CACHE": "1"}
+    child = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, env=environ, text=True)
+    assert child.stdout.readline() == "ready\n"
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if list((tmp_path / ".env.gpusetup").glob("*.part/locked/pylock.toml")):
+            time.sleep(0.3)
+            return child
+        time.sleep(0.02)
+    raise AssertionError("the child did not get as far as the installation")
+
+
+def torch_of(tmp_path):
+    argv = [tmp_path / "env/bin/python", "-Ic", "import torch; print(torch.__version__)"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, -2)])
+def test_interrupted_install_leaves_the_old_environment_and_the_next_run_finishes(
+    order, server, tmp_path, number, status
+):
+    install(order())
+    old = (tmp_path / "env").resolve()
+    server[1].faults[TORCH.format("2.0.1")] = "hang"
+    wanted = order(build("2.0.1"), digest="plan-2")
+    child = started(wanted, tmp_path)
+    child.send_signal(number)
+    assert child.wait(10) == status
+    child.stdout.close()
+    assert torch_of(tmp_path) == "2.4.1+cpu"
+    if number != signal.SIGKILL:
+        assert sorted(item.name for item in (tmp_path / ".env.gpusetup").iterdir()) == [
+            old.name,
+            "install.log",
+            "lock",
+        ]
+    server[1].faults.clear()
+    assert not install(wanted).reused
+    assert torch_of(tmp_path) == "2.0.1+cpu"
+    left = {item.name for item in (tmp_path / ".env.gpusetup").iterdir()}
+    assert left == {old.name, (tmp_path / "env").resolve().name, "lock"}
+
+
+def test_second_run_says_who_holds_the_environment(order, tmp_path):
+    store = Store.of(tmp_path / "env")
+    with environment.locked(store), pytest.raises(InstallError) as caught:
+        install(order())
+    assert caught.value.code == "environment-busy"
+    assert f"process {os.getpid()} on " in str(caught.value.evidence[0].value)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_what_gpusetup_did_not_make_is_refused_and_untouched(order, tmp_path, kind):
+    path = tmp_path / "env"
+    other = tmp_path / "other"
+    other.mkdir()
+    if kind == "folder":
+        path.mkdir()
+        (path / "precious").write_text("1")
+    elif kind == "file":
+        path.write_text("1")
+    else:
+        path.symlink_to(other)
+    with pytest.raises(InstallError) as caught:
+        install(order())
+    assert caught.value.code == "environment-foreign"
+    assert not (tmp_path / ".env.gpusetup").exists()
+    assert path.is_symlink() == (kind == "link")
+
+
+def test_empty_folder_becomes_the_environment(order, tmp_path):
+    (tmp_path / "env").mkdir()
+    install(order())
+    assert torch_of(tmp_path) == "2.4.1+cpu"
+
+
+def test_rollback_prune_and_remove(order, tmp_path):
+    path, store = tmp_path / "env", Store.of(tmp_path / "env")
+    for digest, version in (("a", "2.0.1"), ("b", "2.4.1"), ("c", "2.0.1")):
+        install(order(build(version, requirements=()), digest=digest))
+    assert len(store.finished()) == environment.KEPT
+    environment.rollback(path)
+    assert torch_of(tmp_path) == "2.4.1+cpu"
+    environment.rollback(path)
+    assert torch_of(tmp_path) == "2.0.1+cpu"
+    environment.remove(path)
+    assert not list(tmp_path.glob("*env*"))
+
+
+def test_installer_that_falls_silent_is_ended(order, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    server[1].faults[TORCH.format("2.4.1")] = "hang"
+    wanted = order()
+    with pytest.raises(InstallError) as caught:
+        install(replace(wanted, limits=replace(wanted.limits, silence_s=1.0)))
+    assert caught.value.code == "install-silent"
+    assert not (tmp_path / "env").exists()
