@@ -183,6 +183,27 @@ class Machine:
         return next((reading for reading in named if reading.failure is None), named[0] if named else None)
 
 
+# --- check ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one check of the catalogue found on one machine: an entry of document check/1."""
+
+    id: str
+    """Catalogue id, `component.name`."""
+    component: str
+    status: FindingStatus
+    happened: str
+    """One sentence in the user's words."""
+    evidence: tuple[Evidence, ...] = ()
+    safe: tuple[str, ...] = ()
+    risky: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
+    """Ids of other failing checks that this one explains."""
+    duration_s: float = 0.0
+
+
 # --- resolve and plan ---------------------------------------------------------------------------
 
 

@@ -1,0 +1,100 @@
+"""The variables that choose GPUs choose ones that exist.
+
+What it finds
+    CUDA_VISIBLE_DEVICES or NVIDIA_VISIBLE_DEVICES empty, -1, out of range, repeated, or naming an unknown UUID.
+
+Why it matters
+    CUDA stops at the first entry that it does not know and hides that device and all after it, without a word:
+    PyTorch then says that there is no GPU, or uses fewer.
+
+How it is decided
+    Entries of CUDA_VISIBLE_DEVICES are compared with the indexes and UUIDs of the working GPUs.
+    NVIDIA_VISIBLE_DEVICES is looked at inside containers only, for `void` and `none`. A GPU that is shown passes;
+    hidden ones are mentioned.
+
+What to do
+    `unset CUDA_VISIBLE_DEVICES`, or set it to indexes that exist. Look for it in the shell's profile, in the
+    scheduler's job, and in the service file.
+
+Sources
+    CUDA C++ Programming Guide, environment variables (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..records import Evidence
+from .base import Check, Verdict, counted, evidence, value_of
+
+if TYPE_CHECKING:
+    from ..records import Finding, Gpu, Machine
+
+_SAY = Verdict("cuda.visible_devices")
+_NAME = "CUDA_VISIBLE_DEVICES"
+
+
+def evaluate(machine: Machine) -> Finding:
+    """Resolve the value against the GPUs of the box."""
+    working = tuple(gpu for gpu in machine.gpus if gpu.in_nvml)
+    if not working:
+        return _SAY.skipped("No usable GPU is listed, so there is nothing to choose from.")
+    container_value = value_of(machine, "environment.NVIDIA_VISIBLE_DEVICES")
+    if machine.host.container and container_value in {"void", "none"}:
+        return _SAY.warned(
+            f"NVIDIA_VISIBLE_DEVICES is {container_value}: this container asked for no GPU, and some are visible.",
+            *evidence(machine, "environment.NVIDIA_VISIBLE_DEVICES"),
+        )
+    reading = machine.reading(f"environment.{_NAME}")
+    if reading is None:
+        return _SAY.passed(f"{_NAME} is not set: all {counted(len(working), 'GPU')} can be used.")
+    if reading.failure is not None or not isinstance(reading.value, str):
+        return _complain("is set to something that is neither indexes nor UUIDs", machine)
+    return _resolve(reading.value, working, machine)
+
+
+def _resolve(value: str, working: tuple[Gpu, ...], machine: Machine) -> Finding:
+    entries = [entry.strip() for entry in value.split(",")]
+    if entries == [""]:
+        return _complain("is set and empty: it hides every GPU", machine)
+    seen: list[str] = []
+    for entry in entries:
+        fault = _fault(entry, working)
+        if fault is None and entry in seen:
+            fault = "is named twice"
+        if fault is not None:
+            rest = "every GPU is hidden" if not seen else f"only {', '.join(seen)} stay visible"
+            return _complain(f"holds {entry or 'an empty entry'!r}, which {fault}: {rest}", machine)
+        seen.append(entry)
+    return _SAY.passed(
+        f"{_NAME} shows {counted(len(seen), 'device')} of {counted(len(working), 'GPU')}: {', '.join(seen)}.",
+        *evidence(machine, f"environment.{_NAME}"),
+    )
+
+
+def _fault(entry: str, working: tuple[Gpu, ...]) -> str | None:
+    """What is wrong with one entry; None when it names a device."""
+    if re.fullmatch(r"\d+", entry):
+        return None if int(entry) < len(working) else f"is beyond the last GPU, {len(working) - 1}"
+    if re.fullmatch(r"-\d+", entry):
+        return "hides everything from there on"
+    if entry.startswith("GPU-"):
+        # CUDA takes any beginning of a UUID that fits one device only.
+        fitting = [gpu for gpu in working if (gpu.gpu_uuid or "").lower().startswith(entry.lower())]
+        return None if len(fitting) == 1 else "fits no GPU of this box" if not fitting else "fits several GPUs"
+    if entry.startswith("MIG-"):
+        return None if any(gpu.mig_mode == "enabled" for gpu in working) else "names a MIG instance, and MIG is off"
+    return "names no device"
+
+
+def _complain(what: str, machine: Machine) -> Finding:
+    return _SAY.failed(
+        f"{_NAME} {what}.",
+        *evidence(machine, f"environment.{_NAME}"),
+        Evidence("gpus", len([gpu for gpu in machine.gpus if gpu.in_nvml]), source="nvml"),
+        safe=(f"unset {_NAME}", f"grep -rs {_NAME} ~/.bashrc ~/.profile /etc/environment /etc/profile.d"),
+    )
+
+
+CHECK = Check("cuda.visible_devices", "quick", evaluate)

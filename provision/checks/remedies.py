@@ -1,0 +1,101 @@
+"""Commands for this machine's distribution, shared by the checks that name them. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from .base import value_of
+
+if TYPE_CHECKING:
+    from ..records import Machine
+
+Family = Literal["ubuntu", "debian", "rhel", "suse", "other"]
+_FAMILIES: tuple[tuple[frozenset[str], Family], ...] = (
+    (frozenset({"ubuntu", "linuxmint", "pop"}), "ubuntu"),
+    (frozenset({"debian"}), "debian"),
+    (frozenset({"rhel", "fedora", "centos", "rocky", "almalinux", "ol", "amzn"}), "rhel"),
+    (frozenset({"suse", "sles", "opensuse", "opensuse-leap", "opensuse-tumbleweed"}), "suse"),
+)
+
+
+def family(machine: Machine) -> Family:
+    """Whose package tools the machine has, from ID and ID_LIKE of os-release."""
+    like = value_of(machine, "host.os_like")
+    words = [machine.host.os or "", *(like.split() if isinstance(like, str) else ())]
+    for word in words:
+        for names, found in _FAMILIES:
+            if word in names:
+                return found
+    return "other"
+
+
+_INSTALL: dict[Family, tuple[str, ...]] = {
+    "ubuntu": ("sudo apt-get update && sudo ubuntu-drivers install", "sudo reboot"),
+    "debian": (
+        'sudo apt-get install "linux-headers-$(uname -r)" nvidia-driver    (with contrib and non-free enabled)',
+        "sudo reboot",
+    ),
+    "rhel": ("sudo dnf install nvidia-open    (from NVIDIA's repository for this release)", "sudo reboot"),
+    "suse": ("sudo zypper install nvidia-open    (from NVIDIA's repository for this release)", "sudo reboot"),
+    "other": ("install the NVIDIA driver with this distribution's package manager, then reboot",),
+}
+_LIST: dict[Family, tuple[str, ...]] = {
+    "ubuntu": ("ubuntu-drivers list",),
+    "debian": ("apt-cache policy nvidia-driver",),
+    "rhel": ("dnf list --available 'nvidia-open*'",),
+    "suse": ("zypper search nvidia-open",),
+    "other": (),
+}
+
+
+def see_driver_steps(machine: Machine) -> tuple[str, ...]:
+    """Commands that show how the driver gets here and change nothing."""
+    return ("gpusetup driver plan", *_LIST[family(machine)])
+
+
+def install_driver(machine: Machine) -> tuple[str, ...]:
+    """Commands that install the driver."""
+    return _INSTALL[family(machine)]
+
+
+_INITRAMFS: dict[Family, str] = {
+    "ubuntu": "sudo update-initramfs -u",
+    "debian": "sudo update-initramfs -u",
+    "rhel": "sudo dracut --force",
+    "suse": "sudo dracut --force",
+    "other": "rebuild the initramfs",
+}
+
+
+def drop_nouveau(machine: Machine) -> tuple[str, ...]:
+    """Commands that keep nouveau from loading at the next start."""
+    blacklist = (
+        r"printf 'blacklist nouveau\noptions nouveau modeset=0\n' | sudo tee /etc/modprobe.d/blacklist-nouveau.conf"
+    )
+    return (blacklist, _INITRAMFS[family(machine)], "sudo reboot")
+
+
+_RELOAD = (
+    "sudo systemctl isolate multi-user.target"
+    " && sudo rmmod nvidia_drm nvidia_modeset nvidia_uvm nvidia && sudo modprobe nvidia"
+)
+RELOAD_MODULES = (f"{_RELOAD}    (only while nothing uses a GPU)", "sudo reboot")
+"""Commands that exchange a loaded driver module for the installed one."""
+
+_OWNER: dict[Family, str] = {
+    "ubuntu": "dpkg -S '*libnvidia-ml.so.*'; grep -h nvidia /var/log/apt/history.log | tail",
+    "debian": "dpkg -S '*libnvidia-ml.so.*'; grep -h nvidia /var/log/apt/history.log | tail",
+    "rhel": "rpm -qa '*nvidia*'; dnf history list '*nvidia*'",
+    "suse": "rpm -qa '*nvidia*'",
+    "other": "",
+}
+
+
+def who_owns_the_driver(machine: Machine) -> tuple[str, ...]:
+    """Commands that show which packages the driver's parts came from, and when."""
+    owner = _OWNER[family(machine)]
+    return (owner,) if owner else ()
+
+
+KERNEL_LOG = "sudo journalctl --dmesg --grep 'NVRM|nvidia' --no-pager | tail -n 40"
+"""Command that shows what the driver wrote to the kernel log."""

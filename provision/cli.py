@@ -1,0 +1,148 @@
+"""The command line: the group, its lazy commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from . import __version__
+from .console import Console
+from .documents.envelope import Outcome, finding_of
+from .errors import ExitCode, GpusetupError
+from .records import Evidence, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+#: Every command: its one line of help, and the schema of its document. The module is imported when it runs.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "detect": ("Facts of this machine, each with the source that gave it.", "machine/1"),
+    "check": ("The doctor: what is wrong with the GPU set-up here, and the cure.", "check/1"),
+    "plan": ("Pick torch, CUDA variant and Python for a machine, and say why.", "plan/1"),
+    "install": ("Make the environment that the plan names, atomically.", "receipt/1"),
+    "accept": ("Fine-tune a BERT in the environment and judge the machine by it.", "acceptance/1"),
+    "up": ("Detect, check, plan, install, accept, report: the main job.", "report/1"),
+    "report": ("Show a report for people.", "report/1"),
+    "driver": ("The steps that put the right NVIDIA driver on this distribution.", "driver-plan/1"),
+    "matrix": ("Browse or validate the compatibility matrix.", "matrix/1"),
+    "explain": ("The page of a check, rule or error, offline.", "explanation/1"),
+}
+
+EPILOG: Final = """\b
+Exit codes:
+  0 done, healthy, accepted     4 no compatible build, or none in reach
+  1 rejected, a check failed    5 install failed
+  2 usage                       6 harness could not run
+  3 no usable GPU               7 matrix or input file invalid
+  70 a bug of ours  130 interrupted  143 terminated
+
+\b
+Example:
+  gpusetup up --env ./env
+"""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; like KeyboardInterrupt, nothing but the entry point catches it."""
+
+
+class LazyGroup(click.Group):
+    """Commands are modules under `provision.commands`, imported only when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order of the flow."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".commands.{cmd_name}", __package__)
+        command: click.Command = module.COMMAND
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """One line each, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (text, _) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="gpusetup %(version)s")
+def gpusetup() -> None:
+    """Bring up a GPU box for PyTorch and prove that it works."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code. No traceback reaches a user."""
+    console = Console(wants_json="--json" in arguments)
+    name = next((word for word in arguments if not word.startswith("-")), "")
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return int(gpusetup.main(list(arguments), prog_name="gpusetup", standalone_mode=False, obj=console) or 0)
+    except click.exceptions.Exit as err:
+        return err.exit_code
+    except (click.ClickException, GpusetupError) as err:
+        return _fail(console, name, err)
+    except (KeyboardInterrupt, click.Abort):
+        return _stopped(console, name, ExitCode.INTERRUPTED)
+    except Terminated:
+        return _stopped(console, name, ExitCode.TERMINATED)
+    except BrokenPipeError:
+        # The reader went away (`| head`); point stdout at nothing so that the flush at exit stays quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
+    except Exception as err:  # noqa: BLE001  the last resort: a bug of ours, told with its log
+        return _bug(console, name, err)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise Terminated
+
+
+def schema_of_command(name: str) -> str:
+    """Full schema name of a command's document; `gpusetup.error/1` where the command is not known."""
+    return f"gpusetup.{COMMANDS[name][1]}" if name in COMMANDS else "gpusetup.error/1"
+
+
+def _fail(console: Console, name: str, err: click.ClickException | GpusetupError) -> int:
+    if isinstance(err, GpusetupError):
+        finding, exit_code = finding_of(err), err.exit_code
+    else:
+        hint = f"gpusetup {name} --help" if name in COMMANDS else "gpusetup --help"
+        finding, exit_code = Finding("usage", "fail", err.format_message(), safe=(hint,)), ExitCode.USAGE
+    console.emit(Outcome(schema_of_command(name), name or "gpusetup", findings=(finding,), exit_code=exit_code))
+    return int(exit_code)
+
+
+def _stopped(console: Console, name: str, exit_code: ExitCode) -> int:
+    word = "interrupted" if exit_code is ExitCode.INTERRUPTED else "terminated"
+    finding = Finding(word, "fail", f"The command was {word}; what was there before still works.")
+    console.emit(Outcome(schema_of_command(name), name or "gpusetup", findings=(finding,), exit_code=exit_code))
+    return int(exit_code)
+
+
+def _bug(console: Console, name: str, err: Exception) -> int:
+    from .paths import write_bug_log
+
+    path = write_bug_log(err)
+    evidence: list[Evidence] = [Evidence("error", f"{type(err).__name__}: {err}")]
+    evidence += [Evidence("log", str(path))] if path else []
+    finding = Finding("internal-error", "fail", "gpusetup met a bug of its own.", tuple(evidence))
+    console.emit(
+        Outcome(schema_of_command(name), name or "gpusetup", findings=(finding,), exit_code=ExitCode.BUG)
+    )
+    return int(ExitCode.BUG)
+
+
+def emit(context: click.Context, outcome: Outcome) -> int:
+    """Print a command's outcome and return its exit code."""
+    console: Any = context.find_root().obj
+    console.emit(outcome)
+    return int(outcome.exit_code)

@@ -1,0 +1,34 @@
+"""`gpusetup explain`."""
+
+from __future__ import annotations
+
+import difflib
+
+import click
+
+from ..cli import emit
+from ..documents.data import Explanation
+from ..documents.envelope import Outcome
+from ..errors import UsageError
+from .options import json_option
+
+
+@click.command(epilog="\b\nExample:\n  gpusetup explain driver.kmd_umd_match")
+@click.argument("id_", metavar="ID", required=False)
+@json_option
+@click.pass_context
+def explain(context: click.Context, id_: str | None) -> int:
+    """The page of a check, rule or error, offline; without ID, every id that has one."""
+    from ..explain import known_ids, page
+
+    if id_ is None:
+        listing = "\n".join(known_ids())
+        return emit(context, Outcome("gpusetup.explanation/1", "explain", Explanation("", listing), text=listing))
+    text = page(id_)
+    if text is None:
+        near = difflib.get_close_matches(id_, known_ids(), n=3)
+        raise UsageError(f"Nothing has the id {id_!r}.", do=tuple(f"gpusetup explain {name}" for name in near))
+    return emit(context, Outcome("gpusetup.explanation/1", "explain", Explanation(id_, text), text=f"{id_}\n\n{text}"))
+
+
+COMMAND = explain

@@ -1,0 +1,79 @@
+"""Detect: what this machine is. Files first, the driver last and only in a child; nothing is decided here."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..records import Machine, Reading
+from .assemble import Parts, assemble
+from .driver_files import detect_driver_files, scan_blocked
+from .host import detect_host
+from .nvml import NvmlFacts, detect_nvml, not_asked
+from .pci import detect_pci
+from .python_env import detect_python
+from .smi import detect_smi
+from .surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from .driver_files import DriverFiles
+    from .pci import PciBus
+
+__all__ = ["Surroundings", "detect_machine"]
+
+_SMI_AFTER_HANG_S = 1.0
+"""nvidia-smi uses the library that just hung: it gets a moment in case only Python was slow, and no more."""
+# Which GPUs a process is shown. Values of another form are not stored: nobody knows what they hold.
+_SELECTORS = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_DRIVER_CAPABILITIES")
+_SELECTOR_FORM = re.compile(r"(?:-?\d{1,4}|GPU-[0-9a-fA-F-]+|MIG-[\w./-]+|[A-Za-z_]{1,24}|)(?:\s*,\s*|$)")
+
+
+def detect_machine(around: Surroundings | None = None) -> Machine:
+    """Everything that can be learned about this machine (or about the one in `around`) without changing it."""
+    around = around or Surroundings()
+    host, host_readings = detect_host(around)
+    python, interpreters, python_readings = detect_python(around)
+    pci, files = detect_pci(around), detect_driver_files(around)
+    nvml, smi, blocked = _ask_driver(around, pci, files)
+    parts = Parts(
+        host,
+        python,
+        interpreters,
+        pci,
+        files,
+        nvml,
+        smi,
+        (*host_readings, *python_readings, *_selectors(around), *blocked),
+    )
+    return assemble(parts)
+
+
+def _ask_driver(
+    around: Surroundings, pci: PciBus, files: DriverFiles
+) -> tuple[NvmlFacts, NvmlFacts | None, tuple[Reading, ...]]:
+    """NVML, then nvidia-smi where NVML brought no device; neither on a machine without any sign of NVIDIA."""
+    if not (pci.nvidia or files.nodes or files.module_version or files.modules_of_nvidia or files.nvml_library):
+        return not_asked("nothing of NVIDIA is on this machine: no PCI device, no driver, no library"), None, ()
+    blocked = (scan_blocked(around),)
+    nvml = detect_nvml(around)
+    if nvml.healthy or (nvml.outcome == "answered" and not nvml.devices):
+        return nvml, None, blocked
+    hung = nvml.outcome == "timed-out"
+    smi = detect_smi(around, deadline_s=_SMI_AFTER_HANG_S if hung else around.nvml_silence_s)
+    return nvml, smi, blocked
+
+
+def _selectors(around: Surroundings) -> tuple[Reading, ...]:
+    readings = []
+    for name in _SELECTORS:
+        value = around.environ.get(name)
+        if value is not None:
+            is_known_form = len(value) <= 4096 and not _SELECTOR_FORM.sub("", value)  # noqa: PLR2004
+            readings.append(
+                Reading(f"environment.{name}", "environment", value)
+                if is_known_form
+                else Reading(
+                    f"environment.{name}", "environment", failure="set, and of no known form; the value is not kept"
+                )
+            )
+    return tuple(readings)

@@ -1,0 +1,203 @@
+"""What files tell about the driver: kernel module, device nodes, user libraries. Nothing here calls the driver."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ..plain_text import plain
+from ..records import Reading
+from ..versions import DriverVersion
+from .loader import WSL_FOLDER, Library, find_library
+from .pci import normal_bus_id
+
+if TYPE_CHECKING:
+    from .surroundings import Surroundings
+
+_MODULES = ("nvidia", "nvidia_uvm", "nvidia_drm", "nvidia_modeset", "nouveau", "nova_core", "vfio_pci")
+NVML_LIBRARY = "libnvidia-ml.so.1"
+CUDA_LIBRARY = "libcuda.so.1"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNode:
+    """One file under /dev that user space talks to the driver through."""
+
+    path: str
+    failure: str | None = None
+    """Why this user can't open it for reading and writing; None when that would work."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriverFiles:
+    """The driver as files show it."""
+
+    module_version: DriverVersion | None = None
+    flavour: Literal["open", "proprietary"] | None = None
+    modules: tuple[str, ...] = ()
+    nodes: tuple[DeviceNode, ...] = ()
+    minors: tuple[tuple[str, int], ...] = ()
+    """PCI bus id and number N of its /dev/nvidiaN, for every GPU that the loaded module serves."""
+    nvml_library: Library | None = None
+    cuda_library: Library | None = None
+    has_dxg: bool = False
+    readings: tuple[Reading, ...] = ()
+
+    @property
+    def modules_of_nvidia(self) -> tuple[str, ...]:
+        """Loaded modules of the vendor's driver."""
+        return tuple(name for name in self.modules if name.startswith("nvidia"))
+
+    @property
+    def gpu_nodes(self) -> tuple[DeviceNode, ...]:
+        """/dev/nvidia0, /dev/nvidia1, ..."""
+        return tuple(node for node in self.nodes if re.fullmatch(r"/dev/nvidia\d+", node.path))
+
+
+def detect_driver_files(around: Surroundings) -> DriverFiles:
+    """Every file-based fact of the driver with its readings."""
+    version_text, version_why = around.attempt("/sys/module/nvidia/version", longest=256)
+    proc_text, proc_why = around.attempt("/proc/driver/nvidia/version", longest=4096)
+    sys_version = parse_module_version(version_text or "")
+    proc_version, flavour = parse_proc_version(proc_text or "")
+    modules = tuple(name for name in _MODULES if around.exists(f"/sys/module/{name}"))
+    nodes, node_readings = _nodes(around)
+    nvml, cuda = find_library(around, NVML_LIBRARY), find_library(around, CUDA_LIBRARY)
+    has_dxg = around.exists("/dev/dxg")
+    readings = (
+        _version_reading("driver.module_version", "/sys/module/nvidia/version", sys_version, version_text, version_why),
+        _version_reading("driver.proc_version", "/proc/driver/nvidia/version", proc_version, proc_text, proc_why),
+        Reading(
+            "driver.kernel_module",
+            "/proc/driver/nvidia/version",
+            flavour,
+            None if flavour else proc_why or "no known wording",
+        ),
+        Reading(
+            "driver.modules",
+            "/sys/module",
+            modules,
+            None if around.exists("/sys/module") else "/sys/module is not there",
+        ),
+        *node_readings,
+        _library_reading("driver.nvml_library", nvml, NVML_LIBRARY),
+        _library_reading("driver.cuda_library", cuda, CUDA_LIBRARY),
+        Reading("wsl.dxg", "/dev/dxg", has_dxg),
+        Reading("wsl.library_folder", WSL_FOLDER, around.exists(f"{WSL_FOLDER}/{NVML_LIBRARY}")),
+        _modprobe_reading(around),
+    )
+    return DriverFiles(
+        sys_version or proc_version, flavour, modules, nodes, _minors(around), nvml, cuda, has_dxg, readings
+    )
+
+
+def _version_reading(
+    name: str, source: str, version: DriverVersion | None, text: str | None, why: str | None
+) -> Reading:
+    if version:
+        return Reading(name, source, str(version))
+    return Reading(name, source, failure=why or f"no driver release in {plain(text or '', longest=120)!r}")
+
+
+# 535.104.05
+def parse_module_version(text: str) -> DriverVersion | None:
+    """Release in /sys/module/nvidia/version."""
+    match = re.fullmatch(r"\d{2,}(?:\.\d+){1,3}", text.strip())
+    return DriverVersion(match.group()) if match else None
+
+
+# NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023
+# NVRM version:  NVIDIA UNIX Open Kernel Module for x86_64  515.57  Release Build Mi 20. Jul 11:53:35 CEST 2022
+# GCC version:  gcc version 11.2.0 (Ubuntu 11.2.0-19ubuntu1)
+def parse_proc_version(text: str) -> tuple[DriverVersion | None, Literal["open", "proprietary"] | None]:
+    """Release and flavour in /proc/driver/nvidia/version; the date is localised and is not looked at."""
+    line = next((line for line in text.splitlines() if line.startswith("NVRM version:")), "")
+    match = re.search(r"Kernel Module\s+(?:for \S+\s+)?(\d{2,}(?:\.\d+){1,3})\b", line)
+    if not match:
+        return None, None
+    return DriverVersion(match[1]), "open" if "Open Kernel Module" in line else "proprietary"
+
+
+# --- device nodes
+
+
+def _nodes(around: Surroundings) -> tuple[tuple[DeviceNode, ...], tuple[Reading, ...]]:
+    wanted = re.compile(r"nvidia\d+|nvidiactl|nvidia-uvm|nvidia-uvm-tools|nvidia-modeset")
+    nodes = tuple(_node(around, f"/dev/{name}") for name in around.names("/dev") if wanted.fullmatch(name))
+    readings = (
+        Reading("driver.device_nodes", "/dev", tuple(node.path for node in nodes)),
+        *(Reading("driver.device_node", node.path, failure=node.failure) for node in nodes if node.failure),
+    )
+    return nodes, readings
+
+
+def _node(around: Surroundings, path: str) -> DeviceNode:
+    real = around.path(path)
+    try:
+        status = os.stat(real)  # noqa: PTH116 -- same call, one import less
+    except OSError as err:
+        return DeviceNode(path, err.strerror)
+    if os.access(real, os.R_OK | os.W_OK):
+        return DeviceNode(path)
+    owner = f"mode {stat.S_IMODE(status.st_mode):04o}, owner {status.st_uid}:{status.st_gid}"
+    return DeviceNode(path, f"this user may not open it for reading and writing ({owner})")
+
+
+# Model:           NVIDIA A100-SXM4-80GB
+# Device Minor:    0
+def parse_minor(text: str) -> int | None:
+    """Number of the device node in /proc/driver/nvidia/gpus/<bus id>/information."""
+    match = re.search(r"^Device Minor:\s*(\d+)\s*$", text, re.MULTILINE)
+    return int(match[1]) if match else None
+
+
+def _minors(around: Surroundings) -> tuple[tuple[str, int], ...]:
+    folder = "/proc/driver/nvidia/gpus"
+    found = []
+    for name in around.names(folder):
+        bus_id, minor = (
+            normal_bus_id(name),
+            parse_minor(around.text(f"{folder}/{name}/information", longest=4096) or ""),
+        )
+        if bus_id and minor is not None:
+            found.append((bus_id, minor))
+    return tuple(found)
+
+
+# --- user space
+
+
+def _library_reading(name: str, found: Library | None, wanted: str) -> Reading:
+    if found is None:
+        return Reading(name, "loader search", failure=f"{wanted} is in no folder that the loader searches")
+    return Reading(name, found.source, found.path)
+
+
+def _modprobe_reading(around: Surroundings) -> Reading:
+    """Whether NVIDIA's setuid helper is there, which loads nvidia_uvm and makes device nodes on first use."""
+    for path in ("/usr/bin/nvidia-modprobe", "/usr/sbin/nvidia-modprobe", "/sbin/nvidia-modprobe"):
+        if around.exists(path):
+            return Reading("driver.modprobe_helper", path, path)
+    return Reading("driver.modprobe_helper", "/usr/bin", failure="nvidia-modprobe is not installed")
+
+
+# 4711 (nvidia-smi) D 1 4711 4711 0 -1 ...      the name may hold spaces and parentheses
+def parse_process_state(text: str) -> tuple[str, str] | None:
+    """Name and state letter of a /proc/<pid>/stat line."""
+    match = re.match(r"\d+ \((.*)\) (\S) ", text, re.DOTALL)
+    return (match[1], match[2]) if match else None
+
+
+def scan_blocked(around: Surroundings) -> Reading:
+    """Driver programs in uninterruptible sleep: the sign that the next driver call would hang as well."""
+    blocked = []
+    for pid in around.names("/proc"):
+        if not pid.isdigit():
+            continue
+        named = parse_process_state(around.text(f"/proc/{pid}/stat", longest=512) or "")
+        if named and named[1] == "D" and named[0].startswith(("nvidia", "nv_queue", "dcgm", "nv-hostengine")):
+            blocked.append(f"{plain(named[0], longest=32)} (process {pid})")
+    return Reading("driver.blocked_processes", "/proc/*/stat", tuple(blocked))

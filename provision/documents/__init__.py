@@ -1,0 +1,1 @@
+"""The JSON documents of the interface: records out, records in, their schemas."""

@@ -1,0 +1,390 @@
+"""The `data` of every document as frozen records, and the pure mapping from stage records to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from packaging.version import Version
+
+from ..records import (
+    Acceptance,
+    Build,
+    FindingStatus,
+    Distribution,
+    Evidence,
+    HeldWheel,
+    Machine,
+    MatrixIdentity,
+    Plan,
+    Receipt,
+    Rejection,
+    Request,
+    Resolution,
+    Source,
+    Unlock,
+    Verification,
+)
+from ..versions import CudaVersion
+from .codec import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ..install.apply import Rehearsal
+    from ..records import CheckResult
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What to do: `safe` changes nothing or can be undone, `risky` changes the machine."""
+
+    safe: tuple[str, ...] = ()
+    risky: tuple[str, ...] = ()
+
+
+# --- check/1 ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSummary:
+    """How many checks ended in each state."""
+
+    pass_: int = 0
+    warn: int = 0
+    fail: int = 0
+    skip: int = 0
+    unknown: int = 0
+    crashed: int = 0
+    timed_out: int = 0
+    suppressed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One check with its result."""
+
+    id: str
+    component: str
+    status: FindingStatus
+    happened: str
+    evidence: tuple[Evidence, ...]
+    do: Remedy
+    leads: tuple[str, ...]
+    duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckData:
+    """Data of check/1."""
+
+    level: str
+    summary: CheckSummary
+    checks: tuple[CheckRow, ...]
+    cause: str | None
+
+
+def check_data(results: Sequence[CheckResult], *, cause: str | None, level: str) -> CheckData:
+    """The document of one pass over the checks."""
+    rows = tuple(
+        CheckRow(
+            id=result.id,
+            component=result.component,
+            status=result.status,
+            happened=result.happened,
+            evidence=result.evidence,
+            do=Remedy(result.safe, result.risky),
+            leads=result.leads,
+            duration_s=result.duration_s,
+        )
+        for result in results
+    )
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.status] = counts.get(row.status, 0) + 1
+    summary = CheckSummary(
+        pass_=counts.get("pass", 0),
+        warn=counts.get("warn", 0),
+        fail=counts.get("fail", 0),
+        skip=counts.get("skip", 0),
+        unknown=counts.get("unknown", 0),
+        crashed=counts.get("crashed", 0),
+        timed_out=counts.get("timed-out", 0),
+        suppressed=counts.get("suppressed", 0),
+    )
+    return CheckData(level, summary, rows, cause)
+
+
+# --- plan/1 -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A build that was not chosen, with its failing rule."""
+
+    torch: str
+    variant: str
+    rule: str
+    found: str
+    needs: str
+    source: str | None = None
+    python: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gives:
+    """What an unlock would admit."""
+
+    torch: str
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockRow:
+    """One change that would admit a newer build."""
+
+    change: str
+    from_: str
+    to: str
+    gives: Gives
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerChoice:
+    """The image of a container plan."""
+
+    image: str
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanData:
+    """Data of plan/1. `fallbacks` are further builds of the same kind that fit, best first."""
+
+    torch: str | None
+    variant: str | None
+    cuda_runtime_version: CudaVersion | None
+    python: str | None
+    wheel_tag: str | None
+    requirements: tuple[str, ...]
+    sources: tuple[Source, ...]
+    container: ContainerChoice | None
+    passed_over: tuple[PassedOver, ...]
+    unlocks: tuple[UnlockRow, ...]
+    assumptions: tuple[str, ...]
+    availability: Literal["not looked", "held", "not held", "partly looked"]
+    download_bytes: int | None
+    matrix: MatrixIdentity
+    build: Build | None = None
+    wheel: HeldWheel | None = None
+    fallbacks: tuple[Build, ...] = ()
+    request: Request = field(default_factory=Request)
+
+
+def plan_data(plan: Plan) -> PlanData:
+    """The document of a plan."""
+    build = plan.build
+    return PlanData(
+        torch=build.torch if build else None,
+        variant=build.variant if build else None,
+        cuda_runtime_version=build.cuda_runtime_version if build else None,
+        python=build.python if build else None,
+        wheel_tag=build.wheel_tag if build else None,
+        requirements=build.requirements if build else (),
+        sources=plan.sources,
+        container=None,
+        passed_over=tuple(
+            PassedOver(r.torch, r.variant, r.rule, r.found, r.needs, r.source, r.python) for r in passed_over(plan)
+        ),
+        unlocks=tuple(
+            UnlockRow(u.change, u.from_, u.to, Gives(u.torch, u.variant)) for u in plan.resolution.unlocks
+        ),
+        assumptions=plan.resolution.assumptions,
+        availability=plan.availability,
+        download_bytes=plan.download_bytes,
+        matrix=plan.matrix,
+        build=build,
+        wheel=plan.wheel,
+        fallbacks=tuple(b for b in plan.resolution.candidates if b != build),
+        request=plan.request,
+    )
+
+
+def passed_over(plan: Plan) -> tuple[Rejection, ...]:
+    """Rejections that a reader asks about: newer than the choice, or asked for by name.
+
+    A build that fits on one Python is not passed over because another Python that is there lacks its wheel.
+    """
+    fitting = {(build.torch, build.variant) for build in plan.resolution.candidates}
+    refused = tuple(
+        r
+        for r in plan.resolution.rejections
+        if (r.torch, r.variant) not in fitting or not r.python or r.rule == "not-in-sources"
+    )
+    if plan.build is None:
+        return refused
+    chosen = Version(plan.build.torch)
+    asked = bool(plan.request.torch or plan.request.cuda)
+    return tuple(r for r in refused if asked or Version(r.torch) >= chosen)
+
+
+def plan_from_data(data: PlanData) -> Plan:
+    """The plan of a document, ready to be installed."""
+    candidates = (data.build, *data.fallbacks) if data.build else data.fallbacks
+    resolution = Resolution(
+        candidates=candidates,
+        rejections=tuple(
+            Rejection(p.torch, p.variant, p.rule, p.found, p.needs, p.source, p.python) for p in data.passed_over
+        ),
+        unlocks=tuple(Unlock(u.change, u.from_, u.to, u.gives.torch, u.gives.variant) for u in data.unlocks),
+        assumptions=data.assumptions,
+    )
+    return Plan(
+        build=data.build,
+        resolution=resolution,
+        matrix=data.matrix,
+        request=data.request,
+        availability=data.availability,
+        wheel=data.wheel,
+        sources=data.sources,
+        download_bytes=data.download_bytes,
+    )
+
+
+def plan_digest(plan: Plan, *, sources: Sequence[Source]) -> str:
+    """Identity of what a plan would install from these sources: equal digests mean that nothing needs to be done.
+
+    What the sources held is left out: which candidate was taken is in the receipt.
+    """
+    identity = encode([plan.resolution.candidates, plan.request, plan.matrix.revision, tuple(sources)])
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+# --- receipt/1 ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentData:
+    """Where an environment is and which Python it has."""
+
+    path: str
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedStep:
+    """One command that an install would run; it never holds credentials."""
+
+    label: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalData:
+    """What `install --dry-run` found: nothing was changed."""
+
+    steps: tuple[RehearsedStep, ...]
+    download_bytes: int | None
+    """Bytes of all wheels, cached ones too; None when a source states no size."""
+    disk_needed_bytes: int | None
+    disk_free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptData:
+    """Data of receipt/1."""
+
+    environment: EnvironmentData
+    distributions: tuple[Distribution, ...]
+    verified: tuple[Verification, ...]
+    seconds: dict[str, float]
+    backend: str
+    plan_digest: str
+    build: Build
+    reused: bool
+    rehearsal: RehearsalData | None = None
+    """With --dry-run: what would be done; then nothing is verified."""
+
+
+def rehearsal_data(rehearsal: Rehearsal, *, env: Path, backend: str) -> ReceiptData:
+    """The document of an install that was only rehearsed."""
+    steps = tuple(RehearsedStep(label, command) for label, command in rehearsal.steps)
+    return ReceiptData(
+        environment=EnvironmentData(str(env), rehearsal.build.python),
+        distributions=tuple(Distribution(w.name, w.version, w.sha256, w.source) for w in rehearsal.lock.wheels),
+        verified=(),
+        seconds={},
+        backend=backend,
+        plan_digest="",
+        build=rehearsal.build,
+        reused=False,
+        rehearsal=RehearsalData(
+            steps, rehearsal.download_bytes, rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
+        ),
+    )
+
+
+def receipt_data(receipt: Receipt) -> ReceiptData:
+    """The document of a receipt."""
+    return ReceiptData(
+        environment=EnvironmentData(receipt.path, receipt.python),
+        distributions=receipt.distributions,
+        verified=receipt.verified,
+        seconds={name: round(seconds, 3) for name, seconds in receipt.seconds},
+        backend=receipt.backend,
+        plan_digest=receipt.plan_digest,
+        build=receipt.build,
+        reused=receipt.reused,
+    )
+
+
+# --- report/1 -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """Data of report/1: the data of the other documents; null where a stage was not reached."""
+
+    machine: Machine | None = None
+    check: CheckData | None = None
+    plan: PlanData | None = None
+    receipt: ReceiptData | None = None
+    acceptance: Acceptance | None = None
+    started_at: str | None = None
+    """UTC time of the start, ISO 8601."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall seconds of each stage."""
+
+    def machine_name(self) -> str:
+        """Host name as a part of a file name."""
+        name = (self.machine.host.hostname if self.machine else None) or "machine"
+        return re.sub(r"[^A-Za-z0-9.-]", "_", name)[:64]
+
+
+# --- explanation/1 and matrix/1 -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Data of explanation/1; without an id the page lists every id."""
+
+    id: str
+    page: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixData:
+    """Data of matrix/1: what a matrix file holds."""
+
+    path: str
+    revision: str
+    read_on: str
+    torch_releases: int
+    builds: int
+    gpus: int
+    rows: tuple[str, ...] = ()
+    """The rows that were asked for, as text."""

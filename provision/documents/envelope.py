@@ -1,0 +1,168 @@
+"""The envelope that every document travels in, and reading documents from files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from .. import __version__
+from ..errors import ExitCode, GpusetupError, InputError
+from ..records import Evidence, Finding
+from .codec import decode, encode
+from .data import CheckData, PlanData, ReceiptData, Remedy, ReportData
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+#: Largest document that is read; a report of a large box is well under 1 MiB.
+MAX_DOCUMENT_BYTES = 64 * 2**20
+
+Status = Literal["ok", "failed", "degraded"]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """A finding as documents show it."""
+
+    id: str
+    status: Literal["pass", "warn", "fail", "skip", "unknown", "crashed", "timed-out", "suppressed"]
+    happened: str
+    evidence: tuple[Evidence, ...]
+    do: Remedy
+    more: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command ends with, before anything is printed."""
+
+    schema: str
+    """Name and version: gpusetup.plan/1."""
+    command: str
+    data: Any = None
+    findings: tuple[Finding, ...] = ()
+    exit_code: ExitCode = ExitCode.OK
+    is_degraded: bool = False
+    text: str = ""
+    """The answer for people; empty where the findings say it all."""
+    has_findings_in_text: bool = False
+    """Whether the text already shows the findings."""
+
+    @property
+    def status(self) -> Status:
+        """ok, degraded or failed."""
+        if self.exit_code is not ExitCode.OK:
+            return "failed"
+        return "degraded" if self.is_degraded else "ok"
+
+    def with_text(self, text: str) -> Outcome:
+        """The same outcome with its answer for people."""
+        return replace(self, text=text)
+
+
+def finding_row(finding: Finding) -> FindingRow:
+    """The finding with its pointer to the manual."""
+    return FindingRow(
+        id=finding.id,
+        status=finding.status,
+        happened=finding.happened,
+        evidence=finding.evidence,
+        do=Remedy(finding.safe, finding.risky),
+        more=f"gpusetup explain {finding.id}",
+    )
+
+
+def finding_of(error: GpusetupError) -> Finding:
+    """The error as a finding."""
+    return Finding(error.code, "fail", error.happened, error.evidence, error.do, error.risky)
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """The JSON document of an outcome."""
+    return {
+        "schema": outcome.schema,
+        "gpusetup": __version__,
+        "command": outcome.command,
+        "status": outcome.status,
+        "exit_code": int(outcome.exit_code),
+        "data": encode(outcome.data),
+        "findings": [encode(finding_row(finding)) for finding in outcome.findings],
+    }
+
+
+def dumps(value: Any) -> str:
+    """Indented JSON text with a final newline; not-a-number can't get in."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A document that was read."""
+
+    schema: str
+    gpusetup: str
+    status: str
+    exit_code: int
+    data: Any
+    findings: tuple[Finding, ...]
+
+
+def parse_json(text: str, *, origin: str) -> Any:
+    """The JSON value of a text; InputError with line and column otherwise."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as err:
+        raise InputError(f"{origin}: line {err.lineno} column {err.colno}: not JSON: {err.msg}") from err
+    except RecursionError as err:
+        raise InputError(f"{origin}: nested too deeply to be a gpusetup document") from err
+
+
+def read_text(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> str:
+    """The text of a file; InputError when it can't be read, is too large or is not UTF-8."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(limit + 1)
+    except OSError as err:
+        raise InputError(f"{path}: cannot be read: {err.strerror}") from err
+    if len(raw) > limit:
+        raise InputError(f"{path}: larger than {limit} bytes; this is no gpusetup document")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as err:
+        raise InputError(f"{path}: not UTF-8 text (byte {err.start})") from err
+
+
+def load_document(text: str, *, origin: str, expect: str) -> Loaded:
+    """A document of schema `gpusetup.<expect>/1`; InputError names place, found and expected."""
+    from ..records import Acceptance, Machine
+
+    kinds: dict[str, Any] = {
+        "machine": Machine,
+        "check": CheckData,
+        "plan": PlanData,
+        "receipt": ReceiptData,
+        "acceptance": Acceptance,
+        "report": ReportData,
+    }
+    value = parse_json(text, origin=origin)
+    if not isinstance(value, dict) or not isinstance(value.get("schema"), str):
+        raise InputError(f"{origin}: no field 'schema'; expected a document gpusetup.{expect}/1")
+    if value["schema"] != f"gpusetup.{expect}/1":
+        raise InputError(f"{origin}: schema: expected 'gpusetup.{expect}/1', found {value['schema']!r}")
+    data = value.get("data")
+    rows = decode(tuple[FindingRow, ...], value.get("findings", []), where=f"{origin}: findings")
+    return Loaded(
+        schema=value["schema"],
+        gpusetup=decode(str, value.get("gpusetup", ""), where=f"{origin}: gpusetup"),
+        status=decode(str, value.get("status", "failed"), where=f"{origin}: status"),
+        exit_code=decode(int, value.get("exit_code", 0), where=f"{origin}: exit_code"),
+        data=None if data is None else decode(kinds[expect], data, where=f"{origin}: data"),
+        findings=findings_of(rows),
+    )
+
+
+def findings_of(rows: Sequence[FindingRow]) -> tuple[Finding, ...]:
+    """Findings of a document's rows."""
+    return tuple(Finding(r.id, r.status, r.happened, r.evidence, r.do.safe, r.do.risky) for r in rows)

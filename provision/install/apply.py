@@ -1,0 +1,331 @@
+"""EDGE: the order of an installation. Everything it decides with is pure and stands in the modules beside this one.
+
+reuse? -> lock -> look -> resolve -> disk -> venv -> install -> verify -> receipt -> switch -> prune
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..errors import GpusetupError, InstallError, NoBuildError
+from ..records import Build, Evidence, HeldWheel, Interpreter, Receipt
+from . import environment as envs
+from .addresses import redact
+from .backends import Backend, PipBackend, Step, UvBackend, uv_environment
+from .children import failure
+from .disk import require_space, unpacked_bytes
+from .fetching import Deadlines
+from .interpreters import choose_interpreter
+from .looking import look, require_held
+from .lookup import builtin_index, make_fetcher
+from .receipt import first_damage, read_receipt, write_receipt
+from .resolving import resolve
+from .running import Completed, run_streaming, sigterm_unwinds
+from .tools import pip_argv, uv_binary
+from .verification import distributions, require_passed, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .configuration import Location, PackageConfiguration
+    from .lock import Lock
+    from .lookup import SourceAnswer
+
+_PROBE = Path(__file__).with_name("probe.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that an installation may spend where nothing moves."""
+
+    sources: Deadlines = field(default_factory=Deadlines)
+    silence_s: float = 600.0
+    verify_s: float = 120.0
+    lock_wait_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to make, out of what, and where."""
+
+    candidates: tuple[Build, ...]
+    """Builds that fit, best first; only those of the first one's kind are considered."""
+    plan_digest: str
+    """Identity of the plan: an equal one in the receipt of a whole environment means that nothing needs to be done."""
+    environment: Path
+    interpreters: tuple[Interpreter, ...]
+    configuration: PackageConfiguration
+    backend: Literal["uv", "pip"] = "uv"
+    run_kernel: bool = False
+    """Whether a GPU can be used, so that the verification runs a kernel on it."""
+    compile_bytecode: bool = True
+    limits: Limits = field(default_factory=Limits)
+    builtin: Callable[[], Location | None] = builtin_index
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Progress for people: a phase that starts (`phase`), a line of the backend's output, a phase that ended."""
+
+    kind: Literal["phase", "line", "done"]
+    phase: str
+    text: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What an installation would do: `--dry-run`."""
+
+    build: Build
+    wheel: HeldWheel
+    lock: Lock
+    steps: tuple[tuple[str, tuple[str, ...]], ...]
+    """(label, argv); argv never holds credentials."""
+    download_bytes: int | None
+    disk_needed_bytes: int | None
+    disk_free_bytes: int
+    answers: tuple[SourceAnswer, ...] = ()
+
+
+def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) -> Receipt:
+    """Make the environment that the order asks for, or find that it is there already.
+
+    InstallError and NoBuildError leave the old environment as it was; so does every interruption.
+    """
+    store = envs.Store.of(order.environment)
+    envs.refuse_foreign(store)
+    if receipt := reusable(order):
+        return receipt
+    with sigterm_unwinds(), envs.locked(store, wait_s=order.limits.lock_wait_s) as lock_fd:
+        envs.clear_leftovers(store)
+        # Another run may have made it while we waited for the lock.
+        if receipt := reusable(order):
+            return receipt
+        folder = envs.new_folder(store)
+        run = _Run(order, folder, envs.part_of(folder), store.folder / "install.log", on_event, (lock_fd,))
+        try:
+            receipt = _make(run)
+            with run.phase("switch"):
+                envs.switch(store, folder)
+        except BaseException:
+            envs.discard(folder)
+            raise
+        envs.prune(store)
+        run.log_path.unlink(missing_ok=True)
+    return receipt
+
+
+def reusable(order: Order) -> Receipt | None:
+    """The receipt of an environment that already is what the order asks for. Looks at names and sizes only."""
+    store = envs.Store.of(order.environment)
+    current = store.current
+    receipt = read_receipt(current) if current else None
+    if current is None or receipt is None or receipt.plan_digest != order.plan_digest:
+        return None
+    return None if first_damage(current, receipt) else replace(receipt, reused=True)
+
+
+def rehearse(order: Order, on_event: Callable[[Event], None] = lambda _: None) -> Rehearsal:
+    """Look and resolve as an installation would, change nothing, and say what it would run."""
+    import tempfile
+
+    store = envs.Store.of(order.environment)
+    envs.refuse_foreign(store)
+    folder = store.folder / "NEW"
+    with tempfile.TemporaryDirectory(prefix="gpusetup-") as work, sigterm_unwinds():
+        run = _Run(order, folder, Path(work), Path(work) / "install.log", on_event)
+        chosen = _choose(run)
+        steps = (_venv_step(run, chosen), _install_step(run, chosen))
+        needed = unpacked_bytes(chosen.lock)
+        return Rehearsal(
+            chosen.build,
+            chosen.wheel,
+            chosen.lock,
+            tuple((step.label, step.argv) for step in steps),
+            chosen.lock.download_bytes,
+            needed,
+            envs.free_bytes(store.folder),
+            chosen.answers,
+        )
+
+
+# --- one run ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Where one run works and what it measures."""
+
+    order: Order
+    folder: Path
+    """The environment to be."""
+    work: Path
+    """Working files: pyproject.toml, the lock, the probe's request and result."""
+    log_path: Path
+    on_event: Callable[[Event], None]
+    keep_fds: tuple[int, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Announce a phase and keep its wall seconds."""
+        self.on_event(Event("phase", name))
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.monotonic() - start, 3)
+        self.on_event(Event("done", name, seconds=self.seconds[name]))
+
+    def run(self, step: Step, *, limit_s: float | None = None) -> Completed:
+        """Run one command; its output goes to the log and to `on_event`, without anything secret."""
+        secrets = self.order.configuration.secrets
+
+        with self.log_path.open("a", encoding="utf-8") as log:
+            log.write(f"$ {' '.join(step.argv)}\n")
+
+            def keep(line: str) -> None:
+                line = redact(line, secrets)
+                log.write(line + "\n")
+                self.on_event(Event("line", step.label, line))
+
+            done = run_streaming(
+                step.argv,
+                environment=step.environment,
+                folder=self.work,
+                on_line=keep,
+                silence_s=self.order.limits.silence_s,
+                limit_s=limit_s,
+                keep_fds=self.keep_fds,
+            )
+        return replace(done, lines=tuple(redact(line, secrets) for line in done.lines))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What will be installed."""
+
+    build: Build
+    wheel: HeldWheel
+    location: Location
+    interpreter: Interpreter
+    lock: Lock
+    answers: tuple[SourceAnswer, ...]
+
+
+def _make(run: _Run) -> Receipt:
+    order = run.order
+    chosen = _choose(run)
+    require_space(chosen.lock, run.folder, needed=unpacked_bytes(chosen.lock), free=envs.free_bytes(run.folder))
+    with run.phase("venv"):
+        _require(run, run.run(_venv_step(run, chosen)))
+    with run.phase("install"):
+        _require(run, run.run(_install_step(run, chosen)))
+    with run.phase("verify"):
+        seen = _probe(run, chosen)
+    verified = verify(seen, chosen.build, chosen.lock)
+    require_passed(verified)
+    receipt = Receipt(
+        path=str(order.environment),
+        python=str(seen["python"]["value"]),
+        backend=order.backend,
+        plan_digest=order.plan_digest,
+        build=chosen.build,
+        distributions=distributions(seen, chosen.lock),
+        verified=verified,
+        seconds=tuple(run.seconds.items()),
+    )
+    write_receipt(receipt, run.folder)
+    return receipt
+
+
+def _choose(run: _Run) -> _Chosen:
+    order = run.order
+    if not order.candidates:
+        raise NoBuildError("There is no build to install.", do=("see why: gpusetup plan",))
+    with run.phase("look"):
+        looked = look(order.candidates, order.configuration, deadlines=order.limits.sources, builtin=order.builtin)
+        require_held(looked, order.candidates)
+    choice = looked.choice
+    if choice.build is None or choice.wheel is None or choice.location is None:
+        raise GpusetupError("The look-up ended without an answer and without an error.")
+    interpreter = choose_interpreter(choice.build.python, order.interpreters)
+    uv = UvBackend(_uv(), order.configuration, choice.location)
+    with run.phase("resolve"):
+        lock = resolve(
+            choice.build,
+            choice.wheel,
+            choice.location,
+            uv=uv,
+            python=str(interpreter.executable),
+            work=run.work,
+            run=run.run,
+            fetcher=make_fetcher(order.configuration, order.limits.sources),
+        )
+    return _Chosen(choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers)
+
+
+def _uv() -> str:
+    binary = uv_binary()
+    if binary is None:
+        raise InstallError(
+            "uv is not there; it resolves what an environment needs, whichever backend installs it.",
+            code="uv-missing",
+            evidence=(Evidence("uv", None, source="PATH", needs="0.8 or newer"),),
+            do=(f"{sys.executable} -m pip install 'uv>=0.8'",),
+        )
+    return binary
+
+
+def _venv_step(run: _Run, chosen: _Chosen) -> Step:
+    # No pip inside: nothing in the environment needs it, and making it takes seconds.
+    python = str(chosen.interpreter.executable)
+    base = uv_environment(os.environ, run.order.configuration, None)
+    if run.order.backend == "uv":
+        argv = [_uv(), "venv", "--quiet", "--no-project", "--python", python, str(run.folder)]
+    else:
+        argv = [python, "-Im", "venv", "--without-pip", str(run.folder)]
+    return Step("venv", tuple(argv), base)
+
+
+def _install_step(run: _Run, chosen: _Chosen) -> Step:
+    order = run.order
+    backend: Backend
+    if order.backend == "uv":
+        backend = UvBackend(_uv(), order.configuration, chosen.location, compile_bytecode=order.compile_bytecode)
+    else:
+        backend = PipBackend(tuple(pip_argv()), order.configuration, chosen.location)
+    name, text = backend.lock_file(chosen.lock)
+    path = run.work / "locked" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return backend.install(run.folder, path, os.environ)
+
+
+def _require(run: _Run, done: Completed) -> None:
+    if done.returncode != 0 or done.was_silent:
+        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.silence_s)
+
+
+def _probe(run: _Run, chosen: _Chosen) -> dict[str, dict[str, object]]:
+    """What a child of the new interpreter sees in the new environment."""
+    request, result = run.work / "probe-request.json", run.work / "probe-result.json"
+    projects = [wheel.name for wheel in chosen.lock.wheels]
+    request.write_text(json.dumps({"projects": projects, "kernel": run.order.run_kernel}), encoding="utf-8")
+    argv = (str(run.folder / "bin/python"), "-I", str(_PROBE), str(request), str(result))
+    # Idle OpenMP threads that spin make an import several times slower on a busy machine.
+    quiet = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
+    done = run.run(Step("verify", argv, {**os.environ, **quiet}), limit_s=run.order.limits.verify_s)
+    try:
+        seen: dict[str, dict[str, object]] = json.loads(result.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.verify_s) from err
+    return seen

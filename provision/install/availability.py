@@ -1,0 +1,138 @@
+"""Which candidate the user's sources really hold. Pure: candidates and answers in, choice and reasons out.
+
+A build is never met by one of another kind: a CPU plan takes a CPU wheel, a CUDA plan the wheel of that CUDA.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import Version
+
+from ..records import Build, HeldWheel, Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .configuration import Location
+    from .listing import ListedFile
+    from .lookup import SourceAnswer
+
+RULE = "not-in-sources"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The first candidate that a source holds, and why the better ones were passed over."""
+
+    build: Build | None = None
+    wheel: HeldWheel | None = None
+    location: Location | None = None
+    rejections: tuple[Rejection, ...] = ()
+    availability: Literal["held", "not held", "partly looked"] = "not held"
+    """`partly looked`: nothing was found, and some source gave no answer."""
+
+
+def choose_held(candidates: Sequence[Build], answers: Sequence[SourceAnswer], *, platforms: Sequence[str]) -> Choice:
+    """Walk the candidates of the first one's kind, best first, to the first that some source holds.
+
+    `platforms` are this machine's platform tags, best first (manylinux_2_36_x86_64, ...). Among sources the order
+    of `answers` counts.
+    """
+    rejections: list[Rejection] = []
+    for build in candidates:
+        if build.kind != candidates[0].kind:
+            continue
+        order = tag_order(build.python, platforms)
+        for answer in answers:
+            file = best_file(build, answer, order)
+            if file is not None:
+                source = answer.location.source
+                wheel = HeldWheel(source, file.filename, sha256=file.sha256, size_bytes=file.size_bytes)
+                return Choice(build, wheel, answer.location, tuple(rejections), "held")
+        rejections.append(_rejection(build, answers))
+    failed = any(answer.failure for answer in answers)
+    return Choice(rejections=tuple(rejections), availability="partly looked" if failed else "not held")
+
+
+def tag_order(python: str, platforms: Sequence[str]) -> dict[Tag, int]:
+    """Wheel tags that an interpreter takes, with their rank; `python` is 3.11, or 3.14t for a free-threaded one."""
+    is_free_threaded = python.endswith("t")
+    major, minor = (int(part) for part in python.removesuffix("t").split("."))
+    abi = f"cp{major}{minor}{'t' if is_free_threaded else ''}"
+    tags = [
+        *cpython_tags((major, minor), abis=[abi], platforms=list(platforms)),
+        *compatible_tags((major, minor), interpreter=f"cp{major}{minor}", platforms=list(platforms)),
+    ]
+    # The stable ABI of today does not run without the GIL; older releases of `packaging` list it all the same.
+    usable = [tag for tag in tags if not (is_free_threaded and tag.abi == "abi3")]
+    return {tag: rank for rank, tag in reversed(list(enumerate(usable)))}
+
+
+def best_file(build: Build, answer: SourceAnswer, order: dict[Tag, int]) -> ListedFile | None:
+    """The file of an answer that is this build for this interpreter: not yanked before yanked, then the best tag."""
+    ranked = [
+        (file.is_yanked, rank, file.filename, file)
+        for file in answer.files
+        if (rank := _rank(file, build, answer.location, order)) is not None
+    ]
+    return min(ranked, key=lambda item: item[:3])[3] if ranked else None
+
+
+def _rank(file: ListedFile, build: Build, location: Location, order: dict[Tag, int]) -> int | None:
+    try:
+        name, version, _, tags = parse_wheel_filename(file.filename)
+    except InvalidWheelFilename:
+        return None
+    if name != "torch" or not is_build(version, build, location) or not _runs_on(file, build.python):
+        return None
+    return min((order[tag] for tag in tags if tag in order), default=None)
+
+
+def is_build(version: Version, build: Build, location: Location) -> bool:
+    """Whether a wheel of that version from that source is this build.
+
+    The local version label decides. A wheel without one is this build in two cases only: the source is the index of
+    this very variant (some of those publish without labels), or the general index publishes this build that way.
+    """
+    if version.public != Version(build.torch).public:
+        return False
+    if version.local is not None:
+        return version.local == build.variant
+    if location.source.name in {"matrix", "--torch-index"}:
+        return location.url.rstrip("/").rpartition("/")[2] == build.variant
+    return build.is_general_index_default
+
+
+def _runs_on(file: ListedFile, python: str) -> bool:
+    if not file.requires_python:
+        return True
+    try:
+        # The newest patch release of that minor is meant: `>=3.10.4` must not hide a wheel from 3.10.13.
+        return SpecifierSet(file.requires_python).contains(f"{python.removesuffix('t')}.999", prereleases=True)
+    except InvalidSpecifier:
+        return True
+
+
+def _rejection(build: Build, answers: Sequence[SourceAnswer]) -> Rejection:
+    return Rejection(
+        torch=build.torch,
+        variant=build.variant,
+        rule=RULE,
+        found="; ".join(describe(answer) for answer in answers) or "no source is configured",
+        needs=f"a wheel of torch {build.local_version} for {build.wheel_tag}",
+        source=", ".join(dict.fromkeys(answer.location.source.name for answer in answers)) or None,
+        python=build.python,
+    )
+
+
+def describe(answer: SourceAnswer) -> str:
+    """What a source said, in few words: `https://host/simple: holds 12 torch files` or the reason of its failure."""
+    if answer.failure:
+        return f"{answer.location.url}: {answer.failure}"
+    wheels = sum(file.filename.endswith(".whl") for file in answer.files)
+    return f"{answer.location.url}: {f'{wheels} torch wheels, none of them this build' if wheels else 'no torch'}"

@@ -1,0 +1,239 @@
+"""The two installers behind one seam: command lines and environments for uv and for pip. Pure; `apply` runs them.
+
+Credentials travel in the environment only: argv is world-readable on Linux.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from .addresses import credentials
+from .lock import INDEX_NAME, render_pylock, render_requirements
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from .configuration import Location, PackageConfiguration
+    from .lock import Lock
+
+# Settings of the surrounding shell or project that would change what is installed or where. Everything else that the
+# user set for the tool (cache, link mode, concurrency, timeouts, keyring, ...) counts.
+_NOT_UV = frozenset(
+    {
+        "CONDA_PREFIX",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "UV_BREAK_SYSTEM_PACKAGES",
+        "UV_BUILD_CONSTRAINT",
+        "UV_COMPILE_BYTECODE",
+        "UV_CONSTRAINT",
+        "UV_CUSTOM_COMPILE_COMMAND",
+        "UV_DEFAULT_INDEX",
+        "UV_ENV_FILE",
+        "UV_EXCLUDE",
+        "UV_EXTRA_INDEX_URL",
+        "UV_FIND_LINKS",
+        "UV_FORK_STRATEGY",
+        "UV_INDEX",
+        "UV_INDEX_URL",
+        "UV_NO_BINARY",
+        "UV_NO_BINARY_PACKAGE",
+        "UV_NO_BUILD",
+        "UV_NO_BUILD_PACKAGE",
+        "UV_NO_SOURCES",
+        "UV_NO_VERIFY_HASHES",
+        "UV_ONLY_BINARY",
+        "UV_OVERRIDE",
+        "UV_PREFIX",
+        "UV_PRERELEASE",
+        "UV_PROJECT",
+        "UV_PROJECT_ENVIRONMENT",
+        "UV_PYTHON",
+        "UV_REQUIRE_HASHES",
+        "UV_RESOLUTION",
+        "UV_SYSTEM_PYTHON",
+        "UV_TARGET",
+        "UV_TORCH_BACKEND",
+        "UV_VENV_SEED",
+        "UV_WORKING_DIR",
+        "UV_WORKING_DIRECTORY",
+        "VIRTUAL_ENV",
+    }
+)
+_PIP_KEPT = frozenset(
+    {
+        "PIP_CACHE_DIR",
+        "PIP_KEYRING_PROVIDER",
+        "PIP_NO_CACHE_DIR",
+        "PIP_USE_DEPRECATED",
+        "PIP_USE_FEATURE",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of an installation; the environment may hold credentials and is never shown."""
+
+    label: str
+    argv: tuple[str, ...]
+    environment: dict[str, str] = field(repr=False)
+
+
+class Backend(Protocol):
+    """An installer: what it is called, and the command that installs a lock into an environment."""
+
+    @property
+    def name(self) -> str:
+        """`uv` or `pip`."""
+
+    def lock_file(self, lock: Lock) -> tuple[str, str]:
+        """Name and text of the file that lists what to install."""
+
+    def install(self, environment: Path, lock_file: Path, base: Mapping[str, str]) -> Step:
+        """The command that fills `environment` with exactly what the file lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class UvBackend:
+    """uv: resolves, and installs from pylock.toml without looking anything up again."""
+
+    binary: str
+    configuration: PackageConfiguration
+    location: Location | None = None
+    """Where torch comes from."""
+    compile_bytecode: bool = True
+    # uv leaves bytecode to the first import, which then takes seconds and never ends for users who cannot write there.
+    name: str = "uv"
+
+    def compile(self, project: Path, output: Path, python: str, base: Mapping[str, str]) -> Step:
+        """The command that resolves a pyproject.toml into pylock.toml for one interpreter, wheels only."""
+        argv = [self.binary, "pip", "compile", str(project), "--output-file", str(output), "--format", "pylock.toml"]
+        argv += ["--python", python, "--only-binary", ":all:", "--no-header", "--no-annotate", "--quiet", "--upgrade"]
+        if self.configuration.no_index:
+            argv.append("--no-index")  # there is no variable for it
+        elif self.configuration.merges_indexes and "UV_INDEX_STRATEGY" not in base:
+            # pip's users expect a version that the first index lacks to come from the next. Not best-match: that one
+            # takes the highest local label of all indexes. torch itself is bound to its source either way.
+            argv += ["--index-strategy", "unsafe-first-match"]
+        return Step("resolve", tuple(argv), uv_environment(base, self.configuration, self.location))
+
+    def lock_file(self, lock: Lock) -> tuple[str, str]:
+        """pylock.toml names every file's address and hash, so nothing is looked up a second time."""
+        return "pylock.toml", render_pylock(lock)
+
+    def install(self, environment: Path, lock_file: Path, base: Mapping[str, str]) -> Step:
+        """`uv pip install -r pylock.toml`; the link mode is left to uv: reflink or hard link, else copy."""
+        argv = [self.binary, "pip", "install", "--python", str(environment / "bin/python"), "-r", str(lock_file)]
+        argv += ["--no-deps", "--only-binary", ":all:"]
+        if self.compile_bytecode:
+            argv.append("--compile-bytecode")
+        if self.configuration.no_index:
+            argv.append("--no-index")
+        return Step("install", tuple(argv), uv_environment(base, self.configuration, self.location))
+
+
+@dataclass(frozen=True, slots=True)
+class PipBackend:
+    """pip: installs the same list with hashes required; `--python` serves an environment that has no pip."""
+
+    pip: tuple[str, ...]
+    configuration: PackageConfiguration
+    location: Location | None = None
+    name: str = "pip"
+
+    def lock_file(self, lock: Lock) -> tuple[str, str]:
+        """Pinned requirements with hashes; pip looks every project up again but takes no other file."""
+        return "lock.txt", render_requirements(lock)
+
+    def install(self, environment: Path, lock_file: Path, base: Mapping[str, str]) -> Step:
+        """`pip install --require-hashes`, dependencies off: the list is complete."""
+        argv = [*self.pip, "--python", str(environment / "bin/python"), "install", "-r", str(lock_file)]
+        argv += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-warn-script-location"]
+        return Step("install", tuple(argv), pip_environment(base, self.configuration, self.location))
+
+
+def uv_environment(
+    base: Mapping[str, str], configuration: PackageConfiguration, location: Location | None
+) -> dict[str, str]:
+    """Variables for uv: the user's sources, certificates and proxy, and nothing that redirects the installation."""
+    result = {name: value for name, value in base.items() if name not in _NOT_UV and not name.startswith("PIP_")}
+    features = [word for word in result.get("UV_PREVIEW_FEATURES", "").split(",") if word]
+    result |= {
+        "NO_COLOR": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_PREVIEW_FEATURES": ",".join([*features, "pylock"]),  # else each pylock.toml draws a warning
+    }
+    if configuration.default_index is not None:
+        result["UV_DEFAULT_INDEX"] = configuration.default_index.secret_url
+    if configuration.extra_indexes:
+        result["UV_INDEX"] = " ".join(item.secret_url for item in configuration.extra_indexes)
+    if configuration.find_links:
+        result["UV_FIND_LINKS"] = ",".join(item.secret_url.replace(",", "%2C") for item in configuration.find_links)
+    if location is not None and (login := credentials(location.secret_url)):
+        prefix = "UV_INDEX_" + INDEX_NAME.upper().replace("-", "_")
+        result |= {f"{prefix}_USERNAME": login[0], f"{prefix}_PASSWORD": login[1]}
+    return result | _network(base, configuration, _UV_NETWORK)
+
+
+def pip_environment(
+    base: Mapping[str, str], configuration: PackageConfiguration, location: Location | None
+) -> dict[str, str]:
+    """Variables for pip, its files switched off.
+
+    What they say of sources is in `configuration`; what else they may say (target, user, constraint, ...) would put
+    the packages elsewhere.
+    """
+    result = {name: value for name, value in base.items() if not name.startswith("PIP_") or name in _PIP_KEPT}
+    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+        result.pop(name, None)
+    result |= {"PIP_CONFIG_FILE": "/dev/null", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+    result |= {"PIP_NO_COLOR": "1", "PIP_PROGRESS_BAR": "off"}
+    indexes, links = list(configuration.extra_indexes), list(configuration.find_links)
+    if location is not None and not location.source.is_default and location not in configuration.locations:
+        (links if location.source.kind == "flat" else indexes).append(location)
+    if configuration.no_index or configuration.offline:
+        result["PIP_NO_INDEX"] = "1"
+    if configuration.default_index is not None:
+        result["PIP_INDEX_URL"] = configuration.default_index.secret_url
+    if indexes:
+        result["PIP_EXTRA_INDEX_URL"] = " ".join(item.secret_url for item in indexes)
+    if links:
+        result["PIP_FIND_LINKS"] = " ".join(item.secret_url for item in links)
+    return result | _network({}, configuration, _PIP_NETWORK)
+
+
+_UV_NETWORK = {
+    "cert": ("SSL_CERT_FILE",),
+    "client_cert": ("SSL_CLIENT_CERT",),
+    "proxy": ("HTTPS_PROXY", "HTTP_PROXY"),
+    "trusted_hosts": ("UV_INSECURE_HOST",),
+    "timeout": ("UV_HTTP_TIMEOUT",),
+    "retries": ("UV_HTTP_RETRIES",),
+}
+_PIP_NETWORK = {
+    "cert": ("PIP_CERT",),
+    "client_cert": ("PIP_CLIENT_CERT",),
+    "proxy": ("PIP_PROXY",),
+    "trusted_hosts": ("PIP_TRUSTED_HOST",),
+    "timeout": ("PIP_TIMEOUT",),
+    "retries": ("PIP_RETRIES",),
+}
+
+
+def _network(
+    base: Mapping[str, str], configuration: PackageConfiguration, names: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+    timeout, retries = configuration.timeout_s, configuration.retries
+    values = {
+        "cert": configuration.cert,
+        "client_cert": configuration.client_cert,
+        "proxy": configuration.proxy,
+        "trusted_hosts": " ".join(configuration.trusted_hosts) or None,
+        "timeout": f"{timeout:.0f}" if timeout is not None else None,
+        "retries": str(retries) if retries is not None else None,
+    }
+    # What is already in the environment was set for this very tool and outranks what the other tool's file says.
+    return {name: value for key, value in values.items() if value for name in names[key] if not base.get(name)}

@@ -1,0 +1,72 @@
+"""What a failed child says, turned into an error that quotes it. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import GpusetupError, InstallError, NoBuildError
+from ..records import Evidence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .running import Completed
+
+_QUOTED = 20
+
+# (text in the output, error code, sentence, what to do)
+_KNOWN = (
+    ("no space left on device", "disk-full", "The disk is full.", "free some space, then run the same command"),
+    ("hash mismatch", "hash-mismatch", "A downloaded file is not the one that was locked.", "run the same command"),
+    (
+        "do not match the hashes",
+        "hash-mismatch",
+        "A downloaded file is not the one that was locked.",
+        "run the same command",
+    ),
+)
+
+
+def failure(done: Completed, *, log_path: Path | None, silence_s: float) -> InstallError:
+    """The error for a child that failed or fell silent: its last 20 lines, its command and its exit status."""
+    code, happened, remedy = "install-failed", f"{_program(done)} failed.", ""
+    if done.was_silent:
+        code, happened = "install-silent", f"{_program(done)} gave no sign of life for {silence_s:g} s and was ended."
+        remedy = "look at the network and the disk, then run the same command"
+    text = " ".join(done.lines).lower()
+    for sign, known_code, sentence, known_remedy in _KNOWN:
+        if sign in text:
+            code, happened, remedy = known_code, sentence, known_remedy
+            break
+    where = (Evidence("log", str(log_path), source="file"),) if log_path else ()
+    return InstallError(happened, code=code, evidence=(*quoted(done), *where), do=(remedy,) if remedy else ())
+
+
+def unresolved(done: Completed, *, silence_s: float) -> GpusetupError:
+    """The error for a resolution that failed: exit 4 when no source holds what is needed, exit 5 otherwise."""
+    text = "\n".join(done.lines)
+    if done.was_silent or "No solution found" not in text:
+        return failure(done, log_path=None, silence_s=silence_s)
+    return NoBuildError(
+        "The configured package sources do not hold everything that this build needs.",
+        code="not-in-sources",
+        evidence=quoted(done),
+        do=("add a source that holds the missing package, for example extra-index-url in pip's configuration",),
+    )
+
+
+def quoted(done: Completed) -> tuple[Evidence, ...]:
+    """A child's command, exit status and last lines, as it said them."""
+    program = _program(done)
+    return (
+        Evidence("command", " ".join(done.argv)),
+        Evidence("exit status", done.returncode, source=program),
+        Evidence("output", "\n".join(done.lines[-_QUOTED:]), source=program),
+    )
+
+
+def _program(done: Completed) -> str:
+    words = [word.rpartition("/")[2] for word in done.argv[:4]]
+    if "-Im" in words:
+        return words[words.index("-Im") + 1]
+    return " ".join(word for word in words[:3] if not word.startswith("-"))

@@ -1,0 +1,205 @@
+"""EDGE: one GET or HEAD over the user's network: proxy, CA bundle, client certificate, netrc, deadlines."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import netrc
+import os
+import ssl
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from .addresses import credentials
+from .listing import MAX_BYTES
+
+if TYPE_CHECKING:
+    from typing import IO
+
+_CHUNK = 2**16
+_NOT_THERE = frozenset({404, 410})
+_LOGIN = frozenset({401, 403, 407})
+_AGAIN = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds that a source may take."""
+
+    silence_s: float = 10.0
+    """To connect, and between two pieces of an answer."""
+    overall_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer."""
+
+    text: str
+    content_type: str
+    address: str
+    """After redirects: what relative links refer to."""
+
+
+class FetchError(Exception):
+    """Why there is no answer, in one sentence without the address."""
+
+
+class _SameSchemes(urllib.request.HTTPRedirectHandler):
+    """Follows redirects over http and https only, and never from https down to http."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        before, after = urlsplit(req.full_url), urlsplit(newurl)
+        if after.scheme not in {"http", "https"} or (before.scheme == "https" and after.scheme == "http"):
+            raise FetchError(f"it redirects from {before.scheme} to {after.scheme or 'nothing'}")
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        login = req.get_header("Authorization") or req.unredirected_hdrs.get("Authorization")
+        if request is not None and login and (before.scheme, before.netloc) == (after.scheme, after.netloc):
+            request.add_unredirected_header("Authorization", login)
+        return request
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Settings of the network; every call opens its own connection."""
+
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    proxy: str | None = field(default=None, repr=False)
+    cert: str | None = None
+    client_cert: str | None = None
+    trusted_hosts: tuple[str, ...] = ()
+
+    def get(self, address: str, *, accept: str) -> Fetched | None:
+        """The page at an address; None when the server says that there is none; FetchError with the reason else."""
+        end = time.monotonic() + self.deadlines.overall_s
+        try:
+            return self._get(address, accept, end)
+        except _TemporaryError:
+            time.sleep(min(0.5, max(0.0, end - time.monotonic())))
+            return self._get(address, accept, end)
+
+    def size(self, address: str) -> int | None:
+        """Bytes of a file as its server states them; None when it does not say."""
+        try:
+            with self._open(address, {"Accept-Encoding": "identity"}, method="HEAD") as answer:
+                stated = answer.headers.get("Content-Length", "")
+        except (OSError, FetchError, http.client.HTTPException, ValueError):
+            return None
+        return int(stated) if stated.isdigit() else None
+
+    def _get(self, address: str, accept: str, end: float) -> Fetched | None:
+        try:
+            with self._open(address, {"Accept": accept}) as answer:
+                body = _read(answer, end, self.deadlines.overall_s)
+                charset = answer.headers.get_content_charset() or "utf-8"
+                text = body.decode(charset if _is_known(charset) else "utf-8", errors="replace")
+                return Fetched(text, answer.headers.get("Content-Type", ""), answer.geturl())
+        except urllib.error.HTTPError as err:
+            if err.code in _NOT_THERE:
+                return None
+            raise _refusal(err) from err
+        except TimeoutError as err:
+            raise FetchError(f"silent for {self.deadlines.silence_s:g} s") from err
+        except urllib.error.URLError as err:
+            raise _why(err, self.deadlines) from err
+        except (OSError, http.client.HTTPException) as err:
+            raise FetchError(f"the connection broke: {err or type(err).__name__}") from err
+
+    def _open(self, address: str, headers: dict[str, str], method: str = "GET") -> http.client.HTTPResponse:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+        bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+        if parts.scheme not in {"http", "https"}:
+            raise FetchError(f"{parts.scheme or 'no'} scheme; expected http, https or file")
+        request = urllib.request.Request(bare, headers=headers, method=method)  # noqa: S310 - checked above
+        login = credentials(address) or _netrc_login(host)
+        if login:
+            token = base64.b64encode(":".join(login).encode()).decode()
+            # Unredirected: the login is for this host, wherever it points to next.
+            request.add_unredirected_header("Authorization", f"Basic {token}")
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({"http": self.proxy, "https": self.proxy} if self.proxy else None),
+            urllib.request.HTTPSHandler(context=self._tls(parts.netloc.rpartition("@")[2], host)),
+            _SameSchemes(),
+        )
+        answer: http.client.HTTPResponse = opener.open(request, timeout=self.deadlines.silence_s)
+        return answer
+
+    def _tls(self, netloc: str, host: str) -> ssl.SSLContext:
+        bundle = self.cert or os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
+        try:
+            folder = bundle if bundle and Path(bundle).is_dir() else None
+            context = ssl.create_default_context(cafile=None if folder else bundle, capath=folder)
+            if self.client_cert:
+                context.load_cert_chain(self.client_cert)
+        except OSError as err:
+            raise FetchError(f"the certificates in {bundle or self.client_cert} cannot be read: {err}") from err
+        if {netloc, host} & set(self.trusted_hosts):
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+class _TemporaryError(FetchError):
+    """Worth one more attempt."""
+
+
+def _read(answer: http.client.HTTPResponse, end: float, overall_s: float) -> bytes:
+    pieces: list[bytes] = []
+    held = 0
+    while piece := answer.read1(_CHUNK):
+        held += len(piece)
+        if held > MAX_BYTES:
+            raise FetchError(f"the page is larger than {MAX_BYTES >> 20} MiB")
+        if time.monotonic() > end:
+            raise FetchError(f"not finished within {overall_s:g} s")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _refusal(err: urllib.error.HTTPError) -> FetchError:
+    sentence = f"HTTP {err.code} {err.reason}".strip()
+    if err.code in _LOGIN:
+        return FetchError(f"{sentence}: it wants other credentials")
+    return (_TemporaryError if err.code in _AGAIN else FetchError)(sentence)
+
+
+def _why(err: urllib.error.URLError, deadlines: Deadlines) -> FetchError:
+    reason = err.reason
+    if isinstance(reason, TimeoutError):
+        return FetchError(f"no connection within {deadlines.silence_s:g} s")
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return FetchError(f"its certificate is not trusted: {reason.verify_message}")
+    if isinstance(reason, ConnectionResetError):
+        return _TemporaryError("the connection was reset")
+    return FetchError(f"it cannot be reached: {getattr(reason, 'strerror', None) or reason}")
+
+
+def _netrc_login(host: str) -> tuple[str, str] | None:
+    path = os.environ.get("NETRC") or str(Path("~/.netrc").expanduser())
+    try:
+        entry = netrc.netrc(path).authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return (entry[0] or "", entry[2] or "") if entry else None
+
+
+def _is_known(charset: str) -> bool:
+    try:
+        "".encode(charset)
+    except LookupError:
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""EDGE: which candidate the configured sources hold, asking no more of them than the answer needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.tags import platform_tags
+
+from ..errors import NoBuildError
+from ..records import Evidence
+from .addresses import local_path
+from .availability import Choice, choose_held, describe
+from .lookup import SourceAnswer, ask_sources, builtin_index, default_index, make_fetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..records import Build
+    from .configuration import Location, PackageConfiguration
+    from .fetching import Deadlines
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The choice and what every source said."""
+
+    choice: Choice
+    answers: tuple[SourceAnswer, ...]
+
+
+def look(
+    candidates: Sequence[Build],
+    configuration: PackageConfiguration,
+    *,
+    deadlines: Deadlines | None = None,
+    builtin: Callable[[], Location | None] = builtin_index,
+) -> Looked:
+    """The best candidate that a source holds; first asks about the best one, about the rest only when it must."""
+    candidates = [build for build in candidates if build.kind == candidates[0].kind]
+    fetcher = make_fetcher(configuration, deadlines)
+    platforms = tuple(platform_tags())
+    answers: dict[str, SourceAnswer] = {}
+    choice = Choice()
+    for some in (candidates[:1], candidates):
+        wanted = sources_for(some, configuration, builtin)
+        fresh = [item for item in wanted if item.secret_url not in answers]
+        may_ask = [item for item in fresh if not configuration.offline or local_path(item.secret_url)]
+        answers |= {
+            item.secret_url: SourceAnswer(item, failure="not asked: uv is set to offline")
+            for item in fresh
+            if item not in may_ask
+        }
+        answers |= {answer.location.secret_url: answer for answer in ask_sources(may_ask, "torch", fetcher=fetcher)}
+        ordered = [answers[item.secret_url] for item in wanted]
+        choice = choose_held(some, ordered, platforms=platforms)
+        if choice.build is not None or len(some) == len(candidates):
+            break
+    return Looked(choice, tuple(answers.values()))
+
+
+def sources_for(
+    candidates: Sequence[Build],
+    configuration: PackageConfiguration,
+    builtin: Callable[[], Location | None] = builtin_index,
+) -> tuple[Location, ...]:
+    """Where those builds may be: the user's folders and indexes, then the variants' own, then the general index."""
+    if configuration.no_index:
+        return configuration.find_links
+    variants = {build.variant: configuration.variant_index(build.index, build.variant) for build in candidates}
+    default = default_index(configuration, builtin)
+    wanted = (
+        *configuration.find_links,
+        *configuration.extra_indexes,
+        *variants.values(),
+        *([default] if default else []),
+    )
+    return tuple({item.secret_url: item for item in reversed(wanted)}.values())[::-1]
+
+
+def require_held(looked: Looked, candidates: Sequence[Build]) -> None:
+    """NoBuildError with every source and its answer when nothing was found."""
+    if looked.choice.build is not None:
+        return
+    best = candidates[0]
+    raise NoBuildError(
+        f"No configured package source holds torch {best.local_version} for Python {best.python}"
+        + (f", nor any of {len(candidates) - 1} others that would fit." if len(candidates) > 1 else "."),
+        code="not-in-sources",
+        evidence=tuple(
+            Evidence(
+                answer.location.url,
+                answer.failure or describe(answer).partition(": ")[2],
+                source=answer.location.source.name,
+                needs=f"torch {best.local_version}",
+            )
+            for answer in looked.answers
+        ),
+        do=(
+            "name a source that holds it: --torch-index ADDRESS, or find-links in pip's configuration",
+            "see what would fit otherwise: gpusetup plan --check-sources --top 5",
+        ),
+    )

@@ -1,0 +1,83 @@
+"""EDGE: one resolution by uv, completed with the hashes and sizes that the sources did not state."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from packaging.tags import platform_tags
+
+from .addresses import local_path
+from .availability import tag_order
+from .children import unresolved
+from .lock import check_lock, completed, parse_lock, pinned, project_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ..records import Build, HeldWheel
+    from .backends import Step, UvBackend
+    from .configuration import Location
+    from .fetching import Fetcher
+    from .lock import Lock, LockedWheel
+    from .running import Completed
+
+
+def resolve(
+    build: Build,
+    wheel: HeldWheel,
+    location: Location,
+    *,
+    uv: UvBackend,
+    python: str,
+    work: Path,
+    run: Callable[[Step], Completed],
+    fetcher: Fetcher,
+) -> Lock:
+    """Exact files for a build and its requirements, torch bound to the wheel that was chosen.
+
+    NoBuildError when the sources lack something, InstallError when the resolver fails or takes another torch.
+    """
+    project, output = work / "pyproject.toml", work / "pylock.toml"
+    bound = None if uv.configuration.no_index else location
+    project.write_text(project_text(pinned(build.requirements, wheel), bound), encoding="utf-8")
+    done = run(uv.compile(project, output, python, os.environ))
+    if done.returncode != 0 or done.was_silent:
+        raise unresolved(done, silence_s=600.0)
+    order = tag_order(build.python, tuple(platform_tags()))
+    lock = parse_lock(output.read_text(encoding="utf-8"), "uv's pylock.toml", order)
+    lock = completed(lock, _facts(lock, wheel, fetcher))
+    check_lock(lock, build, wheel)
+    return lock
+
+
+def _facts(lock: Lock, held: HeldWheel, fetcher: Fetcher) -> dict[str, tuple[str | None, int | None]]:
+    """Hash and size, by file name, of what the lock leaves open."""
+    facts = {held.filename: (held.sha256, held.size_bytes)}
+    open_ones = [wheel for wheel in lock.wheels if wheel.sha256 is None or wheel.size_bytes is None]
+    remote = [wheel for wheel in open_ones if local_path(wheel.url) is None and wheel.filename not in facts]
+    for wheel in open_ones:
+        if local_path(wheel.url) is not None:
+            facts[wheel.filename] = _local_facts(wheel, known=wheel.sha256 or facts.get(wheel.filename, (None,))[0])
+    if remote:
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            sizes = pool.map(lambda wheel: fetcher.size(wheel.url), remote)
+        facts |= {wheel.filename: (None, size) for wheel, size in zip(remote, sizes, strict=True)}
+    return facts
+
+
+def _local_facts(wheel: LockedWheel, *, known: str | None) -> tuple[str | None, int | None]:
+    # uv before 0.9 states no hash for files of a flat folder.
+    path = local_path(wheel.url)
+    if path is None or not path.is_file():
+        return known, None
+    if known is None:
+        digest = hashlib.sha256()
+        with path.open("rb") as stream:
+            while piece := stream.read(2**20):
+                digest.update(piece)
+        known = digest.hexdigest()
+    return known, path.stat().st_size

@@ -1,0 +1,162 @@
+"""What must hold between rows of the matrix; a contradiction is an error of the file, found when it is loaded."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from .document import PlaceError
+
+if TYPE_CHECKING:
+    from ..versions import DriverVersion
+    from .model import TorchRelease, Variant
+    from .tables import Matrix
+
+
+def check_invariants(matrix: Matrix) -> None:
+    """PlaceError at the first row that contradicts another."""
+    for check in INVARIANTS:
+        check(matrix)
+
+
+def _fault(found: str, expected: str, *path: str | int) -> PlaceError:
+    fault = PlaceError(found, expected)
+    fault.path = path
+    return fault
+
+
+def releases_ascend(matrix: Matrix) -> None:
+    """Releases, toolkits and branches stand in ascending order, so that preference needs no sorting."""
+    for older, newer in pairwise(matrix.releases):
+        if newer.key <= older.key:
+            raise _fault(
+                f"{newer.version} after {older.version}",
+                "releases in ascending order",
+                "torch",
+                "releases",
+                newer.version,
+            )
+    for first, second in pairwise(matrix.toolkits):
+        if second.key <= first.key:
+            raise _fault(
+                f"{second.version} after {first.version}",
+                "toolkits in ascending order",
+                "cuda_toolkits",
+                "rows",
+                second.version,
+            )
+
+
+def newer_cuda_needs_no_older_driver(matrix: Matrix) -> None:
+    """Within a CUDA major a newer toolkit never starts on an older driver, and never below the floor of the major."""
+    for system in ("linux", "windows"):
+        newest: dict[int, DriverVersion] = {}
+        for row in matrix.toolkits:
+            driver: DriverVersion | None = getattr(row, system)
+            if driver is None:
+                continue
+            if row.cuda.major in newest and driver < newest[row.cuda.major]:
+                expected = f"at least {newest[row.cuda.major]}, which an older toolkit of the same major needs"
+                raise _fault(str(driver), expected, "cuda_toolkits", "rows", row.version, system)
+            newest[row.cuda.major] = driver
+
+
+def branches_ascend_with_cuda(matrix: Matrix) -> None:
+    """A newer driver branch never implements an older CUDA."""
+    for older, newer in pairwise(matrix.branches):
+        if newer.branch <= older.branch or newer.cuda < older.cuda:
+            found = f"branch {newer.branch} with CUDA {newer.cuda} after {older.branch} with {older.cuda}"
+            raise _fault(found, "both ascending", "driver_branches", "rows", str(newer.branch))
+
+
+def architectures_are_disjoint(matrix: Matrix) -> None:
+    """A compute capability belongs to one architecture."""
+    owner: dict[object, str] = {}
+    for row in matrix.architectures:
+        for index, capability in enumerate(row.capabilities):
+            if capability in owner:
+                found = f"{capability}, already of {owner[capability]}"
+                raise _fault(found, "each capability once", "architectures", "rows", row.name, "capabilities", index)
+            owner[capability] = row.name
+
+
+def builds_are_complete(matrix: Matrix) -> None:
+    """Every build has a floor for its CUDA, code that the toolkit compiles, and arch lists for its Linux platforms."""
+    majors = {row.major for row in matrix.cuda_majors}
+    for release in matrix.releases:
+        _check_platforms(release)
+        for variant in release.variants:
+            path = ("torch", "releases", release.version, "variants", variant.name)
+            if both := set(variant.on) & set(variant.unknown_on):
+                raise _fault(f"{min(both)} in both on and unknown_on", "one of them", *path)
+            if variant.cuda is None:
+                continue
+            if variant.cuda.major not in majors:
+                raise _fault(f"CUDA {variant.cuda}", "a CUDA major of cuda_majors", *path)
+            if variant.toolkit and not variant.toolkit.startswith(str(variant.cuda)):
+                raise _fault(f"toolkit {variant.toolkit}", f"a toolkit of CUDA {variant.cuda}", *path, "toolkit")
+            _check_arch(matrix, release, variant)
+
+
+def _check_platforms(release: TorchRelease) -> None:
+    for row in release.platforms:
+        path = ("torch", "releases", release.version, "platforms", row.platform)
+        variant = release.variant(row.general_variant)
+        if variant is None or row.platform not in variant.on:
+            expected = "a variant of this release that is published for the platform"
+            raise _fault(repr(row.general_variant), expected, *path, "general_variant")
+        if row.platform.startswith("linux") and row.glibc is None:
+            raise _fault("null", "the glibc that the wheels need", *path, "glibc")
+    names = {row.platform for row in release.platforms}
+    for variant in release.variants:
+        if missing := {*variant.on, *variant.unknown_on} - names:
+            expected = "a platform that the release has a row for"
+            raise _fault(min(missing), expected, "torch", "releases", release.version, "variants", variant.name)
+
+
+def _check_arch(matrix: Matrix, release: TorchRelease, variant: Variant) -> None:
+    path = ("torch", "releases", release.version, "variants", variant.name, "arch")
+    lists = dict(variant.arch)
+    for platform in (*variant.on, *variant.unknown_on):
+        if platform.startswith("linux") and platform not in lists:
+            raise _fault(f"no list for {platform}", "a list, or null when nobody has read it", *path)
+    for platform, codes in variant.arch:
+        for index, code in enumerate(codes or ()):
+            owner = matrix.architecture_of(code)
+            if owner is None or matrix.cubin(code) is None:
+                expected = "code of a known architecture with a row in cubins"
+                raise _fault(f"code for {code}", expected, *path, platform, index)
+            if variant.cuda and owner.last_cuda and variant.cuda > owner.last_cuda:
+                expected = f"no {owner.name} code after CUDA {owner.last_cuda}"
+                raise _fault(f"code for {code}", expected, *path, platform, index)
+
+
+def gpus_are_known(matrix: Matrix) -> None:
+    """Every GPU is of the architecture of its capability; names are unique; a shared PCI id has subsystems."""
+    names: dict[str, str] = {}
+    for row in matrix.gpus:
+        owner = matrix.architecture_of(row.compute_capability)
+        if owner is None or owner.name != row.architecture:
+            expected = f"the architecture of {row.compute_capability}" + (f", {owner.name}" if owner else "")
+            raise _fault(repr(row.architecture), expected, "gpus", "rows", row.name, "architecture")
+        for index, name in enumerate(row.nvml_names):
+            if names.setdefault(name, row.name) != row.name:
+                raise _fault(
+                    f"{name!r}, already of {names[name]}", "each name once", "gpus", "rows", row.name, "nvml", index
+                )
+        for index, device in enumerate(row.pci_device_ids):
+            shared = matrix.gpus_by_pci_id(device)
+            plain = [other for other in shared if not any(sub.startswith(device[5:]) for sub in other.subsystems)]
+            if len(shared) > 1 and len(plain) > 1:
+                found = f"{device}, also of {next(other.name for other in shared if other is not row)}"
+                raise _fault(found, "a subsystem that tells them apart", "gpus", "rows", row.name, "pci", index)
+
+
+INVARIANTS: Final = (
+    releases_ascend,
+    newer_cuda_needs_no_older_driver,
+    branches_ascend_with_cuda,
+    architectures_are_disjoint,
+    builds_are_complete,
+    gpus_are_known,
+)

@@ -1,0 +1,281 @@
+"""The shape of matrix.yaml as frozen records: the classes are the schema.
+
+None means that nobody has read the fact; an empty tuple means that it was read and there is none.
+Every table is in the order of the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from ..versions import DriverVersion
+
+if TYPE_CHECKING:
+    from ..versions import ComputeCapability, CudaVersion, Glibc
+
+PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64")
+"""The platforms that torch wheels are listed for."""
+
+Numbers = tuple[int, ...]
+"""A plain release number such as (2, 9, 1); shorter ones compare like a prefix."""
+
+
+def numbers(text: str) -> Numbers:
+    """(2, 9, 1) from '2.9.1'; ValueError when anything but numbers and dots is there."""
+    return tuple(int(part) for part in text.split("."))
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRange:
+    """A half-open range of releases, as in `>=4.48,<6`."""
+
+    at_least: str
+    below: str
+
+    def __str__(self) -> str:
+        return f">={self.at_least},<{self.below}"
+
+    def holds(self, version: Numbers) -> bool:
+        """Whether the release lies inside."""
+        return numbers(self.at_least) <= version < numbers(self.below)
+
+
+@dataclass(frozen=True, slots=True)
+class WheelPlatform:
+    """What one release offers on one platform."""
+
+    platform: str
+    pythons: tuple[str, ...]
+    """Python tags with their ABI flag: cp312, cp313t."""
+    glibc: Glibc | None
+    """Least glibc that the binaries really need; None on Windows."""
+    tag: str
+    """Platform tag of the wheels on the PyTorch index."""
+    general_tag: str
+    """Platform tag of the wheels on the general package index."""
+    general_variant: str
+    """Variant that the general package index publishes without a local label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One build of a release: its CUDA and what it was compiled for."""
+
+    name: str
+    cuda: CudaVersion | None
+    """CUDA inside the wheel; None for the CPU build."""
+    toolkit: str | None
+    """Full toolkit release, 12.8.1."""
+    on: tuple[str, ...]
+    """Platforms that it is published for."""
+    unknown_on: tuple[str, ...]
+    """Platforms where nobody could look."""
+    arch: tuple[tuple[str, tuple[ComputeCapability, ...] | None], ...]
+    """Binary code per platform."""
+    ptx: tuple[ComputeCapability, ...] | None
+    """Virtual code, compiled on the machine for devices that are newer."""
+    cudnn: str | None
+    nccl: str | None
+    glibc: tuple[tuple[str, Glibc], ...]
+    """Where this build needs another glibc than its release."""
+    tag: tuple[tuple[str, str], ...]
+    """Where its wheels carry another platform tag than those of its release."""
+    unlabelled_on: tuple[str, ...]
+    """Platforms whose wheels carry no local label: torch.__version__ prints 2.5.1, not 2.5.1+cu124."""
+    doubtful: str | None
+    note: str | None
+    source: tuple[str, ...]
+
+    def arch_list(self, platform: str) -> tuple[ComputeCapability, ...] | None:
+        """Binary code on that platform, None when nobody has read it; Windows is listed with Linux x86_64."""
+        lists = dict(self.arch)
+        return lists.get(platform, lists.get("linux_x86_64") if platform == "windows_x86_64" else None)
+
+    def is_published(self, platform: str) -> bool | None:
+        """Whether wheels for that platform exist; None when nobody could look."""
+        if platform in self.on:
+            return True
+        return None if platform in self.unknown_on else False
+
+
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """What belongs to a release."""
+
+    torchvision: str
+    torchaudio: str
+    triton: str
+    transformers: VersionRange
+    numpy: str | None
+    """Specifier that the release needs, None when any numpy will do."""
+    numpy_windows: str | None
+    setuptools: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TorchRelease:
+    """One torch release with all its builds."""
+
+    version: str
+    key: Numbers
+    released: str
+    platforms: tuple[WheelPlatform, ...]
+    variants: tuple[Variant, ...]
+    companions: Companions
+    note: str | None
+    source: tuple[str, ...]
+    read_on: str
+
+    def platform(self, name: str) -> WheelPlatform | None:
+        """The row of that platform."""
+        return next((row for row in self.platforms if row.platform == name), None)
+
+    def variant(self, name: str) -> Variant | None:
+        """The build of that name."""
+        return next((row for row in self.variants if row.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class CubinRow:
+    """Which devices one binary code runs on."""
+
+    code: ComputeCapability
+    only: tuple[ComputeCapability, ...]
+    """When given, exactly these devices."""
+    at_least: ComputeCapability | None
+    below: ComputeCapability | None
+    excluded: tuple[ComputeCapability, ...]
+    unified_from: CudaVersion | None
+    """CUDA release from which the code also runs on the excluded devices."""
+
+    def runs_on(self, device: ComputeCapability, cuda: CudaVersion) -> bool:
+        """Whether code of a wheel with that CUDA runs on the device."""
+        if self.only:
+            return device in self.only
+        if self.at_least is None or self.below is None or not self.at_least <= device < self.below:
+            return False
+        is_unified = self.unified_from is not None and cuda >= self.unified_from
+        return is_unified or device not in self.excluded
+
+
+@dataclass(frozen=True, slots=True)
+class CudaMajor:
+    """Oldest drivers on which any wheel of a CUDA major starts."""
+
+    major: int
+    linux: DriverVersion
+    windows: DriverVersion
+    doubtful: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CudaToolkit:
+    """A toolkit release and the drivers that serve all of it."""
+
+    version: str
+    key: Numbers
+    cuda: CudaVersion
+    released: str | None
+    linux: DriverVersion | None
+    windows: DriverVersion | None
+    doubtful: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DriverBranch:
+    """A driver branch."""
+
+    branch: int
+    cuda: CudaVersion
+    """Newest CUDA that it implements."""
+    type: Literal["LTS", "PB", "NFB"] | None
+    """Long-term support, production, new feature."""
+    released: str | None
+    eol: str | None
+    latest_linux: str | None
+    latest_windows: str | None
+    doubtful: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A GPU architecture."""
+
+    name: str
+    capabilities: tuple[ComputeCapability, ...]
+    first_branch: int | None
+    """First driver branch that serves it; None when it is older than every branch listed."""
+    first_driver: DriverVersion | None
+    """Oldest public Linux driver that lists it, where that is not the first of its branch."""
+    last_branch: int | None
+    """Last driver branch that serves it; None while there is none."""
+    kernel_module: Literal["open", "proprietary", "either"]
+    first_cuda: CudaVersion | None
+    last_cuda: CudaVersion | None
+    doubtful: str | None
+
+    def oldest_driver(self, *, is_windows: bool) -> DriverVersion | None:
+        """Oldest driver that serves it, by its branch where no release is known; None when every listed one does."""
+        if self.first_driver and not is_windows:
+            return self.first_driver
+        return None if self.first_branch is None else DriverVersion(str(self.first_branch))
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleBranches:
+    """Driver branches at which the flavour of the kernel module changed."""
+
+    first_open: int
+    open_default: int
+    last_proprietary: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersMinor:
+    """One minor of transformers."""
+
+    first: Numbers
+    last: Numbers
+    """Newest patch release."""
+    python: tuple[int, int]
+    torch: Numbers | None
+    """Oldest torch that it does not hide at import; None before there was such a check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """Dense peaks in TFLOP/s, fp32 accumulation; `_fast` accumulate in fp16. None: not published or not there."""
+
+    fp32: float | None = None
+    tf32: float | None = None
+    fp16: float | None = None
+    bf16: float | None = None
+    fp8: float | None = None
+    fp16_fast: float | None = None
+    fp8_fast: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRow:
+    """One GPU product."""
+
+    name: str
+    nvml_names: tuple[str, ...]
+    architecture: str
+    compute_capability: ComputeCapability
+    gpu_class: Literal["data_center", "workstation", "geforce", "embedded"]
+    pci_device_ids: tuple[str, ...]
+    subsystems: tuple[str, ...]
+    """device:subvendor:subdevice where one device id carries several products."""
+    memory_gib: float | None
+    """As sold."""
+    memory_mib: int | None
+    """Total that nvidia-smi prints."""
+    bandwidth_gb_s: float | None
+    tdp_w: int | None
+    nvlink_gb_s: float | None
+    dense_tflops: Peaks
+    note: str | None
+    doubtful: str | None
+    source: tuple[str, ...]

@@ -1,0 +1,63 @@
+"""Where gpusetup keeps things of its own: the user's data folder, nothing else (EDGE)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+
+def data_folder() -> Path:
+    """$XDG_DATA_HOME/gpusetup, by default ~/.local/share/gpusetup. Not created here."""
+    base = os.environ.get("XDG_DATA_HOME")
+    # The XDG specification: a relative path is invalid and is ignored.
+    root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "share"
+    return root / "gpusetup"
+
+
+def default_environment() -> Path:
+    """Where the environment goes when --env and GPUSETUP_ENV say nothing."""
+    named = os.environ.get("GPUSETUP_ENV")
+    return Path(named) if named else data_folder() / "env"
+
+
+def reports_folder() -> Path:
+    """Where reports of this machine are kept."""
+    return data_folder() / "reports"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all: beside, flushed to the disk, then renamed over."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101  mkstemp makes private files; a report is for others too
+        os.replace(name, path)  # noqa: PTH105
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)  # noqa: PTH108
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bug_log(err: Exception) -> Path | None:
+    """The traceback of a bug as a file in the log folder; None when not even that can be written."""
+    folder = data_folder() / "logs"
+    name = time.strftime("bug-%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{os.getpid()}.log"
+    for place in (folder, Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):
+            write_whole(place / name, "".join(traceback.format_exception(err)))
+            return place / name
+    return None

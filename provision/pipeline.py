@@ -1,0 +1,277 @@
+"""The order of the stages, and nothing else: each does its work elsewhere, and nothing here prints."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from .documents.data import ReportData, check_data, plan_data, plan_digest, receipt_data
+from .documents.envelope import finding_of
+from .errors import ExitCode, GpusetupError, NoBuildError
+from .events import Event
+from .gate import require_gpus, require_plannable, usable_gpus
+from .records import Evidence, Finding, MatrixIdentity, Plan, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .accept.launch import Progress
+    from .events import EventSink, StageName
+    from .install.apply import Event as InstallEvent
+    from .install.apply import Order, Rehearsal
+    from .matrix.model import Matrix
+    from .records import Acceptance, CheckResult, Machine, Receipt
+
+
+_PHASES = {
+    "look": "asking the package sources",
+    "resolve": "resolving versions and hashes",
+    "venv": "making the environment",
+    "install": "downloading and installing",
+    "verify": "verifying what was installed",
+    "switch": "putting it in place",
+}
+
+#: States of a check that a person should see.
+_SHOWN = ("fail", "timed-out", "crashed", "warn", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A machine with what the checks say of it."""
+
+    machine: Machine
+    results: tuple[CheckResult, ...] = ()
+    cause: str | None = None
+    """Id of the check that leads the report."""
+    folded: tuple[str, ...] = ()
+    """Ids that the cause explains."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong: the cause first, what it explains left out."""
+        problems = [r for r in self.results if r.status in _SHOWN and r.id not in self.folded]
+        ranked = sorted(problems, key=lambda result: (result.id != self.cause, result.status == "warn"))
+        return tuple(Finding(r.id, r.status, r.happened, r.evidence, r.safe, r.risky) for r in ranked)
+
+
+@dataclass(frozen=True, slots=True)
+class InstallOptions:
+    """How to install; what to install is the plan's."""
+
+    env: Path
+    backend: Literal["uv", "pip"] = "uv"
+    torch_index: str | None = None
+    is_fresh: bool = False
+    """Look and install again even where a receipt says that nothing changed."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What `up` has learned so far; always whole enough to be written."""
+
+    data: ReportData
+    findings: tuple[Finding, ...] = ()
+    exit_code: ExitCode = ExitCode.OK
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def examine_host() -> Examined:
+    """Detect this machine and run the checks on what was read."""
+    from .checks import lead, run_checks
+    from .detect import detect_machine
+
+    machine = detect_machine()
+    results = run_checks(machine)
+    return Examined(machine, results, *lead(results))
+
+
+def load_default_matrix() -> Matrix:
+    """The matrix that ships with gpusetup."""
+    from .matrix.load import default_matrix_path, read_matrix
+
+    return read_matrix(default_matrix_path())
+
+
+def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
+    """The plan of a machine, offline. NoUsableGpuError when it has a GPU that can't be used."""
+    from .resolve import resolve
+
+    require_plannable(examined.machine, request, examined.findings)
+    resolution = resolve(examined.machine, request, matrix)
+    return Plan(
+        build=resolution.chosen,
+        resolution=resolution,
+        matrix=MatrixIdentity(matrix.revision, matrix.read_on),
+        request=request,
+        findings=resolution.notes,
+    )
+
+
+def check_sources(plan: Plan, *, torch_index: str | None) -> Plan:
+    """The plan with what the configured sources really hold."""
+    from .install.configuration import read_configuration
+    from .install.looking import look
+
+    looked = look(plan.resolution.candidates, read_configuration(torch_index=torch_index))
+    choice = looked.choice
+    return replace(
+        plan,
+        build=choice.build or plan.build,
+        availability="held" if choice.build else "not held",
+        wheel=choice.wheel,
+        download_bytes=choice.wheel.size_bytes if choice.wheel else None,
+        resolution=replace(plan.resolution, rejections=(*choice.rejections, *plan.resolution.rejections)),
+    )
+
+
+def no_build(plan: Plan) -> NoBuildError:
+    """The error of a plan without a build; its evidence is the first reasons."""
+    reasons = [
+        Evidence(f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
+        for r in plan.resolution.rejections[:3]
+    ]
+    unlocks = [f"{u.change} {u.from_} -> {u.to} admits torch {u.torch}+{u.variant}" for u in plan.resolution.unlocks]
+    return NoBuildError(
+        "No build in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, "gpusetup plan")
+    )
+
+
+def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> tuple[Plan, Receipt]:
+    """Make the environment of a plan; the plan comes back with what the sources really held."""
+    from .install.apply import install
+
+    receipt = install(_order(plan, machine, options), lambda event: events(_install_event(event)))
+    return replace(plan, build=receipt.build, availability="held"), receipt
+
+
+def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> Rehearsal:
+    """What an install would run, download and need, with nothing changed."""
+    from .install.apply import rehearse
+
+    return rehearse(_order(plan, machine, options), lambda event: events(_install_event(event)))
+
+
+def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
+    from .install.apply import Order
+    from .install.configuration import read_configuration
+
+    if plan.build is None:
+        raise no_build(plan)
+    configuration = read_configuration(torch_index=options.torch_index)
+    return Order(
+        candidates=plan.resolution.candidates,
+        plan_digest=plan_digest(plan, sources=tuple(location.source for location in configuration.locations)),
+        environment=options.env,
+        interpreters=(machine.python, *machine.interpreters) if machine.python else machine.interpreters,
+        configuration=configuration,
+        backend=options.backend,
+        run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
+    )
+
+
+def _install_event(event: InstallEvent) -> Event:
+    text = {"phase": _PHASES.get(event.phase, event.phase), "line": event.text, "done": ""}[event.kind]
+    return Event("install", "progress", text)
+
+
+def require_device(examined: Examined, kind: str, *, require_gpu: int = 0) -> None:
+    """NoUsableGpuError when the environment is for CUDA and no GPU can be used, or fewer than asked for."""
+    least = max(require_gpu, 1 if kind == "cuda" else 0)
+    require_gpus(examined.machine, Request(require_gpu=least), examined.findings)
+
+
+def accept_environment(receipt: Receipt, events: EventSink, *, preset: str, seed: int | None) -> Acceptance:
+    """Run the harness in an environment and judge what it reports."""
+    from harness import contract
+
+    from .accept.judge import accept
+    from .accept.launch import launch
+
+    device = "cuda" if receipt.build.kind == "cuda" else "cpu"
+    job = contract.Job(preset=preset, device=device, **({} if seed is None else {"seed": seed}))
+    python = f"{receipt.path}/bin/python"
+    report = launch(python, job, on_progress=lambda progress: events(_accept_event(progress)))
+    return accept(report, expected=receipt.build)
+
+
+def _accept_event(progress: Progress) -> Event:
+    if progress.event == "step" and progress.step is not None and progress.steps:
+        loss = "" if progress.loss is None else f"  loss {progress.loss:.3f}"
+        text = f"step {progress.step}/{progress.steps}{loss}"
+        return Event("accept", "progress", text, fraction=progress.step / progress.steps)
+    return Event("accept", "progress", progress.text or progress.name or progress.event)
+
+
+def up(
+    request: Request,
+    options: InstallOptions,
+    events: EventSink,
+    *,
+    preset: str = "smoke",
+    seed: int | None = None,
+    started_at: str,
+) -> Report:
+    """The main job. Errors of a stage end it and become findings: the report says how far it came."""
+    report = Report(ReportData(started_at=started_at))
+    try:
+        _run_stages(report, request, options, events, preset=preset, seed=seed)
+    except GpusetupError as err:
+        report.findings = (finding_of(err), *(f for f in report.findings if f.id != err.code))
+        report.exit_code = err.exit_code
+    report.data = replace(report.data, seconds={name: round(s, 3) for name, s in report.seconds.items()})
+    return report
+
+
+def _run_stages(
+    report: Report, request: Request, options: InstallOptions, events: EventSink, *, preset: str, seed: int | None
+) -> None:
+    from .report import summary
+
+    with _timed(report, events, "detect") as stage:
+        examined = examine_host()
+        report.data = replace(report.data, machine=examined.machine)
+        stage.text = summary.detect_text(examined.machine)
+    with _timed(report, events, "check") as stage:
+        report.data = replace(report.data, check=check_data(examined.results, cause=examined.cause, level="quick"))
+        report.findings = examined.findings
+        stage.text = summary.check_text(examined.results)
+    with _timed(report, events, "plan") as stage:
+        plan = plan_for(examined, request, load_default_matrix())
+        report.data = replace(report.data, plan=plan_data(plan))
+        if plan.build is None:
+            raise no_build(plan)
+        stage.text = summary.plan_text(plan)
+    with _timed(report, events, "install") as stage:
+        plan, receipt = install_plan(plan, examined.machine, options, events)
+        report.data = replace(report.data, plan=plan_data(plan), receipt=receipt_data(receipt))
+        report.findings = (*report.findings, *plan.findings)
+        stage.text = summary.install_text(receipt)
+    with _timed(report, events, "accept") as stage:
+        acceptance = accept_environment(receipt, events, preset=preset, seed=seed)
+        report.data = replace(report.data, acceptance=acceptance)
+        report.findings = (*report.findings, *acceptance.findings)
+        report.exit_code = ExitCode.FAILED if acceptance.verdict == "rejected" else ExitCode.OK
+        stage.text = summary.accept_text(acceptance)
+
+
+@dataclass(slots=True)
+class _Stage:
+    """The line that a stage leaves."""
+
+    text: str = ""
+
+
+@contextmanager
+def _timed(report: Report, events: EventSink, name: StageName) -> Iterator[_Stage]:
+    """The end event of a stage, and its wall seconds in the report, also when it fails."""
+    started = time.monotonic()
+    stage = _Stage()
+    try:
+        yield stage
+    finally:
+        report.seconds[name] = time.monotonic() - started
+    events(Event(name, "end", stage.text, seconds=report.seconds[name]))

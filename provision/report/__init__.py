@@ -1,0 +1,1 @@
+"""Rendering: records to text for people. Pure; nothing here prints."""

@@ -1,0 +1,84 @@
+"""A plan as lines: the choice, why not the newer ones, what would admit them."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from ..documents.data import passed_over
+from .style import gib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..records import Build, Plan, Rejection
+    from .style import Style
+
+#: Lines of passed-over builds before the rest is counted only.
+_SHOWN = 6
+
+
+def render_plan(plan: Plan, style: Style) -> str:
+    """The choice first, then the reasons, then a verdict line."""
+    lines = [] if plan.build is None else list(_choice(plan.build, plan, style))
+    over = passed_over(plan)
+    merged = list(_merged(over))
+    for text, rejection in merged[:_SHOWN]:
+        lines += _passed(text, rejection, style)
+    if len(merged) > _SHOWN:
+        lines.append(style.row("", f"... {len(merged) - _SHOWN} more lines with --json"))
+    for unlock in plan.resolution.unlocks:
+        change = f"{unlock.change} {unlock.from_} -> {unlock.to}"
+        lines.append(style.row("unlock", change, f"admits torch {unlock.torch}+{unlock.variant}"))
+    for assumption in plan.resolution.assumptions:
+        first, *rest = style.wrapped(assumption)
+        lines += [f"{'assumed':<9}" + first[9:], *rest]
+    lines.append(_verdict(plan, len(over), style))
+    return "\n".join(lines)
+
+
+def _choice(build: Build, plan: Plan, style: Style) -> Iterator[str]:
+    yield style.row(
+        "choice",
+        style.paint(f"torch {build.local_version}", "strong"),
+        f"CUDA {build.cuda_runtime_version}" if build.cuda_runtime_version else "CPU build",
+        f"Python {build.python}",
+    )
+    yield style.row("wheel", build.wheel_tag)
+    yield style.row("with", ", ".join(build.requirements[1:]))
+    if plan.wheel is not None:
+        size = gib(plan.wheel.size_bytes) if plan.wheel.size_bytes else ""
+        yield style.row("source", plan.wheel.source.name or plan.wheel.source.url, size)
+
+
+def _merged(rejections: tuple[Rejection, ...]) -> Iterator[tuple[str, Rejection]]:
+    """Neighbouring builds that fail alike become one line: 'torch 2.14.0 to 2.15.0 cu130, cu132'."""
+
+    def reason(rejection: Rejection) -> tuple[str, str, str]:
+        return rejection.rule, rejection.found, rejection.needs
+
+    for _, group in groupby(rejections, key=reason):
+        alike = list(group)
+        versions = list(dict.fromkeys(r.torch for r in alike))
+        variants = list(dict.fromkeys(r.variant for r in alike))
+        torch = versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
+        kinds = ", ".join(variants) if len(variants) <= 3 else f"{variants[0]} to {variants[-1]}"
+        yield f"torch {torch} {kinds}", alike[0]
+
+
+def _passed(text: str, rejection: Rejection, style: Style) -> list[str]:
+    reason = f"{text}: {rejection.rule}: found {rejection.found}, needs {rejection.needs}"
+    first, *rest = style.wrapped(reason)
+    return [f"{'passed':<9}" + first[9:], *rest]
+
+
+def _verdict(plan: Plan, over: int, style: Style) -> str:
+    if plan.build is None:
+        return style.row(style.mark("fail"), f"no build fits; {over} passed over")
+    looked = {
+        "not looked": "sources not looked at (--check-sources looks)",
+        "held": "a source holds it",
+        "not held": "no source holds it",
+        "partly looked": "not every source answered",
+    }[plan.availability]
+    return style.row(style.mark("pass"), f"1 build chosen, {over} passed over; {looked}")

@@ -1,0 +1,112 @@
+"""The report of `up`, and the one line that each stage leaves while it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .acceptance import acceptance_lines, verdict_line, verdict_word
+from .check import counts_line
+from .machine import host_line, render_machine
+from .style import Style, figure, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ..documents.data import CheckData, PlanData, ReceiptData, ReportData
+    from ..records import Acceptance, CheckResult, Machine, Plan, Receipt
+
+#: Lines for logs carry no colour; marks are spelled out.
+_PLAIN = Style()
+
+_STAGES = ("machine", "check", "plan", "receipt", "acceptance")
+
+
+def detect_text(machine: Machine) -> str:
+    """What detect found, in one line."""
+    gpus = [gpu.name or gpu.pci_device_id or "unnamed GPU" for gpu in machine.gpus]
+    counted = [f"{gpus.count(name)} x {name}" if gpus.count(name) > 1 else name for name in dict.fromkeys(gpus)]
+    return host_line(machine, _PLAIN).removeprefix("host").strip() + "  " + (", ".join(counted) or "no NVIDIA GPU")
+
+
+def check_text(results: Sequence[CheckResult]) -> str:
+    """How the checks ended, in one line."""
+    return counts_line(results, _PLAIN)
+
+
+def plan_text(plan: Plan) -> str:
+    """What was chosen, in one line."""
+    if plan.build is None:
+        return "no build fits"
+    return f"torch {plan.build.local_version}  Python {plan.build.python}"
+
+
+def install_text(receipt: Receipt) -> str:
+    """What was installed, in one line."""
+    what = f"torch {receipt.build.local_version}, {len(receipt.distributions)} distributions"
+    return f"{what}  (reused)" if receipt.reused else f"{what}  ({receipt.backend})"
+
+
+def accept_text(acceptance: Acceptance) -> str:
+    """The verdict, in one line."""
+    rate = acceptance.throughput.samples_per_s if acceptance.throughput else None
+    return verdict_word(acceptance) + (f"  {figure(rate, 'samples/s')}" if rate is not None else "")
+
+
+def render_report(report: ReportData, style: Style, *, path: Path | None = None) -> str:
+    """The whole report: each stage that was reached, the verdict last."""
+    lines: list[str] = []
+    if report.machine is not None:
+        lines.append(render_machine(report.machine, style))
+    if report.check is not None:
+        lines.append(_check_line(report.check, style))
+    if report.plan is not None:
+        lines += _plan_lines(report.plan, style)
+    if report.receipt is not None:
+        lines += _receipt_lines(report.receipt, style)
+    if report.acceptance is not None:
+        lines += acceptance_lines(report.acceptance, style)
+    if report.seconds:
+        lines.append(style.row("time", *(f"{name} {seconds(took)}" for name, took in report.seconds.items())))
+    if path is not None:
+        lines.append(style.row("report", str(path)))
+    lines.append(
+        verdict_line(report.acceptance, style)
+        if report.acceptance is not None
+        else style.row("verdict", style.paint(f"none: stopped before {_next_stage(report)}", "bad"))
+    )
+    return "\n".join(lines)
+
+
+def _next_stage(report: ReportData) -> str:
+    missing = next(name for name in _STAGES if getattr(report, name) is None)
+    return {"machine": "detect", "receipt": "install", "acceptance": "accept"}.get(missing, missing)
+
+
+def _check_line(check: CheckData, style: Style) -> str:
+    counts = check.summary
+    words = [f"{counts.pass_} passed", f"{counts.skip} skipped"]
+    words += [f"{count} {word}" for word, count in (("failed", counts.fail), ("warned", counts.warn)) if count]
+    return style.row("check", ", ".join(words), f"cause {check.cause}" if check.cause else "")
+
+
+def _plan_lines(plan: PlanData, style: Style) -> list[str]:
+    if plan.build is None:
+        return [style.row("plan", "no build fits")]
+    kind = f"CUDA {plan.build.cuda_runtime_version}" if plan.build.cuda_runtime_version else "CPU build"
+    lines = [style.row("plan", f"torch {plan.build.local_version}", kind, f"Python {plan.build.python}")]
+    newest = next((over for over in plan.passed_over if over.rule == "not-in-sources"), None)
+    if newest is not None:
+        first, *rest = style.wrapped(f"passed over torch {newest.torch}+{newest.variant}: {newest.rule}")
+        lines += [first, *rest]
+    return lines
+
+
+def _receipt_lines(receipt: ReceiptData, style: Style) -> list[str]:
+    versions = {d.name: d.version for d in receipt.distributions}
+    names = [f"{name} {versions[name]}" for name in ("torch", "transformers", "numpy") if name in versions]
+    reused = "reused" if receipt.reused else f"{len(receipt.distributions)} distributions by {receipt.backend}"
+    return [
+        style.row("env", receipt.environment.path, f"Python {receipt.environment.python}", reused),
+        style.row("", ", ".join(names)),
+    ]

@@ -1,0 +1,171 @@
+"""The choice: every candidate judged by every rule, what fits in the order of preference, and what would unlock more.
+
+Preference, in this order: the newest torch (`newest-torch`), a CUDA that the driver implements before one that relies
+on minor version compatibility (`native-cuda`), the higher CUDA (`highest-cuda`), the Python asked for, the host's,
+another one that is there (`preferred-python`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..records import Rejection, Resolution
+from .candidates import Catalogue
+from .notes import notes_of
+from .rules import BUILD_RULES, LAST_RESORT_RULES, PYTHON_RULES, rules_for
+from .situation import situate
+from .unlocks import unlocks_of
+
+if TYPE_CHECKING:
+    from ..matrix import Matrix
+    from ..records import Build, Machine, Request, Unlock
+    from .candidates import Candidate
+    from .rules import BuildRule
+    from .situation import Situation
+
+
+MAX_VERDICTS: Final = 4096
+"""Situations that a catalogue keeps; a fleet has far fewer, and a hostile list of machines cannot fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the rules say about one candidate."""
+
+    candidate: Candidate
+    against: tuple[Rejection, ...]
+    """Reasons against the build itself."""
+    pythons: tuple[str, ...]
+    """Pythons that it would fit on, the preferred first, the build itself aside."""
+    against_pythons: tuple[Rejection, ...]
+    """Reasons against the other Pythons."""
+    last_resort: tuple[Rejection, ...] = ()
+    """Reasons that hold only while another build fits."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether it could be installed."""
+        return not self.against and bool(self.pythons)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Everything of a resolution that the situation alone decides."""
+
+    chosen: Candidate | None
+    builds: tuple[Build, ...]
+    rejections: tuple[Rejection, ...]
+    unlocks: tuple[Unlock, ...]
+
+
+def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Catalogue | None = None) -> Resolution:
+    """The builds that fit the machine and the request, best first, with the reasons against all others.
+
+    Pure. Whoever plans many machines passes one catalogue of the matrix: machines that are alike are then judged once.
+    UsageError when a word of the request is not understood.
+    """
+    situation = situate(machine, request, catalogue or Catalogue(matrix))
+    known, key = situation.catalogue.verdicts, situation.key
+    verdict = known.get(key)
+    if verdict is None:
+        verdict = decide(situation)
+        if len(known) >= MAX_VERDICTS:
+            known.clear()
+        known[key] = verdict
+    return Resolution(
+        candidates=verdict.builds,
+        rejections=verdict.rejections,
+        unlocks=verdict.unlocks,
+        assumptions=situation.assumptions,
+        notes=notes_of(machine, situation, verdict.chosen, verdict.builds[0] if verdict.builds else None),
+    )
+
+
+def decide(situation: Situation) -> Verdict:
+    """Every candidate judged, those that fit in order, and what would admit more."""
+    rules = rules_for(situation)
+    candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
+    outcomes = [judge(situation, candidate, rules) for candidate in candidates]
+    fitting = [outcome for outcome in outcomes if outcome.fits]
+    firm = [outcome for outcome in fitting if not outcome.last_resort]
+    chosen = sorted(firm or fitting, key=lambda outcome: _preference(situation, outcome.candidate))
+    rejections = [reason for outcome in outcomes for reason in _reasons(outcome, has_firm=bool(firm))]
+    return Verdict(
+        chosen=chosen[0].candidate if chosen else None,
+        builds=tuple(_builds(situation, chosen)),
+        rejections=(*rejections, *_less_preferred(situation, chosen)),
+        unlocks=unlocks_of(situation, outcomes, chosen[0] if chosen else None),
+    )
+
+
+def judge(situation: Situation, candidate: Candidate, rules: tuple[BuildRule, ...] = BUILD_RULES) -> Outcome:
+    """One candidate before all rules; `rules` may leave out those that cannot speak (`rules_for`)."""
+    against = tuple([no for rule in rules if (no := rule(situation, candidate))])
+    last_resort = () if against else tuple([no for rule in LAST_RESORT_RULES if (no := rule(situation, candidate))])
+    pythons: list[str] = []
+    against_pythons: list[Rejection] = []
+    for python in situation.pythons:
+        reasons = _reasons_on(situation, candidate, python)
+        against_pythons += reasons
+        if not reasons:
+            pythons.append(python)
+    return Outcome(candidate, against, tuple(pythons), tuple(against_pythons), last_resort)
+
+
+def _reasons_on(situation: Situation, candidate: Candidate, python: str) -> tuple[Rejection, ...]:
+    """What the rules have against a build on a Python: the same for every machine, so it is kept in the catalogue."""
+    wish, known = situation.wishes.transformers, situation.catalogue.python_reasons
+    key = (candidate.platform, candidate.cuda is None, candidate.order, python, wish.text if wish else None)
+    if key not in known:
+        known[key] = tuple([no for rule in PYTHON_RULES if (no := rule(situation, candidate, python))])
+    return known[key]
+
+
+def preferred_by(chosen: Build, other: Build) -> str:
+    """The preference by which a build that fits stands behind the chosen one."""
+    if other.torch != chosen.torch:
+        return "newest-torch"
+    if other.variant == chosen.variant:
+        return "preferred-python"
+    mine, its = chosen.cuda_runtime_version, other.cuda_runtime_version
+    return "native-cuda" if mine and its and its > mine else "highest-cuda"
+
+
+def _is_native(situation: Situation, candidate: Candidate) -> bool:
+    cuda = situation.driver_cuda_version
+    return candidate.cuda is None or (cuda is not None and cuda >= candidate.cuda)
+
+
+def _preference(situation: Situation, candidate: Candidate) -> tuple[int, bool, int]:
+    # The order of the catalogue is the newest torch first and the highest CUDA first.
+    return candidate.release_order, not _is_native(situation, candidate), candidate.order
+
+
+def _builds(situation: Situation, outcomes: list[Outcome]) -> list[Build]:
+    catalogue, wish = situation.catalogue, situation.wishes.transformers
+    return [catalogue.build(outcome.candidate, python, wish) for outcome in outcomes for python in outcome.pythons]
+
+
+def _reasons(outcome: Outcome, *, has_firm: bool) -> tuple[Rejection, ...]:
+    reasons = (*outcome.against, *outcome.against_pythons)
+    return (*reasons, *outcome.last_resort) if has_firm else reasons
+
+
+def _less_preferred(situation: Situation, chosen: list[Outcome]) -> list[Rejection]:
+    """Builds of the chosen torch with a higher CUDA, which fit and stand behind the choice."""
+    if not chosen:
+        return []
+    best = chosen[0].candidate
+    return [
+        Rejection(
+            other.release.version,
+            other.variant.name,
+            "native-cuda",
+            f"a driver that implements CUDA {situation.driver_cuda_version}",
+            f"CUDA {other.cuda}, else it relies on minor version compatibility",
+            other.place,
+        )
+        for outcome in chosen[1:]
+        if (other := outcome.candidate).release is best.release and other.cuda and best.cuda and other.cuda > best.cuda
+    ]

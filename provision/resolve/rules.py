@@ -1,0 +1,322 @@
+"""One function per constraint: why a build does not fit a machine, or None when it has nothing against it.
+
+The name of a function with hyphens is the id of its rule, and its docstring is the page that `gpusetup explain` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from ..records import Rejection
+from .candidates import python_tag
+from .situation import is_listed
+
+if TYPE_CHECKING:
+    from .candidates import Candidate
+    from .situation import Situation
+
+BuildRule = Callable[["Situation", "Candidate"], Rejection | None]
+PythonRule = Callable[["Situation", "Candidate", str], Rejection | None]
+
+
+def _no(candidate: Candidate, rule: str, found: str, needs: str, source: str | None = None) -> Rejection:
+    return Rejection(candidate.release.version, candidate.variant.name, rule, found, needs, source or candidate.place)
+
+
+# --- what was asked for -------------------------------------------------------------------------
+
+
+def not_asked_for(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The build is outside of what --torch or --cuda asked for.
+
+    It may fit the machine very well. Drop the option to have it considered.
+    """
+    wishes = situation.wishes
+    if wishes.torch and not wishes.torch.allows(candidate.release.version):
+        return _no(candidate, "not-asked-for", candidate.release.version, f"torch {wishes.torch.text}", "request")
+    if wishes.cuda and not wishes.cuda.allows(candidate.variant.name, candidate.cuda):
+        return _no(candidate, "not-asked-for", candidate.variant.name, f"CUDA {wishes.cuda.text}", "request")
+    return None
+
+
+# --- platform -----------------------------------------------------------------------------------
+
+
+def platform_not_published(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """There is no wheel of this build for the operating system and processor of the machine.
+
+    CUDA wheels for aarch64 begin with torch 2.5 and not every variant has one. Another variant or release may have it.
+    """
+    if candidate.is_published is False or candidate.wheels is None:
+        platforms = (
+            ", ".join(candidate.variant.on) if is_listed(situation.platform) else "linux or windows, x86_64 or aarch64"
+        )
+        return _no(candidate, "platform-not-published", situation.platform, platforms or "a published wheel")
+    return None
+
+
+def publication_unknown(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """Nobody has seen a wheel of this build for the platform: build scripts name it, the index could not be read.
+
+    `gpusetup matrix audit` compares the matrix with what the index really holds.
+    """
+    if candidate.is_published is None:
+        return _no(candidate, "publication-unknown", "not seen", f"a wheel for {situation.platform} seen on the index")
+    return None
+
+
+def musl_libc(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The system uses musl (Alpine); torch wheels are built against glibc and do not load there.
+
+    Use a distribution or a container image with glibc.
+    """
+    if situation.is_musl and candidate.glibc is not None:
+        return _no(candidate, "musl-libc", "musl", f"glibc {candidate.glibc} or newer")
+    return None
+
+
+def glibc_too_old(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The glibc of the system is older than the one that the binaries were linked against.
+
+    What counts is the real need of the binaries: several wheels carry a tag that promises less. Wheels need 2.28 from
+    torch 2.7 on, so Ubuntu 18.04 and CentOS 7 end before. A newer system or a container image helps, nothing else does.
+    """
+    if situation.glibc is not None and candidate.glibc is not None and situation.glibc < candidate.glibc:
+        return _no(candidate, "glibc-too-old", str(situation.glibc), f"{candidate.glibc} or newer")
+    return None
+
+
+def glibc_unknown(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The glibc of this machine could not be read, so nothing says that the binaries would load.
+
+    `getconf GNU_LIBC_VERSION` prints it; `--glibc` gives it.
+    """
+    if situation.glibc is None and situation.glibc_failure and not situation.is_musl and candidate.glibc is not None:
+        return _no(
+            candidate, "glibc-unknown", f"unknown: {situation.glibc_failure}", f"glibc {candidate.glibc} or newer"
+        )
+    return None
+
+
+# --- GPU and driver -----------------------------------------------------------------------------
+
+
+def compute_capability_unknown(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The compute capability of a GPU is not known: neither the driver, the PCI id nor the name tells it.
+
+    Without it nothing says whether the wheel has code for that GPU. `--compute-capability` gives it.
+    """
+    if candidate.cuda is None:
+        return None
+    unknown = situation.unknown_devices
+    if unknown or not situation.devices:
+        found = f"unknown for {', '.join(device.label for device in unknown)}" if unknown else "no GPU is listed"
+        return _no(candidate, "compute-capability-unknown", found, "the compute capability of every GPU", "machine")
+    return None
+
+
+def driver_unknown(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The driver version is not known, so nothing says that CUDA of this build would start.
+
+    `nvidia-smi` prints it; `--driver` gives it for a machine one is not sitting at.
+    """
+    if candidate.cuda is None or situation.driver_cuda_version is not None:
+        return None
+    if situation.driver_version is not None and not situation.is_tegra:
+        return None
+    needs = f"{driver_floor(situation, candidate)} or newer"
+    return _no(candidate, "driver-unknown", "unknown", needs, "machine")
+
+
+def driver_too_old(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The driver is older than the oldest one on which any wheel of that CUDA major starts.
+
+    Within a major every wheel starts from that floor on (minor version compatibility). On WSL the number is that of the
+    Windows driver and is compared with the Windows floor. Tegra numbers do not compare; there the CUDA that the driver
+    implements counts.
+    Install a newer driver branch, or take a build of an older CUDA.
+    """
+    if candidate.cuda is None or candidate.cuda.major not in situation.majors_out_of_reach:
+        return None
+    major = candidate.cuda.major
+    if situation.is_tegra or situation.driver_version is None:
+        return _no(candidate, "driver-too-old", f"CUDA {situation.driver_cuda_version}", f"CUDA {major}.0 or newer")
+    found, needs = str(situation.driver_version), f"{driver_floor(situation, candidate)} or newer"
+    return _no(candidate, "driver-too-old", found, needs, f"matrix.yaml: cuda_majors.{major}")
+
+
+def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The driver branch no longer serves a GPU of this machine: R580 is the last for Maxwell, Pascal and Volta.
+
+    Install the last branch that serves it. No build can make up for it.
+    """
+    if candidate.cuda is None or not situation.dropped_devices:
+        return None
+    device, row = situation.dropped_devices[0]
+    found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
+    needs = f"driver branch {row.last_branch} or older"
+    return _no(candidate, "gpu-dropped-by-driver-branch", found, needs, f"matrix.yaml: architectures.{row.name}")
+
+
+def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The driver branch is older than the first one that serves a GPU of this machine, such as Blackwell before R570.
+
+    Such a driver does not bind the GPU at all, whatever build is installed. Install a newer branch.
+    """
+    if candidate.cuda is None or not situation.unserved_devices:
+        return None
+    device, row = situation.unserved_devices[0]
+    found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
+    needs = f"driver branch {row.first_branch} or newer"
+    return _no(candidate, "driver-too-old-for-gpu", found, needs, f"matrix.yaml: architectures.{row.name}")
+
+
+def no_code_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The wheel holds no code that a GPU of this machine can run: kernels end with 'no kernel image is available'.
+
+    Binary code runs on the same major with an equal or higher minor, PTX on everything newer; all GPUs of the box
+    count. Older GPUs need an older CUDA (torch 2.14 with cu126 is the last for Maxwell, Pascal and Volta), newer ones
+    a newer build.
+    """
+    if candidate.cuda is None:
+        return None
+    code = situation.catalogue.code_for
+    for capability in situation.capabilities:
+        if code(candidate, capability) == "none":
+            labels = [device.label for device in situation.devices if device.compute_capability == capability]
+            found = f"{labels[0] if labels else 'GPU'} with compute capability {capability}"
+            return _no(candidate, "no-code-for-gpu", found, f"one of {candidate.codes}")
+    return None
+
+
+def ptx_needs_newer_driver(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """A GPU would run only on PTX, which the driver compiles, and the driver does not implement the CUDA of the wheel.
+
+    Minor version compatibility covers binary code alone. Install a driver that implements the CUDA of the wheel.
+    """
+    if (
+        candidate.cuda is None
+        or situation.driver_cuda_version is None
+        or situation.driver_cuda_version >= candidate.cuda
+    ):
+        return None
+    for capability in situation.capabilities:
+        if situation.catalogue.code_for(candidate, capability) == "ptx":
+            found = f"CUDA {situation.driver_cuda_version} for compute capability {capability}"
+            return _no(candidate, "ptx-needs-newer-driver", found, f"a driver that implements CUDA {candidate.cuda}")
+    return None
+
+
+def arch_list_unknown(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """Nobody has read which GPUs this wheel holds code for; it is passed over while a build that was read fits.
+
+    Where no other fits it is offered, with a note.
+    """
+    if candidate.cuda is None:
+        return None
+    if any(situation.catalogue.code_for(candidate, capability) == "unknown" for capability in situation.capabilities):
+        return _no(candidate, "arch-list-unknown", "architectures not read", "a build whose architectures were read")
+    return None
+
+
+# --- Python -------------------------------------------------------------------------------------
+
+
+def python_unknown(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """No Python could be found on this machine, so no wheel tag can be chosen.
+
+    Install one, or name it with `--python`.
+    """
+    if not situation.pythons:
+        found = situation.python_failure or "no Python"
+        return _no(candidate, "python-unknown", found, ", ".join(candidate.wheels.pythons if candidate.wheels else ()))
+    return None
+
+
+def python_tag_missing(situation: Situation, candidate: Candidate, python: str) -> Rejection | None:
+    """The release has no wheel for that Python: it is too new or too old for it, or free-threaded, or not CPython.
+
+    Make the environment from another Python.
+    """
+    wheels = candidate.wheels
+    if wheels is not None and python_tag(python) not in wheels.pythons:
+        source = f"matrix.yaml: torch.releases[{candidate.release.version!r}].platforms.{situation.platform}"
+        needs = "one of " + ", ".join(wheels.pythons)
+        no = _no(candidate, "python-tag-missing", python_tag(python), needs, source)
+        return Rejection(no.torch, no.variant, no.rule, no.found, no.needs, no.source, python)
+    return None
+
+
+def no_transformers_pair(situation: Situation, candidate: Candidate, python: str) -> Rejection | None:
+    """No transformers release works with this torch on that Python, or none within what --transformers asked for.
+
+    transformers hides every torch class when it finds a torch that is older than its floor.
+    """
+    wish = situation.wishes.transformers
+    if situation.catalogue.has_pair(candidate, python, wish):
+        return None
+    needs = f"transformers {candidate.release.companions.transformers}" + (f" and {wish.text}" if wish else "")
+    no = _no(candidate, "no-transformers-pair", f"none on Python {python}", needs)
+    return Rejection(no.torch, no.variant, no.rule, no.found, no.needs, no.source, python)
+
+
+BUILD_RULES: Final[tuple[BuildRule, ...]] = (
+    not_asked_for,
+    platform_not_published,
+    publication_unknown,
+    musl_libc,
+    glibc_too_old,
+    glibc_unknown,
+    compute_capability_unknown,
+    driver_unknown,
+    driver_too_old,
+    gpu_dropped_by_driver_branch,
+    driver_too_old_for_gpu,
+    no_code_for_gpu,
+    ptx_needs_newer_driver,
+    python_unknown,
+)
+"""Rules about a build, whatever Python it is installed into."""
+
+LAST_RESORT_RULES: Final[tuple[BuildRule, ...]] = (arch_list_unknown,)
+"""Rules that hold only while another build fits."""
+
+PYTHON_RULES: Final[tuple[PythonRule, ...]] = (python_tag_missing, no_transformers_pair)
+"""Rules about a build on one Python."""
+
+RULES: Final = (*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RULES)
+"""Every rule, in the order in which reasons are listed."""
+
+CAN_SPEAK: Final[dict[BuildRule, Callable[[Situation], bool]]] = {
+    not_asked_for: lambda situation: bool(situation.wishes.torch or situation.wishes.cuda),
+    musl_libc: lambda situation: situation.is_musl,
+    glibc_unknown: lambda situation: situation.glibc_failure is not None,
+    compute_capability_unknown: lambda situation: bool(situation.unknown_devices) or not situation.devices,
+    driver_too_old: lambda situation: bool(situation.majors_out_of_reach),
+    driver_unknown: lambda situation: situation.driver_cuda_version is None,
+    gpu_dropped_by_driver_branch: lambda situation: bool(situation.dropped_devices),
+    driver_too_old_for_gpu: lambda situation: bool(situation.unserved_devices),
+    python_unknown: lambda situation: not situation.pythons,
+}
+"""When a rule has nothing to say about a situation, whatever the build: it is then not asked eighty times."""
+
+DRIVER_RULES: Final = frozenset(
+    ("driver-unknown", "driver-too-old", "driver-too-old-for-gpu", "ptx-needs-newer-driver")
+)
+"""Rules that a newer driver satisfies."""
+
+
+def rules_for(situation: Situation) -> tuple[BuildRule, ...]:
+    """The rules about builds that can have something against one in this situation, in their order."""
+    return tuple([rule for rule in BUILD_RULES if rule not in CAN_SPEAK or CAN_SPEAK[rule](situation)])
+
+
+def rule_id(rule: Callable[..., Rejection | None]) -> str:
+    """driver-too-old of driver_too_old."""
+    return rule.__name__.replace("_", "-")
+
+
+def driver_floor(situation: Situation, candidate: Candidate) -> str:
+    """The oldest driver of the candidate's CUDA, as people write it."""
+    return str(candidate.floors[situation.is_windows_driver]) if candidate.floors else "any"

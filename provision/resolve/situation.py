@@ -1,0 +1,217 @@
+"""The machine as the rules see it: every fact that decides, read once, and what stands in for missing ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..matrix.model import PLATFORMS
+from ..records import GpuState
+from .wishes import Wishes, understand
+
+if TYPE_CHECKING:
+    from ..matrix import Matrix
+    from ..matrix.model import Architecture
+    from ..records import Interpreter, Machine, Request
+    from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+    from .candidates import Catalogue
+
+MUSL_SYSTEMS: Final = frozenset(("alpine", "chimera", "postmarketos"))
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One GPU of the box with what the matrix adds to it."""
+
+    index: int
+    label: str
+    """Name of the GPU for people."""
+    compute_capability: ComputeCapability | None
+    architecture: Architecture | None
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything that the rules ask about one machine and one request."""
+
+    catalogue: Catalogue
+    wishes: Wishes
+    is_cpu: bool
+    """Whether CPU builds are wanted: asked for, or no GPU is there."""
+    platform: str
+    """linux_x86_64, also for a system that no wheel is listed for, such as darwin_arm64."""
+    devices: tuple[Device, ...]
+    unknown_devices: tuple[Device, ...]
+    """GPUs whose compute capability nobody knows."""
+    dropped_devices: tuple[tuple[Device, Architecture], ...]
+    """GPUs that the driver branch no longer serves."""
+    unserved_devices: tuple[tuple[Device, Architecture], ...]
+    """GPUs that the driver branch does not serve yet."""
+    capabilities: tuple[ComputeCapability, ...]
+    """Distinct known compute capabilities, lowest first."""
+    driver_version: DriverVersion | None
+    driver_cuda_version: CudaVersion | None
+    """Newest CUDA that the driver implements, as told or by its branch."""
+    majors_out_of_reach: frozenset[int]
+    """CUDA majors that the known driver is too old for."""
+    is_windows_driver: bool
+    """Windows numbers count on Windows and on WSL, where the driver is that of the Windows host."""
+    is_tegra: bool
+    """All GPUs are Tegra: their driver numbers do not compare, only the CUDA they implement."""
+    glibc: Glibc | None
+    glibc_failure: str | None
+    """Why a machine that was looked at has no glibc number."""
+    is_musl: bool
+    pythons: tuple[str, ...]
+    """Pythons that may be used, the preferred first: 3.12, 3.14t."""
+    python_failure: str | None
+    assumptions: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Everything that the rules ask about, so that equal keys are judged alike."""
+        wishes = self.wishes
+        asked = (wishes.torch, wishes.cuda, wishes.transformers)
+        return (
+            self.platform,
+            self.is_cpu,
+            tuple([(device.label, device.compute_capability) for device in self.devices]),
+            str(self.driver_version),
+            self.driver_cuda_version,
+            self.is_windows_driver,
+            self.glibc,
+            self.glibc_failure,
+            self.is_musl,
+            self.pythons,
+            self.python_failure,
+            tuple([wish.text if wish else None for wish in asked]),
+        )
+
+
+def python_of(interpreter: Interpreter) -> str:
+    """3.12, or 3.14t; another implementation keeps its name: pypy3.10."""
+    major, minor = interpreter.minor
+    prefix = "" if interpreter.implementation == "cpython" else interpreter.implementation
+    return f"{prefix}{major}.{minor}{'t' if interpreter.is_free_threaded else ''}"
+
+
+def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situation:
+    """The situation of a machine with a request."""
+    matrix, wishes = catalogue.matrix, understand(request)
+    assumptions = list(machine.assumptions)
+    is_cpu = request.cpu or machine.gpu_state is GpuState.NONE
+    devices = () if is_cpu else _devices(machine, matrix, assumptions)
+    capabilities = tuple(sorted({device.compute_capability for device in devices if device.compute_capability}))
+    driver = None if is_cpu else machine.driver
+    is_tegra = bool(capabilities) and all(capability in matrix.tegra for capability in capabilities)
+    driver_version = driver.driver_version if driver and not is_tegra else None
+    branch = matrix.branch_of(driver_version) if driver_version else None
+    cuda = driver.driver_cuda_version if driver else None
+    platform = _platform(machine, assumptions)
+    number = branch.branch if branch else None
+    served = [(device, device.architecture) for device in devices if device.architecture]
+    is_windows_driver = bool(machine.host.is_wsl) or machine.host.system == "windows"
+    implemented = cuda or (branch.cuda if branch else None)
+    is_musl = _is_musl(machine)
+    glibc_failure = _failure(machine, "host.glibc")
+    if platform.startswith("linux") and machine.host.glibc is None and not is_musl and glibc_failure is None:
+        assumptions.append("The glibc is not known: the plan takes it to be new enough for the wheel.")
+    pythons, python_failure = _pythons(machine, wishes, matrix, assumptions)
+    return Situation(
+        catalogue=catalogue,
+        wishes=wishes,
+        is_cpu=is_cpu,
+        platform=platform,
+        devices=devices,
+        unknown_devices=tuple(device for device in devices if device.compute_capability is None),
+        dropped_devices=tuple(pair for pair in served if _is_past(number, pair[1].last_branch)),
+        unserved_devices=tuple(pair for pair in served if _is_past(pair[1].first_branch, number)),
+        capabilities=capabilities,
+        driver_version=driver.driver_version if driver else None,
+        driver_cuda_version=implemented,
+        majors_out_of_reach=_out_of_reach(matrix, driver_version, implemented, is_windows=is_windows_driver),
+        is_windows_driver=is_windows_driver,
+        is_tegra=is_tegra,
+        glibc=machine.host.glibc,
+        glibc_failure=glibc_failure,
+        is_musl=is_musl,
+        pythons=pythons,
+        python_failure=python_failure,
+        assumptions=tuple(dict.fromkeys(assumptions)),
+    )
+
+
+def _out_of_reach(
+    matrix: Matrix, driver: DriverVersion | None, cuda: CudaVersion | None, *, is_windows: bool
+) -> frozenset[int]:
+    """CUDA majors whose floor lies above the driver; by the CUDA that it implements where its number is not known."""
+    if driver is not None:
+        return frozenset(row.major for row in matrix.cuda_majors if driver < (row.windows if is_windows else row.linux))
+    return frozenset(row.major for row in matrix.cuda_majors if cuda is not None and cuda.major < row.major)
+
+
+def _is_past(branch: int | None, limit: int | None) -> bool:
+    return branch is not None and limit is not None and branch > limit
+
+
+def _failure(machine: Machine, name: str) -> str | None:
+    """Why a fact is missing on a machine that was looked at; None when nobody looked, or it is there."""
+    reading = machine.reading(name)
+    return reading.failure if reading else None
+
+
+def _is_musl(machine: Machine) -> bool:
+    if machine.host.glibc is not None:
+        return False
+    if machine.host.os in MUSL_SYSTEMS:
+        return True
+    texts = [f"{reading.value} {reading.failure}" for reading in machine.readings if reading.name.startswith("host.")]
+    return any("musl" in text for text in texts)
+
+
+def _platform(machine: Machine, assumptions: list[str]) -> str:
+    system, arch = machine.host.system, machine.host.arch
+    if system is None:
+        assumptions.append("The system is not known: Linux is assumed.")
+    if arch is None:
+        assumptions.append("The processor architecture is not known: x86_64 is assumed.")
+    name = f"{system or 'linux'}_{ {'amd64': 'x86_64', 'arm64': 'aarch64'}.get(str(arch).lower(), arch) or 'x86_64' }"
+    if name == "windows_x86_64":
+        assumptions.append("Windows wheels are taken to hold code for the same GPUs as the Linux wheels.")
+    return name
+
+
+def _devices(machine: Machine, matrix: Matrix, assumptions: list[str]) -> tuple[Device, ...]:
+    devices = []
+    for gpu in machine.gpus:
+        capability, row_by = gpu.compute_capability, None
+        if capability is None and gpu.pci_device_id and (capability := matrix.capability_by_pci_id(gpu.pci_device_id)):
+            row_by = f"its PCI id {gpu.pci_device_id}"
+        if capability is None and gpu.name and (capability := matrix.capability_by_name(gpu.name)):
+            row_by = "its name"
+        label = gpu.name or gpu.pci_device_id or f"GPU {gpu.index}"
+        if row_by:
+            assumptions.append(f"{label} has compute capability {capability}, by {row_by}.")
+        architecture = matrix.architecture_of(capability) if capability else None
+        devices.append(Device(gpu.index, label, capability, architecture))
+    return tuple(devices)
+
+
+def _pythons(
+    machine: Machine, wishes: Wishes, matrix: Matrix, assumptions: list[str]
+) -> tuple[tuple[str, ...], str | None]:
+    if wishes.python:
+        return (wishes.python,), None
+    found = [machine.python] if machine.python else []
+    names = dict.fromkeys(python_of(interpreter) for interpreter in (*found, *machine.interpreters))
+    if names:
+        return tuple(names), None
+    if failure := _failure(machine, "python.version"):
+        return (), failure
+    assumptions.append(f"The Python is not known: {' or '.join(matrix.assumed_pythons)} is assumed.")
+    return matrix.assumed_pythons, None
+
+
+def is_listed(platform: str) -> bool:
+    """Whether torch wheels are listed for the platform at all."""
+    return platform in PLATFORMS

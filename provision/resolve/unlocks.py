@@ -1,0 +1,151 @@
+"""The smallest change of one thing that would admit a newer torch: the driver, the Python, the system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from ..records import Unlock
+from .candidates import python_name
+from .rules import DRIVER_RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..versions import CudaVersion, DriverVersion
+    from .candidates import Candidate
+    from .choose import Outcome
+    from .situation import Situation
+
+T = TypeVar("T")
+
+
+def unlocks_of(situation: Situation, outcomes: Sequence[Outcome], best: Outcome | None) -> tuple[Unlock, ...]:
+    """Per thing that could change the steps that pay, smallest first: each admits a newer torch than the last."""
+    limit = best.candidate.release_order if best else None
+    newer = [outcome for outcome in outcomes if limit is None or outcome.candidate.release_order < limit]
+    if not newer:
+        return ()
+    older = _older_driver(situation, newer) if situation.dropped_devices else []
+    return (*older, *_driver(situation, newer), *_python(situation, newer), *_system(situation, newer))
+
+
+def _only(outcome: Outcome, rules: frozenset[str]) -> bool:
+    return bool(outcome.against) and all(no.rule in rules for no in outcome.against)
+
+
+def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    ends = [device.architecture.last_branch for device in situation.devices if device.architecture]
+    last_branch = min((branch for branch in ends if branch is not None), default=None)
+    steps: list[tuple[DriverVersion, Candidate]] = []
+    for outcome in newer:
+        if outcome.pythons and not outcome.last_resort and not situation.is_tegra and _only(outcome, DRIVER_RULES):
+            needed = _needed_driver(situation, outcome.candidate)
+            if needed and (last_branch is None or needed.branch <= last_branch):
+                steps.append((needed, outcome.candidate))
+    branch_of = situation.catalogue.matrix.branch_of
+
+    def order(step: tuple[DriverVersion, Candidate]) -> tuple[DriverVersion, tuple[int, bool, int]]:
+        branch = branch_of(step[0])
+        return step[0], _preference(step[1], branch.cuda if branch else None)
+
+    found = str(situation.driver_version) if situation.driver_version else "unknown"
+    paying = _paying(sorted(steps, key=order))
+    if situation.driver_version is None:
+        paying = paying[-1:]  # nothing says which steps are still ahead: the one that admits most
+    return [_unlock("driver", found, str(driver), candidate) for driver, candidate in paying]
+
+
+def _older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    """The newest driver of the last branch that serves every GPU, where a newer branch dropped one of them."""
+    matrix = situation.catalogue.matrix
+    number = min(row.last_branch for _, row in situation.dropped_devices if row.last_branch is not None)
+    branch = next((row for row in matrix.branches if row.branch == number), None)
+    latest = (branch.latest_windows if situation.is_windows_driver else branch.latest_linux) if branch else None
+    fitting = [
+        outcome.candidate
+        for outcome in newer
+        if outcome.pythons
+        and all(no.rule == "gpu-dropped-by-driver-branch" for no in outcome.against)
+        and (needed := _needed_driver(situation, outcome.candidate))
+        and needed.branch <= number
+    ]
+    if not fitting:
+        return []
+    cuda = branch.cuda if branch else None
+    best = min(fitting, key=lambda candidate: _preference(candidate, cuda))
+    return [_unlock("driver", str(situation.driver_version), latest or str(number), best)]
+
+
+def _paying(steps: list[tuple[T, Candidate]]) -> list[tuple[T, Candidate]]:
+    """Of steps in ascending order those that admit a newer torch than every smaller one."""
+    paying: list[tuple[T, Candidate]] = []
+    for step in steps:
+        if not paying or step[1].release_order < paying[-1][1].release_order:
+            paying.append(step)
+    return paying
+
+
+def _needed_driver(situation: Situation, candidate: Candidate) -> DriverVersion | None:
+    """The oldest driver on which the candidate would fit: its floor, PTX and the first driver of every GPU together."""
+    if candidate.floors is None or candidate.cuda is None:
+        return None
+    matrix, windows = situation.catalogue.matrix, situation.is_windows_driver
+    needed = [candidate.floors[windows]]
+    if any(situation.catalogue.code_for(candidate, capability) == "ptx" for capability in situation.capabilities):
+        native = matrix.native_driver(candidate.cuda, is_windows=windows)
+        if native is None:
+            return None
+        needed.append(native)
+    rows = [device.architecture for device in situation.devices if device.architecture]
+    needed += [first for row in rows if (first := row.oldest_driver(is_windows=windows))]
+    return max(needed)
+
+
+def _python(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    current = situation.pythons[0] if situation.pythons else None
+    steps: list[tuple[tuple[int, int], str, Candidate]] = []
+    for outcome in newer:
+        wheels = outcome.candidate.wheels
+        if outcome.pythons or outcome.last_resort or wheels is None:
+            continue
+        if any(no.rule != "python-unknown" for no in outcome.against):
+            continue
+        for tag in wheels.pythons:
+            python = python_name(tag)
+            if not tag.endswith("t") and situation.catalogue.has_pair(
+                outcome.candidate, python, situation.wishes.transformers
+            ):
+                steps.append((_distance(current, python), python, outcome.candidate))
+    steps.sort(key=lambda step: (step[0], _preference(step[2], situation.driver_cuda_version)))
+    paying = _paying([(python, candidate) for _, python, candidate in steps])
+    if current is None:
+        paying = paying[-1:]
+    return [_unlock("python", current or "unknown", python, candidate) for python, candidate in paying]
+
+
+def _preference(candidate: Candidate, cuda: CudaVersion | None) -> tuple[int, bool, int]:
+    return candidate.release_order, bool(cuda and candidate.cuda and candidate.cuda > cuda), candidate.order
+
+
+def _distance(current: str | None, python: str) -> tuple[int, int]:
+    """How far a Python is from the current one; of two equally far ones the newer is nearer."""
+    minor = int(python.split(".")[1])
+    if current is None or not current[:1].isdigit():
+        return (0, -minor)
+    return (abs(minor - int(current.rstrip("t").split(".")[1])), -minor)
+
+
+def _system(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    rules = frozenset(("glibc-too-old", "musl-libc"))
+    steps = [
+        (outcome.candidate.glibc, outcome.candidate)
+        for outcome in newer
+        if outcome.pythons and not outcome.last_resort and outcome.candidate.glibc and _only(outcome, rules)
+    ]
+    steps.sort(key=lambda step: (step[0], _preference(step[1], situation.driver_cuda_version)))
+    found = "musl" if situation.is_musl else f"glibc {situation.glibc}"
+    return [_unlock("os", found, f"glibc {glibc}", candidate) for glibc, candidate in _paying(steps)]
+
+
+def _unlock(change: str, found: str, needed: str, candidate: Candidate) -> Unlock:
+    return Unlock(change, found, needed, candidate.release.version, candidate.variant.name)

@@ -1,0 +1,168 @@
+"""Machines that are not this one: typed in on the command line, or a machine document (PURE)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .documents.codec import decode
+from .errors import InputError, UsageError
+from .records import Driver, Gpu, GpuState, Host, Interpreter, Machine
+from .versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .matrix.model import Matrix
+
+#: Where nobody named a Python for a machine that is not this one.
+_ASSUMED_PYTHON = "3.12"
+
+
+@dataclass(frozen=True, slots=True)
+class TypedMachine:
+    """The words of the command line that describe a machine; empty and None mean: not said."""
+
+    gpus: tuple[str, ...] = ()
+    """NAME or NAME*COUNT."""
+    driver: str | None = None
+    compute_capability: str | None = None
+    python: str | None = None
+    glibc: str | None = None
+    arch: str | None = None
+    os: str | None = None
+
+    def is_empty(self) -> bool:
+        """Whether nothing but a Python was typed, so that this machine is meant."""
+        return not (self.gpus or self.driver or self.compute_capability or self.glibc or self.arch or self.os)
+
+
+def machine_from_words(words: TypedMachine, matrix: Matrix) -> Machine:
+    """The machine that was typed in; UsageError names the word that can't be read."""
+    capability = _parsed("--compute-capability", ComputeCapability.parse, words.compute_capability)
+    names = [name for word in words.gpus for name in _counted(word)]
+    if capability is not None and not names:
+        names = [""]
+    gpus = tuple(_gpu(index, name, capability, matrix) for index, name in enumerate(names))
+    driver = _parsed("--driver", DriverVersion, words.driver)
+    system, os_name, os_version = _system(words.os)
+    host = Host(
+        system=system,
+        os=os_name,
+        os_version=os_version,
+        arch=_arch(words.arch or "x86_64"),
+        glibc=_parsed("--glibc", Glibc.parse, words.glibc),
+        is_wsl=False,
+    )
+    machine = Machine(
+        host=host,
+        python=_interpreter(words.python or _ASSUMED_PYTHON),
+        driver=Driver(driver_version=driver, driver_cuda_version=_cuda_of(driver, matrix)) if driver else None,
+        gpus=gpus,
+        gpu_state=GpuState.USABLE if gpus or driver else GpuState.NONE,
+    )
+    given = [] if words.python else [f"Python was not given; {_ASSUMED_PYTHON} is assumed."]
+    given += [] if words.arch else ["The architecture was not given; x86_64 is assumed."]
+    return replace(machine, assumptions=(*given, *_unknown(machine)))
+
+
+def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
+    """The machine of a document machine/1, of which any subset of fields may be there."""
+    if not isinstance(data, dict):
+        raise InputError(f"{origin}: data: expected an object, found {type(data).__name__}")
+    gpus = data.get("gpus")
+    if isinstance(gpus, list):
+        numbered = [{"index": n, **gpu} if isinstance(gpu, dict) else gpu for n, gpu in enumerate(gpus)]
+        data = {**data, "gpus": numbered}
+    machine = decode(Machine, data, where=f"{origin}: data")
+    driver = machine.driver
+    if driver and driver.driver_version and driver.driver_cuda_version is None:
+        driver = replace(driver, driver_cuda_version=_cuda_of(driver.driver_version, matrix))
+    if "gpu_state" not in data:
+        machine = replace(machine, gpu_state=_state(machine, has_driver_key="driver" in data))
+    python = machine.python or _interpreter(_ASSUMED_PYTHON)
+    assumed = () if machine.python else (f"Python was not given; {_ASSUMED_PYTHON} is assumed.",)
+    if machine.host.arch is None:
+        machine = replace(machine, host=replace(machine.host, arch="x86_64"))
+        assumed = (*assumed, "The architecture was not given; x86_64 is assumed.")
+    machine = replace(machine, driver=driver, python=python)
+    return replace(machine, assumptions=(*machine.assumptions, *assumed, *_unknown(machine)))
+
+
+def _state(machine: Machine, *, has_driver_key: bool) -> GpuState:
+    """`driver: null` says that there is none; a driver that is not mentioned is merely unknown."""
+    if not machine.gpus:
+        return GpuState.NONE
+    return GpuState.UNUSABLE if has_driver_key and machine.driver is None else GpuState.USABLE
+
+
+def _unknown(machine: Machine) -> tuple[str, ...]:
+    lines = []
+    if machine.host.glibc is None and machine.host.system in (None, "linux"):
+        lines.append("glibc is not known; the plan names the least that its wheels need.")
+    if machine.gpus and machine.driver is None:
+        lines.append("The driver is not known; the plan names the least release that it needs.")
+    lines += [
+        f"GPU {gpu.index} ({gpu.name or 'no name'}): the matrix has no compute capability for it."
+        for gpu in machine.gpus
+        if gpu.compute_capability is None
+    ]
+    return tuple(lines)
+
+
+def _counted(word: str) -> list[str]:
+    match = re.fullmatch(r"(.+?)\s*[*x](\d{1,4})", word)
+    if not match:
+        return [word.strip()]
+    if not 1 <= int(match[2]) <= 1024:
+        raise UsageError(f"--gpu: the count of {word!r} is {match[2]}; expected 1 to 1024.")
+    return [match[1].strip()] * int(match[2])
+
+
+def _gpu(index: int, name: str, capability: ComputeCapability | None, matrix: Matrix) -> Gpu:
+    known = matrix.capability_by_name(name) if name else None
+    if known is None and capability is None:
+        raise UsageError(
+            f"--gpu: the matrix has no GPU named {name!r}.",
+            do=("gpusetup matrix show --gpu ''", "or add its --compute-capability, such as 8.6"),
+        )
+    return Gpu(index=index, name=name or None, compute_capability=capability or known)
+
+
+def _cuda_of(driver: DriverVersion | None, matrix: Matrix) -> CudaVersion | None:
+    branch = matrix.branch_of(driver) if driver else None
+    return branch.cuda if branch else None
+
+
+def _parsed(option: str, parse: Callable[[str], Any], text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except ValueError as err:
+        raise UsageError(f"{option}: {err}.") from err
+
+
+def _interpreter(text: str) -> Interpreter:
+    match = re.fullmatch(r"(\d+\.\d+(?:\.\d+)?)(t?)", text)
+    if not match:
+        raise UsageError(f"--python: {text!r} is not a Python version; expected 3.11, or 3.14t.")
+    return Interpreter(version=match[1], is_free_threaded=bool(match[2]))
+
+
+def _arch(text: str) -> str:
+    known = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+    if text.lower() not in known:
+        raise UsageError(f"--arch: found {text!r}, expected x86_64 or aarch64.")
+    return known[text.lower()]
+
+
+def _system(text: str | None) -> tuple[Any, str | None, str | None]:
+    if text is None:
+        return "linux", None, None
+    name, _, version = text.strip().lower().partition(" ")
+    if not version:
+        name, _, version = name.partition("-")
+    system = {"windows": "windows", "darwin": "darwin", "macos": "darwin"}.get(name, "linux")
+    return system, name, version or None

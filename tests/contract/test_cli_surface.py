@@ -1,0 +1,128 @@
+"""The command line that scripts rely on: names, options, exit codes, one document on stdout."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import pytest
+
+from provision import __version__
+from provision.cli import COMMANDS, gpusetup, run
+from provision.errors import ExitCode, GpusetupError
+
+SURFACE = {
+    "detect": ["--require-gpu", "--json"],
+    "check": ["--require-gpu", "--strict", "--json"],
+    "plan": [
+        *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
+        *("--check-sources", "--torch-index", "--json"),
+    ],
+    "install": [
+        *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--env", "--backend", "--torch-index", "--fresh", "--dry-run", "--json"),
+    ],
+    "accept": ["--env", "--preset", "--seed", "--strict", "--require-gpu", "--json"],
+    "up": [
+        *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--env", "--backend", "--torch-index", "--fresh", "--seed", "--report", "--strict", "--json"),
+    ],
+    "report show": ["--json"],
+    "driver plan": ["--json"],
+    "matrix validate": ["--json"],
+    "matrix show": ["--torch", "--gpu", "--json"],
+    "explain": ["--json"],
+}
+
+
+def leaf_commands() -> dict[str, click.Command]:
+    context = click.Context(gpusetup)
+    leaves = {}
+    for name in COMMANDS:
+        command = gpusetup.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            leaves |= {f"{name} {sub}": command.commands[sub] for sub in command.commands}
+        else:
+            leaves[name] = command
+    return leaves
+
+
+def test_commands_and_options_are_those_that_are_written_down():
+    found = {
+        name: [o.opts[0] for o in command.params if isinstance(o, click.Option)]
+        for name, command in leaf_commands().items()
+    }
+    assert found == SURFACE
+
+
+@pytest.mark.parametrize("name", sorted(SURFACE))
+def test_help_shows_an_example(name, capsys):
+    assert run([*name.split(), "--help"]) == 0
+    assert f"gpusetup {name.split()[0]}" in capsys.readouterr().out.split("Example")[1]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_short_help_in_the_listing_is_that_of_the_command(name):
+    command = gpusetup.get_command(click.Context(gpusetup), name)
+    assert command.help.splitlines()[0] == COMMANDS[name][0]
+
+
+def test_exit_codes_are_those_of_the_interface():
+    assert {code.name: int(code) for code in ExitCode} == {
+        "OK": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "NO_GPU": 3,
+        "NO_BUILD": 4,
+        "INSTALL_FAILED": 5,
+        "HARNESS_FAILED": 6,
+        "BAD_INPUT": 7,
+        "BUG": 70,
+        "INTERRUPTED": 130,
+        "TERMINATED": 143,
+    }
+
+
+def test_each_error_class_has_its_own_exit_code():
+    codes = [error.exit_code for error in GpusetupError.__subclasses__()]
+    assert len(codes) == len(set(codes)) == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["plan", "--gpu", "No Such GPU 9000"], 2),
+        (["plan", "--driver", "new"], 2),
+        (["plan", "--nonsense"], 2),
+        (["nonsense"], 2),
+        (["plan", "--from", "/no/such/file"], 7),
+        (["report", "show", "/no/such/file"], 7),
+        (["matrix", "validate", "/no/such/file"], 7),
+        (["accept", "--env", "/no/such/env"], 6),
+        (["explain", "no-such-id"], 2),
+        (["plan", "--gpu", "Tesla K80", "--driver", "470.82.01", "--python", "3.12"], 4),
+    ],
+)
+def test_errors_are_one_document_with_their_exit_code(words, code, capsys):
+    assert run([*words, "--json"]) == code
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["exit_code"] == code
+    assert document["status"] == "failed"
+    assert document["findings"][0]["happened"]
+    assert document["findings"][0]["more"].startswith("gpusetup explain ")
+    assert "Traceback" not in captured.err
+
+
+def test_errors_for_people_go_to_stderr(capsys):
+    assert run(["plan", "--from", "/no/such/file"]) == 7
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "/no/such/file: cannot be read: No such file or directory" in captured.err
+
+
+def test_version(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"gpusetup {__version__}\n"

@@ -1,0 +1,61 @@
+"""Every emitted document validates against its shipped schema; the schemas are those of the records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from provision.cli import COMMANDS, run
+from provision.documents.schema import document_schemas
+
+FOLDER = Path(__file__).parents[2] / "provision" / "schemas"
+
+
+def schema_for(document: dict) -> dict:
+    name = document["schema"].removeprefix("gpusetup.").replace("/", "-")
+    return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+def test_committed_schemas_are_generated_from_the_records():
+    for name, schema in document_schemas().items():
+        committed = json.loads((FOLDER / f"{name}.json").read_text())
+        assert committed == json.loads(json.dumps(schema)), f"run python -m provision.documents.schema ({name})"
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(document_schemas())
+
+
+def test_every_command_has_the_schema_of_its_document():
+    for _, schema in COMMANDS.values():
+        assert (FOLDER / f"{schema.replace('/', '-')}.json").exists()
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda p: p.stem)
+def test_schemas_are_schemas(path):
+    jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["detect"],
+        ["check"],
+        ["plan"],
+        ["plan", "--gpu", "NVIDIA H100 80GB HBM3*8", "--driver", "535.104.05", "--python", "3.11"],
+        ["plan", "--gpu", "Tesla K80", "--driver", "470.82.01", "--python", "3.12"],
+        ["plan", "--from", "/no/such/file"],
+        ["explain", "driver-too-old"],
+        ["matrix", "show", "--gpu", "H100"],
+        ["matrix", "validate"],
+        ["report", "show", "/no/such/file"],
+        ["accept", "--env", "/no/such/env"],
+        ["driver", "plan"],
+    ],
+    ids=" ".join,
+)
+def test_what_a_command_emits_validates(words, capsys):
+    code = run([*words, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema_for(document), cls=jsonschema.Draft202012Validator)
+    assert document["exit_code"] == code

@@ -1,0 +1,109 @@
+"""Who may import whom. The flow is one-way, and only the pipeline knows its order."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STAGES = ("detect", "checks", "matrix", "resolve", "install", "accept", "report", "drivers")
+
+#: What one stage may import of another: data models that a pure stage decides by, never another stage's work.
+ALLOWED_BETWEEN_STAGES = {
+    ("resolve", "matrix"),  # the rules read the model
+    ("drivers", "matrix"),  # so does the choice of a driver
+    ("report", "drivers"),  # a plan of drivers is a record too
+}
+#: Modules that decide and must be testable with literals alone.
+PURE = (
+    "provision/resolve",
+    "provision/checks",
+    "provision/report",
+    "provision/gate.py",
+    "provision/typed.py",
+    "provision/versions.py",
+    "provision/records.py",
+    "provision/accept/judge.py",
+    "provision/detect/assemble.py",
+    "provision/install/availability.py",
+    "provision/install/listing.py",
+)
+IMPURE_MODULES = {"subprocess", "socket", "urllib.request", "shutil", "tempfile", "random", "time", "glob", "ctypes"}
+
+
+def python_files(place: str) -> list[Path]:
+    path = ROOT / place
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+def imports_of(path: Path) -> set[str]:
+    """Absolute dotted names of everything that a file imports, also inside functions."""
+    package = list(path.relative_to(ROOT).with_suffix("").parts)
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            names |= {stem, *(f"{stem}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def starts_with(name: str, *roots: str) -> bool:
+    return any(name == root or name.startswith(root + ".") for root in roots)
+
+
+@pytest.mark.parametrize("path", python_files("provision"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_host_side_never_imports_what_lives_in_the_target(path):
+    heavy = ("torch", "transformers", "numpy", "safetensors", "peft", "tensorboard")
+    found = {name for name in imports_of(path) if starts_with(name, *heavy)}
+    assert not found
+
+
+@pytest.mark.parametrize("path", python_files("harness"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_harness_knows_nothing_of_the_host_side(path):
+    assert not {name for name in imports_of(path) if starts_with(name, "provision")}
+
+
+def test_host_side_imports_only_the_contract_of_the_harness():
+    for path in python_files("provision"):
+        found = {name for name in imports_of(path) if starts_with(name, "harness")}
+        assert all(starts_with(name, "harness.contract") for name in found - {"harness"}), (path, found)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_do_not_import_each_other(stage):
+    if not (ROOT / "provision" / stage).exists():
+        pytest.skip(f"provision/{stage} is not there yet")
+    for path in python_files(f"provision/{stage}"):
+        for other in STAGES:
+            if other == stage or (stage, other) in ALLOWED_BETWEEN_STAGES:
+                continue
+            found = {name for name in imports_of(path) if starts_with(name, f"provision.{other}")}
+            assert not found, (path, found)
+
+
+def test_only_the_nvml_child_imports_pynvml():
+    users = [p.name for p in python_files("provision") if any(starts_with(n, "pynvml") for n in imports_of(p))]
+    assert users == ["nvml_probe.py"]
+
+
+def test_pure_modules_import_nothing_that_touches_the_world():
+    for place in PURE:
+        assert python_files(place), place
+        for path in python_files(place):
+            found = {name for name in imports_of(path) if starts_with(name, *IMPURE_MODULES)}
+            assert not found, (path, found)
+
+
+def test_only_the_console_and_the_children_print():
+    printers = set()
+    for path in python_files("provision"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+                printers.add(path.relative_to(ROOT).as_posix())
+    # The NVML probe is a child whose stdout is its answer.
+    assert printers <= {"provision/console.py", "provision/detect/nvml_probe.py", "provision/install/readback.py"}

@@ -1,0 +1,53 @@
+"""Every command line of the README works as printed, in a fresh clone, with a fresh home."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+#: Commands whose exit code says something about the machine, not about the README.
+EXPECTED_EXIT = {"./gpusetup up --require-gpu": 3}
+
+
+def command_lines() -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_the_first_two_commands_are_the_two_set_up_commands():
+    assert command_lines()[:2] == ["./gpusetup up", "./run-tests"]
+
+
+@pytest.mark.e2e
+def test_every_command_line_works_as_printed(tmp_path):
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("GPUSETUP_", "XDG_", "VIRTUAL_ENV"))}
+    environ |= {"HOME": str(tmp_path / "home"), "UV_CACHE_DIR": str(_uv_cache())}
+    (tmp_path / "home").mkdir()
+    for line in command_lines():
+        if line == "./run-tests":
+            continue  # this very test is run by it
+        done = subprocess.run(
+            ["sh", "-c", line], cwd=clone, env=environ, capture_output=True, text=True, timeout=900, check=False
+        )
+        assert done.returncode == EXPECTED_EXIT.get(line, 0), f"{line}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+    if "./gpusetup up" in command_lines():
+        assert (tmp_path / "home/.local/share/gpusetup/env/bin/python").exists()
+
+
+def _uv_cache() -> Path:
+    """The cache that is there already: what is tested is the commands, not the network."""
+    uv = shutil.which("uv", path=f"{ROOT}/.venv-tests/bin:{os.environ['PATH']}")
+    done = subprocess.run([uv or "uv", "cache", "dir"], capture_output=True, text=True, check=True)
+    return Path(done.stdout.strip())

@@ -1,0 +1,128 @@
+"""What the loader takes, and how it refuses: the file, the place, what was found, what was expected."""
+
+import pytest
+
+from provision.errors import ExitCode, InputError
+from provision.matrix import load_matrix
+from provision.versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load_matrix(text, origin="m.yaml")
+    assert caught.value.exit_code is ExitCode.BAD_INPUT
+    assert caught.value.code == "matrix-invalid"
+    assert caught.value.evidence[0].source == "m.yaml"
+    return caught.value.happened
+
+
+def test_scalars_stay_text_until_they_are_typed(mini):
+    matrix = load_matrix(mini, origin="m.yaml")
+    assert [row.version for row in matrix.releases] == ["2.9.0", "2.10.0"]
+    assert [row.cuda for row in matrix.toolkits] == [CudaVersion(12, 8), CudaVersion(12, 10), CudaVersion(13, 0)]
+    assert matrix.cuda_majors[0].linux == DriverVersion("525.60.13")
+    release = matrix.releases[1]
+    assert release.platform("linux_x86_64").glibc == Glibc(2, 28)
+    assert release.platform("linux_x86_64").pythons == ("cp312", "cp313t")
+    assert str(release.companions.transformers) == ">=4.48,<6"
+
+
+def test_unknown_is_none_and_empty_is_empty(mini):
+    matrix = load_matrix(mini, origin="m.yaml")
+    cu130 = matrix.releases[1].variant("cu130")
+    assert cu130.arch_list("linux_x86_64") == (ComputeCapability(8, 0), ComputeCapability(9, 0))
+    assert cu130.arch_list("linux_aarch64") is None
+    assert cu130.ptx == ()
+    assert [cu130.is_published(name) for name in ("linux_x86_64", "linux_aarch64", "windows_x86_64")] == [True, None, False]
+    assert matrix.gpus[0].dense_tflops.fp8 is None
+
+
+BROKEN = [
+    ("schema: gpusetup.matrix/1", "schema: gpusetup.matrix/2", "schema (line 1): found 'gpusetup.matrix/2', expected one of gpusetup.matrix/1"),
+    ("read_on: 2026-11-23\nsources", "read_on: yesterday\nsources", "read_on (line 3): found 'yesterday', expected a date such as 2026-11-23"),
+    (
+        "arch: {linux_x86_64: [sm_80, sm_90]}, ptx: [compute_90]",
+        "arch: {linux_x86_64: [sm_80, 90]}, ptx: [compute_90]",
+        "torch.releases['2.9.0'].variants.cu128.arch.linux_x86_64[1] (line 16): found '90', expected binary code such as sm_90",
+    ),
+    (
+        "ptx: [compute_90]",
+        "ptx: [sm_90]",
+        "torch.releases['2.9.0'].variants.cu128.ptx[0] (line 16): found 'sm_90', expected virtual code such as compute_90",
+    ),
+    (
+        "toolkit: 12.8.1, on",
+        "toolkit: 12.8.1, off: 1, on",
+        "torch.releases['2.9.0'].variants.cu128.off (line 16): found unknown key 'off', expected one of arch, cudnn, doubtful,"
+        " glibc, nccl, note, on, ptx, source, tag, toolkit, unknown_on, unlabelled_on",
+    ),
+    ("      released: 2025-10-15\n", "", "torch.releases['2.9.0'] (line 12): found no key 'released', expected the key released"),
+    ("        cu128:", "        rocm6:", "torch.releases['2.9.0'].variants.rocm6 (line 16): found 'rocm6', expected cpu or a variant such as cu128"),
+    ("assumed_pythons: [3.12]", "assumed_pythons: [3]", "torch.assumed_pythons[0] (line 9): found '3', expected a Python such as 3.12"),
+    ("whl/{variant}", "whl", "torch.index (line 8): found 'https://download.pytorch.org/whl', expected an https address with {variant} in it"),
+    ("pythons: [cp312], glibc: 2.28", "pythons: [py3], glibc: 2.28", "torch.releases['2.9.0'].platforms.linux_x86_64.pythons[0] (line 14): found 'py3', expected a Python tag such as cp312 or cp313t"),
+    ("glibc: 2.28, tag", "glibc: new, tag", "torch.releases['2.9.0'].platforms.linux_x86_64.glibc (line 14): found 'new', expected a glibc such as 2.28"),
+    ('">=4.48,<6"', '">=6,<4.48"', "torch.releases['2.9.0'].companions.transformers (line 17): found '>=6,<4.48', expected a range such as >=4.48,<6"),
+    ('numpy: "<3"', "numpy: three", "torch.releases['2.10.0'].companions.numpy (line 28): found 'three', expected one specifier such as <2"),
+    ("linux: 525.60.13", "linux: 525.x", "cuda_majors.rows['12'].linux (line 43): found '525.x', expected a driver such as 535.104.05"),
+    ("cuda: 12.8, type: PB", "cuda: twelve, type: PB", "driver_branches.rows['570'].cuda (line 56): found 'twelve', expected a CUDA release such as 12.8"),
+    ("type: PB", "type: good", "driver_branches.rows['570'].type (line 56): found 'good', expected one of LTS, PB, NFB"),
+    ("kernel_module: either", "kernel_module: any", "architectures.rows.Ampere.kernel_module (line 62): found 'any', expected one of open, proprietary, either"),
+    ("at_least: 9.0, below", "at_least: 9, below", "cubins.rows.sm_90.at_least (line 38): found '9', expected a compute capability such as 9.0"),
+    ("at_least: 9.0, below: 10.0", "at_least: 9.0", "cubins.rows.sm_90 (line 38): found no key 'below', expected the key below"),
+    ('"10de:20b0"', '"10DE:20B0"', "gpus.rows['A100-SXM4-40GB'].pci[0] (line 75): found '10DE:20B0', expected a PCI id in lower case such as 10de:2330"),
+    ("tdp_w: 400", "tdp_w: -1", "gpus.rows['A100-SXM4-40GB'].tdp_w (line 75): found '-1', expected a whole number above 0"),
+    ("fp32: 19.5", "fp32: nan", "gpus.rows['A100-SXM4-40GB'].tflops.fp32 (line 75): found 'nan', expected a number above 0"),
+    ("class: data_center, pci: [\"10de:20b0\"]", "class: gaming, pci: [\"10de:20b0\"]", "gpus.rows['A100-SXM4-40GB'].class (line 75): found 'gaming', expected one of data_center, workstation, geforce, embedded"),
+    ("source: [notes]}\n    A16", "source: [gossip]}\n    A16", "gpus.rows['A100-SXM4-40GB'].source[0] (line 75): found 'gossip', expected a key of `sources`"),
+    ("[8.0, 8.6, 8.7]", "8.0", "architectures.rows.Ampere.capabilities (line 62): found '8.0', expected a list"),
+    ("[8.0, 8.6, 8.7]", "[8.0, 8.0]", "architectures.rows.Ampere.capabilities[1] (line 62): found '8.0', expected each entry once"),
+    ("last: 4.57.6", "last: []", "transformers.rows['4.57.1'].last (line 70): found a list of 0, expected a release such as 2.9.1"),
+    ("revision: 2026.11.23", "revision: null", "revision (line 2): found null, expected text"),
+    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses (line 71): found unknown key 'guesses', expected one of architectures, cubins, cuda_majors, cuda_toolkits, driver_branches, gpus, read_on, revision, schema, sources, torch, transformers"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "wrong", "message"), BROKEN, ids=[case[2].split(" ")[0] + f"-{i}" for i, case in enumerate(BROKEN)])
+def test_a_broken_field_is_named(mini, right, wrong, message):
+    assert right in mini
+    assert refusal(mini.replace(right, wrong, 1)) == f"m.yaml: {message}"
+
+
+CONTRADICTIONS = [
+    ("    2.10.0:\n", "    2.8.0:\n", "torch.releases['2.8.0'] (line 21): found 2.8.0 after 2.9.0, expected releases in ascending order"),
+    (
+        "12.10.0: {released: null, linux: null",
+        "12.10.0: {released: null, linux: 560.28.03",
+        "cuda_toolkits.rows['12.10.0'].linux (line 50): found 560.28.03, expected at least 570.124.06, which an older toolkit of the same major needs",
+    ),
+    ("580: {cuda: 13.0", "580: {cuda: 12.6", "driver_branches.rows['580'] (line 57): found branch 580 with CUDA 12.6 after 570 with 12.8, expected both ascending"),
+    ("Hopper: {capabilities: [9.0]", "Hopper: {capabilities: [9.0, 8.6]", "architectures.rows.Hopper.capabilities[1] (line 63): found 8.6, already of Ampere, expected each capability once"),
+    ("general_variant: cu128", "general_variant: cu126", "torch.releases['2.9.0'].platforms.linux_x86_64.general_variant (line 14): found 'cu126', expected a variant of this release that is published for the platform"),
+    ("12: {linux: 525.60.13, windows: 528.33}\n", "11: {linux: 450.80.02, windows: 452.39}\n", "torch.releases['2.9.0'].variants.cu128 (line 16): found CUDA 12.8, expected a CUDA major of cuda_majors"),
+    ("toolkit: 12.8.1, on", "toolkit: 12.9.1, on", "torch.releases['2.9.0'].variants.cu128.toolkit (line 16): found toolkit 12.9.1, expected a toolkit of CUDA 12.8"),
+    ("[sm_80, sm_90]}, ptx: [compute_90]", "[sm_80, sm_86]}, ptx: [compute_90]", "torch.releases['2.9.0'].variants.cu128.arch.linux_x86_64[1] (line 16): found code for 8.6, expected code of a known architecture with a row in cubins"),
+    ("first_cuda: 11.0, last_cuda: null", "first_cuda: 11.0, last_cuda: 12.9", "torch.releases['2.10.0'].variants.cu130.arch.linux_x86_64[0] (line 26): found code for 8.0, expected no Ampere code after CUDA 12.9"),
+    (", linux_aarch64: null}", "}", "torch.releases['2.10.0'].variants.cu130.arch (line 26): found no list for linux_aarch64, expected a list, or null when nobody has read it"),
+    ("unknown_on: [linux_aarch64]", "unknown_on: [linux_x86_64]", "torch.releases['2.10.0'].variants.cu130 (line 26): found linux_x86_64 in both on and unknown_on, expected one of them"),
+    ("glibc: 2.28, tag", "glibc: null, tag", "torch.releases['2.9.0'].platforms.linux_x86_64.glibc (line 14): found null, expected the glibc that the wheels need"),
+    ("NVIDIA A16]", "NVIDIA A2]", "gpus.rows.A2.nvml[0] (line 77): found 'NVIDIA A2', already of A16, expected each name once"),
+    (", subsystem: [\"25b6:10de:14a9\"]", "", None),
+    ("architecture: Ampere, capability: 8.0", "architecture: Hopper, capability: 8.0", "gpus.rows['A100-SXM4-40GB'].architecture (line 75): found 'Hopper', expected the architecture of 8.0, Ampere"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "wrong", "message"), CONTRADICTIONS, ids=range(len(CONTRADICTIONS)))
+def test_rows_that_contradict_each_other_are_named(mini, right, wrong, message):
+    assert right in mini
+    text = mini.replace(right, wrong, 1)
+    if message is None:
+        load_matrix(text, origin="m.yaml")
+    else:
+        assert refusal(text) == f"m.yaml: {message}"
+
+
+def test_a_pci_id_of_two_products_needs_subsystems(mini):
+    text = mini.replace(', subsystem: ["25b6:10de:14a9"]', "").replace(', subsystem: ["25b6:10de:157e"]', "")
+    assert "gpus.rows.A16.pci[0]" in refusal(text)
+    assert "found 10de:25b6, also of A2, expected a subsystem that tells them apart" in refusal(text)
