@@ -318,7 +318,8 @@ def _document(text: str, kind: Type[Document], schema: str, place: str) -> Docum
     found = content.get("schema")
     if found != schema:
         raise ContractError(f"{place}.schema: found {_shown(found)}, expected {schema!r}")
-    return _record(content, kind, place)
+    document: Document = _record(content, kind, place)
+    return document
 
 
 def _record(content: Any, kind: Any, place: str) -> Any:

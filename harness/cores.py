@@ -7,7 +7,7 @@ from typing import Iterator, Optional
 
 
 def usable_cores() -> int:
-    """Physical cores within the affinity of the process, and no more than its cgroup's share of CPU time; at least 1."""
+    """Physical cores in the affinity of the process, and no more than its cgroup's share of CPU time; at least 1."""
     cores = len({_siblings(cpu) for cpu in os.sched_getaffinity(0)})
     quotas = [quota for quota in _quotas() if quota is not None]
     return max(1, int(min([cores, *quotas])))

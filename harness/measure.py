@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Optional, Sequence
 
 from .contract import HostLoad, Quality, StepTime, Throughput
@@ -36,17 +37,20 @@ def variation(values: Sequence[float]) -> Optional[float]:
     return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)) / mean
 
 
+@dataclass(frozen=True)
+class Interval:
+    """What happened between the two edges of the window."""
+
+    seconds: float
+    samples: int
+    tokens: int
+    """Real tokens, padding excluded."""
+    step_times_s: tuple[float, ...]
+    data_wait_s: float
+
+
 def throughput(
-    *,
-    planned_steps: int,
-    executed_steps: int,
-    warmup: int,
-    window_s: float,
-    samples: int,
-    tokens: int,
-    step_times_s: Sequence[float],
-    data_wait_s: float,
-    incomparable: Optional[str],
+    interval: Interval, *, planned_steps: int, executed_steps: int, warmup: int, incomparable: Optional[str]
 ) -> Throughput:
     """Rates of the window: its samples and real tokens over its one wall-clock interval.
 
@@ -55,20 +59,20 @@ def throughput(
     refusal = None
     if executed_steps != planned_steps:
         refusal = f"{executed_steps} steps were executed and {planned_steps} were planned, so there is no rate"
-    elif not step_times_s or window_s <= 0:
+    elif not interval.step_times_s or interval.seconds <= 0:
         refusal = "no step is left after the warm-up, so there is no rate"
     if refusal:
         return Throughput(comparable=False, reason=refusal, warmup_steps=min(warmup, executed_steps))
     return Throughput(
         comparable=incomparable is None,
         reason=incomparable,
-        samples_per_s=samples / window_s,
-        tokens_per_s=tokens / window_s,
-        step_time_s=StepTime(*(percentile(step_times_s, share) for share in (0.5, 0.9, 0.99))),
-        cv=variation(step_times_s),
+        samples_per_s=interval.samples / interval.seconds,
+        tokens_per_s=interval.tokens / interval.seconds,
+        step_time_s=StepTime(*(percentile(interval.step_times_s, share) for share in (0.5, 0.9, 0.99))),
+        cv=variation(interval.step_times_s),
         warmup_steps=warmup,
-        data_wait_share=data_wait_s / window_s,
-        window_s=window_s,
+        data_wait_share=interval.data_wait_s / interval.seconds,
+        window_s=interval.seconds,
     )
 
 

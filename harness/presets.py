@@ -21,6 +21,7 @@ class Preset:
     learning_rate: float
     warmup_share: float
     """Share of the steps in which the learning rate rises."""
+    betas: tuple[float, float]
     weight_decay: float
     clip_norm: float
     dropout: float
@@ -40,9 +41,10 @@ SMOKE = Preset(
     heads=4,
     longest=64,
     batch=16,
-    steps=900,
+    steps=1100,
     learning_rate=1e-3,
     warmup_share=0.05,
+    betas=(0.9, 0.98),
     weight_decay=0.01,
     clip_norm=1.0,
     dropout=0.0,

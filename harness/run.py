@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import time
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional
@@ -13,8 +12,8 @@ from typing import Any, Iterator, Optional
 import torch
 
 from .contract import Job, Numerics, Phase, Placement, Report, Workload
-from .corpus import VERSION, Corpus, Message, build_corpus
 from .cores import usable_cores
+from .corpus import VERSION, Corpus, Message, build_corpus
 from .device import (
     KERNEL_BAR,
     DeviceUnavailableError,
@@ -31,7 +30,7 @@ from .model import build_model
 from .presets import PRESETS, Preset
 from .save import is_free, save_model
 from .tokenizer import Tokenizer, build_tokenizer
-from .train import Emit, Hooks, Run, Samples, evaluate, train
+from .train import Course, Emit, Hooks, Run, Samples, evaluate, finite, train
 
 EVALUATION_BATCH = 64
 
@@ -79,6 +78,7 @@ class JobRunner:
         with self._phase("device"):
             device = self._device()
         precision = choose_precision(device.type, capability(device))
+        course = Course(preset, device, precision, job.seed, job.deadline_s, self._emit, self._hooks)
         with self._phase("data"):
             corpus = build_corpus()
             tokenizer = build_tokenizer(message.text for message in corpus.train)
@@ -90,20 +90,14 @@ class JobRunner:
             self._learn(workload=describe_workload(job, preset, corpus, model, precision))
         with self._phase("train"):
             run = self._state = Run(planned_steps=job.steps or preset.steps)
-            train(
-                run, model, learned, preset,
-                device=device, precision=precision, seed=job.seed, deadline_s=job.deadline_s,
-                emit=self._emit, hooks=self._hooks,
-            )  # fmt: skip
+            train(run, model, learned, course)
         self._place(model)
         self._take_run()
         self._learn(memory=peak_memory(device))
         if self._ended_early(run):
             return
         with self._phase("evaluate"):
-            predicted, loss = evaluate(
-                model, held_out, EVALUATION_BATCH, device=device, precision=precision, hooks=self._hooks
-            )
+            predicted, loss = evaluate(model, held_out, EVALUATION_BATCH, course)
         score = quality(predicted, held_out.labels, len(corpus.labels), run.losses, loss)
         self._learn(quality=score)
         self._emit({"event": "eval", "accuracy": score.accuracy, "samples": score.samples})
@@ -117,7 +111,8 @@ class JobRunner:
         device = choose_device(self.job.device)
         error = kernel_error(device)
         self._learn(
-            devices=(describe(device),), placement=Placement(self.job.device, kernel_error=_finite(error), kernel_bar=KERNEL_BAR)
+            devices=(describe(device),),
+            placement=Placement(self.job.device, kernel_error=finite(error), kernel_bar=KERNEL_BAR),
         )
         if not error <= KERNEL_BAR:
             raise DeviceUnavailableError(f"a matrix product on {device} is off by {error:.3g} of its largest element")
@@ -156,7 +151,7 @@ class JobRunner:
             throughput=run.throughput,
             host_load=run.host_load,
             numerics=Numerics(run.first_non_finite_step is None, run.first_non_finite_step, run.max_norm),
-            losses=tuple(_finite(loss) for loss in run.losses),
+            losses=tuple(finite(loss) for loss in run.losses),
         )
 
     @contextmanager
@@ -211,7 +206,3 @@ def _encode(messages: tuple[Message, ...], tokenizer: Tokenizer, preset: Preset)
         tuple(tokenizer.encode(message.text, preset.longest) for message in messages),
         tuple(message.label for message in messages),
     )
-
-
-def _finite(number: float) -> Optional[float]:
-    return number if math.isfinite(number) else None

@@ -9,7 +9,7 @@ import torch
 
 
 class Tape:
-    """Collects two numbers per step. On a GPU they are copied in the background and looked at when they have arrived."""
+    """Collects two numbers per step. On a GPU they are copied in the background and read when they have arrived."""
 
     def __init__(self, device: torch.device, *, norms_may_overflow: bool) -> None:
         self._is_cuda = device.type == "cuda"

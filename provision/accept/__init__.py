@@ -1,0 +1,1 @@
+"""Acceptance: start the harness inside the target environment, and judge its report."""
