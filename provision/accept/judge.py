@@ -183,7 +183,9 @@ def _accuracy(report: Report, bar: Bar) -> Outcome:
     digest = None if report.workload is None else report.workload.data_digest
     if digest is not None and digest != bar.data_digest:
         return Outcome(
-            Criterion("acc.quality", f"data {digest[:12]}", None, f"data {bar.data_digest[:12]}", bar.source, passed=False),
+            Criterion(
+                "acc.quality", f"data {digest[:12]}", None, f"data {bar.data_digest[:12]}", bar.source, passed=False
+            ),
             "The run learned from other data than the bar was set on, so its accuracy says nothing.",
             ("gpusetup accept",),
         )
