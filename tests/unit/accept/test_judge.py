@@ -210,9 +210,24 @@ def test_every_failed_criterion_has_a_finding_with_its_figures_and_a_way_out():
     ],
 )
 def test_doubtful_figures_degrade(change, words):
-    verdict = accept(replace(ON_CPU, **change), expected=CPU)
+    comparable = replace(ON_GPU, throughput=replace(ON_GPU.throughput, comparable=True, reason=None))
+    if "throughput" in change:
+        change = {"throughput": replace(change["throughput"], comparable=True, reason=None)}
+    assert accept(comparable, expected=CUDA).verdict == "accepted"
+    verdict = accept(replace(comparable, **change), expected=CUDA)
     assert verdict.verdict == "degraded"
     assert any(words in note for note in verdict.notes)
+
+
+def test_load_beside_a_rate_that_nobody_compares_is_only_a_note():
+    verdict = accept(replace(ON_CPU, host_load=HostLoad(0.4, 0.0, 2)), expected=CPU)
+    assert verdict.verdict == "accepted"
+    assert any("Other processes used 40%" in note for note in verdict.notes)
+
+
+def test_skipped_updates_degrade_any_run():
+    report = replace(ON_CPU, counts=replace(ON_CPU.counts, skipped_updates=100))
+    assert accept(report, expected=CPU).verdict == "degraded"
 
 
 def test_doubts_do_not_soften_a_rejection():

@@ -124,7 +124,7 @@ def test_file_is_written_whole(tmp_path):
 
 def test_nothing_is_left_of_a_document_that_cannot_be_written(tmp_path):
     (tmp_path / "report.json").mkdir()
-    with pytest.raises(OSError, match="report.json"):
+    with pytest.raises(OSError, match=r"report\.json"):
         write(REPORT, str(tmp_path / "report.json"))
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
 

@@ -34,5 +34,6 @@ def test_cores_stay_within_the_affinity():
 
 def test_ticks_only_grow():
     early, late = read_cpu_ticks(), read_cpu_ticks()
-    assert early is not None and late is not None
+    assert early is not None
+    assert late is not None
     assert sum(late[:8]) >= sum(early[:8]) > 0

@@ -5,7 +5,7 @@ from harness.tokenizer import END, START, UNKNOWN, build_tokenizer, split
 
 def test_words_and_single_characters():
     assert split("Hello, I need 2 lamps.") == ["hello", ",", "i", "need", "2", "lamps", "."]
-    assert split("请帮我 refund！") == ["请", "帮", "我", "refund", "！"]
+    assert split("请帮我 refund。") == ["请", "帮", "我", "refund", "。"]
 
 
 def test_vocabulary_is_in_order_of_first_sight():
