@@ -43,8 +43,8 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
     `today` is an ISO date: a branch past its end of life is not chosen. NoUsableGpuError without an
     NVIDIA GPU; NoBuildError when no branch serves all of them or the distribution is not known.
     """
-    architectures = _architectures(machine, matrix)
-    branch = _branch(architectures, matrix, today)
+    architectures = architectures_of(machine, matrix)
+    branch = choose_branch(architectures, matrix, today=today)
     flavour = _flavour(architectures, branch, matrix)
     os_name = machine.host.os or "unknown"
     steps = _steps(os_name, branch.branch, flavour)
@@ -67,7 +67,8 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
     )
 
 
-def _architectures(machine: Machine, matrix: Matrix) -> tuple[Architecture, ...]:
+def architectures_of(machine: Machine, matrix: Matrix) -> tuple[Architecture, ...]:
+    """The architectures of the machine's GPUs, each once; NoBuildError for a GPU that the matrix does not know."""
     rows: list[Architecture] = []
     for gpu in machine.gpus:
         capability = gpu.compute_capability
@@ -88,7 +89,7 @@ def _architectures(machine: Machine, matrix: Matrix) -> tuple[Architecture, ...]
     return tuple(dict.fromkeys(rows))
 
 
-def _branch(architectures: tuple[Architecture, ...], matrix: Matrix, today: str) -> DriverBranch:
+def choose_branch(architectures: tuple[Architecture, ...], matrix: Matrix, *, today: str) -> DriverBranch:
     """Newest branch of a supported kind that serves them all: long-term or production, not past its end."""
 
     def serves(branch: DriverBranch) -> bool:
