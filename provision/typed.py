@@ -15,7 +15,7 @@ from .versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .matrix.model import Matrix
+    from .matrix.tables import Matrix
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from .options import backend_option, env_option, json_option, request_of, reques
 @click.option("--strict", is_flag=True, help="Exit 1 when degraded, too.")
 @json_option
 @click.pass_context
-def up(context: click.Context, report_file: Path | None, **words: Any) -> int:
+def up(context: click.Context, /, report_file: Path | None, **words: Any) -> int:
     """Detect, check, plan, install, accept, report: the main job."""
     from ..report.summary import render_report
 

@@ -9,7 +9,8 @@ from ..errors import NoBuildError, NoUsableGpuError
 from ..records import Evidence
 
 if TYPE_CHECKING:
-    from ..matrix.model import Architecture, DriverBranch, Matrix
+    from ..matrix.model import Architecture, DriverBranch
+    from ..matrix.tables import Matrix
     from ..records import Machine
 
 Flavour = Literal["open", "proprietary"]
