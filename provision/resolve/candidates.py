@@ -210,7 +210,8 @@ def _requirements(candidate: Candidate, wish: Versions | None) -> tuple[str, ...
     transformers = f"transformers{companions.transformers}"
     if wish:
         transformers += f",{wish.specifier}" if wish.specifier is not None else f",=={wish.text}.*"
-    lines = [f"torch=={candidate.release.version}", transformers, f"numpy{numpy or ''}", SAFETENSORS]
+    safetensors = f"{SAFETENSORS},{companions.safetensors}" if companions.safetensors else SAFETENSORS
+    lines = [f"torch=={candidate.release.version}", transformers, f"numpy{numpy or ''}", safetensors]
     if companions.setuptools:
         lines.append(f"setuptools{companions.setuptools}")
     if candidate.cuda is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..records import Rejection, Resolution
 from .candidates import Catalogue
@@ -35,9 +35,8 @@ MAX_KEPT: Final = 1024
 """Verdicts and columns that a catalogue keeps; a fleet has far fewer, and a hostile list cannot fill the memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the rules say about one candidate."""
+class Outcome(NamedTuple):
+    """What the rules say about one candidate; a tuple, because eighty of them are made per machine."""
 
     candidate: Candidate
     against: tuple[Rejection, ...]

@@ -319,8 +319,8 @@ READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
     python_unknown: lambda situation: None if situation.pythons else situation.python_failure or "no Python",
     arch_list_unknown: lambda situation: situation.capabilities or None,
 }
-"""The facts that a rule about builds reads, so that its answers for the whole catalogue are kept for machines that agree
-on them. None: it has nothing to say in this situation, whatever the build."""
+"""The facts that a rule about builds reads: its answers for all builds are kept for machines that agree on them.
+None: it has nothing to say in this situation, whatever the build."""
 
 DRIVER_RULES: Final = frozenset(
     ("driver-unknown", "driver-too-old", "driver-too-old-for-gpu", "ptx-needs-newer-driver")

@@ -111,7 +111,8 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     """The situation of a machine with a request."""
     matrix, wishes = catalogue.matrix, understand(request)
     assumptions = list(machine.assumptions)
-    is_cpu = request.cpu or machine.gpu_state is GpuState.NONE
+    # GPUs that are listed count even where nobody judged their state: they never become a CPU plan in silence.
+    is_cpu = request.cpu or (machine.gpu_state is GpuState.NONE and not machine.gpus)
     devices = () if is_cpu else _devices(machine, matrix, assumptions)
     capabilities = tuple(sorted({device.compute_capability for device in devices if device.compute_capability}))
     driver = None if is_cpu else machine.driver
@@ -217,7 +218,9 @@ def _pythons(
     if wishes.python:
         return (wishes.python,), None
     found = [machine.python] if machine.python else []
-    names = dict.fromkeys(python_of(interpreter) for interpreter in (*found, *machine.interpreters))
+    # Of the others the default builds come first: compiled companions have wheels for them.
+    others = sorted(machine.interpreters, key=lambda other: other.is_free_threaded or other.implementation != "cpython")
+    names = dict.fromkeys(python_of(interpreter) for interpreter in (*found, *others))
     if names:
         return tuple(names), None
     if failure := _failure(machine, "python.version"):

@@ -30,7 +30,9 @@ def unlocks_of(situation: Situation, outcomes: Sequence[Outcome], best: Outcome 
 
 
 def _only(outcome: Outcome, rules: frozenset[str]) -> bool:
-    return bool(outcome.against) and all(no.rule in rules for no in outcome.against)
+    if not outcome.against or not outcome.pythons or outcome.last_resort:
+        return False
+    return not any(no.rule not in rules for no in outcome.against)
 
 
 def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
@@ -39,7 +41,7 @@ def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     least = _least_driver(situation)
     steps: list[tuple[DriverVersion, Candidate]] = []
     for outcome in newer:
-        if outcome.pythons and not outcome.last_resort and not situation.is_tegra and _only(outcome, DRIVER_RULES):
+        if not situation.is_tegra and _only(outcome, DRIVER_RULES):
             needed = _needed_driver(situation, outcome.candidate, least)
             if needed and (last_branch is None or needed.branch <= last_branch):
                 steps.append((needed, outcome.candidate))
@@ -149,7 +151,7 @@ def _system(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     steps = [
         (outcome.candidate.glibc, outcome.candidate)
         for outcome in newer
-        if outcome.pythons and not outcome.last_resort and outcome.candidate.glibc and _only(outcome, rules)
+        if outcome.candidate.glibc and _only(outcome, rules)
     ]
     steps.sort(key=lambda step: (step[0], _preference(step[1], situation.driver_cuda_version)))
     found = "musl" if situation.is_musl else f"glibc {situation.glibc}"

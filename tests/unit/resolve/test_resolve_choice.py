@@ -51,6 +51,7 @@ def test_why_a_build_that_fits_stands_behind():
 def test_python_asked_for_then_the_hosts_then_another():
     assert chosen(box(python="3.11", others=("3.14", "3.12"))) == "2.15.0+cpu 3.11"
     assert chosen(box(python="3.10", others=("3.14", "3.12"))) == "2.15.0+cpu 3.14"
+    assert chosen(box(python="3.9", others=("3.14t", "3.13"))) == "2.15.0+cpu 3.13"
     assert chosen(box(python="3.11", others=("3.14",)), python="3.13") == "2.15.0+cpu 3.13"
     assert chosen(box(python="3.10"), torch="2.14") == "2.14.1+cpu 3.10"
 
