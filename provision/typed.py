@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from .matrix.tables import Matrix
 
+_MOST_GPUS = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class TypedMachine:
@@ -113,8 +115,8 @@ def _counted(word: str) -> list[str]:
     match = re.fullmatch(r"(.+?)\s*[*x](\d{1,4})", word)
     if not match:
         return [word.strip()]
-    if not 1 <= int(match[2]) <= 1024:
-        raise UsageError(f"--gpu: the count of {word!r} is {match[2]}; expected 1 to 1024.")
+    if not 1 <= int(match[2]) <= _MOST_GPUS:
+        raise UsageError(f"--gpu: the count of {word!r} is {match[2]}; expected 1 to {_MOST_GPUS}.")
     return [match[1].strip()] * int(match[2])
 
 

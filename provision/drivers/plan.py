@@ -53,9 +53,9 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
         raise NoBuildError(
             f"The driver steps of {os_name} are not written yet.",
             code="distribution-not-covered",
-            evidence=(Evidence("distribution", os_name, source="os-release", needs=", ".join(sorted(_DISTRIBUTIONS))),),
+            evidence=(Evidence("distribution", os_name, source="os-release", needs=", ".join(_DISTRIBUTIONS)),),
             do=(
-                f"Install driver branch {branch.branch} with the {flavour} kernel module as your distribution documents.",
+                f"Install driver branch {branch.branch} ({flavour} kernel module) as your distribution documents.",
             ),
         )
     return DriverPlan(
@@ -164,8 +164,7 @@ def _debian(branch: int, flavour: Flavour) -> tuple[DriverStep, ...]:  # noqa: A
 _DISTRIBUTIONS = {"ubuntu": _ubuntu, "debian": _debian}
 _NOTES = {
     "debian": (
-        "Debian's own archive has one driver branch per release, which may be older than the branch named here; "
-        "compare with `apt-cache policy nvidia-driver` before the install step.",
+        "Debian's archive has one driver branch per release; compare `apt-cache policy nvidia-driver` before installing.",
     ),
     "ubuntu": ("With Secure Boot on, the module must be signed: enrol the key when the installer asks.",),
 }
