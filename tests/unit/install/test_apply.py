@@ -130,8 +130,7 @@ def test_missing_companion_is_exit_4_with_the_resolvers_words(order):
     assert "no-such-project was not found" in str(output)
 
 
-@pytest.mark.parametrize("backend", ["uv", "pip"])
-@pytest.mark.parametrize("page", ["index.json", "index.html"])
+@pytest.mark.parametrize(("backend", "page"), [("uv", "index.json"), ("uv", "index.html"), ("pip", "index.html")])
 def test_file_that_differs_from_its_hash_is_refused(order, site, tmp_path, page, backend):
     """The JSON page states a size too, so there it is the size that differs first."""
     copy = tmp_path / "site"
@@ -272,3 +271,44 @@ def test_too_little_disk_names_both_figures(order, monkeypatch):
     assert caught.value.code == "disk-full"
     assert caught.value.evidence[0].value == 1000
     assert int(caught.value.evidence[0].needs) > 1000
+
+
+@pytest.mark.parametrize("backend", ["uv", "pip"])
+def test_credentials_of_the_torch_index_alone(order, site, server, backend, monkeypatch):
+    """Only torch's index wants a login; its files get it too, other hosts do not."""
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    server[1].login = ("robot", "s3cr3t w0rd/")
+    address = server[0].replace("http://", "http://robot:s3cr3t%20w0rd%2F@")
+    configuration = configured(UV_DEFAULT_INDEX=f"{site.as_uri()}/general", GPUSETUP_TORCH_INDEX=f"{address}/whl")
+    receipt = install(order(build(variant="cu121"), configuration=configuration, backend=backend))
+    assert ("torch", "2.4.1+cu121") in names(receipt)
+
+
+def test_offline_asks_no_server(order, server):
+    wanted = order(configuration=configured(UV_OFFLINE="1", UV_DEFAULT_INDEX=f"{server[0]}/general"))
+    with pytest.raises(NoBuildError) as caught:
+        install(wanted)
+    assert {item.value for item in caught.value.evidence} == {"not asked: uv is set to offline"}
+    assert server[1].requests == []
+
+
+def test_two_labels_in_one_folder_do_not_compete(order, site, tmp_path):
+    """A folder with several variants: the resolver alone would take the highest label."""
+    folder = tmp_path / "links"
+    folder.mkdir()
+    for path in site.glob("whl/*/torch/torch-2.4.1*.whl"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    configuration = configured(UV_FIND_LINKS=str(folder), UV_DEFAULT_INDEX=f"{site.as_uri()}/general")
+    receipt = install(order(build(variant="cu118"), configuration=configuration))
+    assert ("torch", "2.4.1+cu118") in names(receipt)
+
+
+def test_settings_of_the_shell_do_not_redirect_the_installation(order, tmp_path, monkeypatch):
+    for name in ("PIP_TARGET", "PIP_PREFIX", "UV_TARGET", "UV_PROJECT_ENVIRONMENT", "VIRTUAL_ENV"):
+        monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("UV_TORCH_BACKEND", "cu130")
+    monkeypatch.setenv("PIP_USER", "1")
+    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    for backend in ("uv", "pip"):
+        assert names(install(order(backend=backend, digest=backend))) == DISTRIBUTIONS
+    assert not (tmp_path / "elsewhere").exists()
