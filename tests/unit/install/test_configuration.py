@@ -74,7 +74,8 @@ def test_empty_values_are_ignored(tmp_path):
 
 
 def test_network_settings(tmp_path):
-    text = "[global]\ntrusted-host = a b:8\ncert = /c\nclient_cert = /d\nproxy = http://u:pw12@p:1\ntimeout = 7\nretries = 2\n"
+    text = "[global]\ntrusted-host = a b:8\ncert = /c\nclient_cert = /d\n"
+    text += "proxy = http://u:pw12@p:1\ntimeout = 7\nretries = 2\n"
     found = read(tmp_path, PIP_DEFAULT_TIMEOUT="9")
     assert found.timeout_s == 9
     write(tmp_path / "root/etc/pip.conf", text)
@@ -111,13 +112,13 @@ def test_uv_variables(tmp_path):
         tmp_path,
         UV_INDEX="mine=https://a/s https://b/s?x=1",
         UV_INDEX_MINE_USERNAME="me",
-        UV_INDEX_MINE_PASSWORD="p w",
+        UV_INDEX_MINE_PASSWORD="p w",  # noqa: S106
         UV_DEFAULT_INDEX="https://c/s",
         UV_FIND_LINKS="/x,https://d/links",
         UV_OFFLINE="1",
     )
     assert urls(found.extra_indexes) == ["https://a/s", "https://b/s"]
-    assert found.extra_indexes[0].secret_url == "https://me:p%20w@a/s"
+    assert found.extra_indexes[0].secret_url == "https://me:p%20w@a/s"  # noqa: S105
     assert found.default_index.url == "https://c/s"
     assert urls(found.find_links) == ["file:///x", "https://d/links"]
     assert found.offline
@@ -161,7 +162,7 @@ def test_malformed_uv_toml(tmp_path, text):
 def test_torch_index_replaces_the_base(tmp_path):
     found = read(tmp_path, torch_index="https://me:secret1@mirror/whl/")
     assert found.variant_index("https://x/whl/cu128", "cu128").url == "https://mirror/whl/cu128"
-    assert found.variant_index("https://x/whl/cu128", "cu128").secret_url == "https://me:secret1@mirror/whl/cu128"
+    assert found.variant_index("https://x/whl/cu128", "cu128").secret_url == "https://me:secret1@mirror/whl/cu128"  # noqa: S105
     assert "secret1" not in repr(found)
     assert read(tmp_path).variant_index("https://x/whl/cu128", "cu128").url == "https://x/whl/cu128"
     assert read(tmp_path, GPUSETUP_TORCH_INDEX="mirror").torch_index == f"file://{tmp_path}/mirror"

@@ -20,6 +20,8 @@ from provision.records import Build, HeldWheel, Source
 
 ORDER = tag_order("3.11", ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "linux_x86_64"))
 SHA = "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
+NUMPY = "numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl"
+HASHES = f"""hashes = {{ sha256 = "{"ab" * 32}" }}"""
 FILE = "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"
 
 # Written by uv 0.13 (`uv pip compile --format pylock.toml`), addresses changed; uv 0.8 leaves hashes of folders empty.
@@ -31,7 +33,7 @@ requires-python = ">=3.11.7"
 [[packages]]
 name = "numpy"
 version = "2.4.6"
-wheels = [{{ url = "https://me:pw@files/ab/numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl", upload-time = 2026-05-18T23:33:29Z, size = 16918164, hashes = {{ sha256 = "{"ab" * 32}" }} }}]
+wheels = [{{ url = "https://me:pw@files/ab/{NUMPY}", upload-time = 2026-05-18T23:33:29Z, size = 16918164, {HASHES} }}]
 
 [[packages]]
 name = "torch"
