@@ -164,7 +164,7 @@ def _debian(branch: int, flavour: Flavour) -> tuple[DriverStep, ...]:  # noqa: A
 _DISTRIBUTIONS = {"ubuntu": _ubuntu, "debian": _debian}
 _NOTES = {
     "debian": (
-        "Debian's archive has one driver branch per release; compare `apt-cache policy nvidia-driver` before installing.",
+        "Debian's archive has one driver branch per release: see `apt-cache policy nvidia-driver` before installing.",
     ),
     "ubuntu": ("With Secure Boot on, the module must be signed: enrol the key when the installer asks.",),
 }
