@@ -32,8 +32,7 @@ def render_plan(plan: Plan, style: Style) -> str:
         change = f"{unlock.change} {unlock.from_} -> {unlock.to}"
         lines.append(style.row("unlock", change, f"admits torch {unlock.torch}+{unlock.variant}"))
     for assumption in plan.resolution.assumptions:
-        first, *rest = style.wrapped(assumption)
-        lines += [f"{'assumed':<9}" + first[9:], *rest]
+        lines += style.block("assumed", assumption)
     lines.append(_verdict(plan, len(over), style))
     return "\n".join(lines)
 
@@ -67,8 +66,7 @@ def _merged(rejections: tuple[Rejection, ...]) -> Iterator[tuple[str, Rejection]
 
 def _passed(text: str, rejection: Rejection, style: Style) -> list[str]:
     reason = f"{text}: {rejection.rule}: found {rejection.found}, needs {rejection.needs}"
-    first, *rest = style.wrapped(reason)
-    return [f"{'passed':<9}" + first[9:], *rest]
+    return style.block("passed", reason)
 
 
 def _verdict(plan: Plan, over: int, style: Style) -> str:
