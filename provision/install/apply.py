@@ -301,8 +301,8 @@ def _uv() -> str:
         raise InstallError(
             "uv is not there; it resolves what an environment needs, whichever backend installs it.",
             code="uv-missing",
-            evidence=(Evidence("uv", None, source="PATH", needs="0.8 or newer"),),
-            do=(f"{sys.executable} -m pip install 'uv>=0.8'",),
+            evidence=(Evidence("uv", None, source="PATH", needs="0.9 or newer"),),
+            do=(f"{sys.executable} -m pip install 'uv>=0.9'",),
         )
     return binary
 
