@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Final
+from typing import Any, Final
 
 #: Pages of the errors and findings that are neither a check nor a rule of the resolver.
 PAGES: Final[dict[str, str]] = {
@@ -77,4 +77,5 @@ def _check_pages() -> dict[str, str]:
 def _rule_pages() -> dict[str, str]:
     from .resolve import RULES, rule_id
 
-    return {rule_id(rule): inspect.cleandoc(rule.__doc__ or "") for rule in RULES}
+    rules: tuple[Any, ...] = RULES
+    return {rule_id(rule): inspect.cleandoc(rule.__doc__ or "") for rule in rules}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .errors import NoUsableGpuError
@@ -18,6 +19,13 @@ def usable_gpus(machine: Machine) -> int:
     if machine.gpu_state is not GpuState.USABLE:
         return 0
     return sum(1 for gpu in machine.gpus if gpu.in_nvml is not False)
+
+
+def without_lost_gpus(machine: Machine) -> Machine:
+    """The machine without the GPUs that NVML does not answer for; the checks name them, a plan is for the others."""
+    if machine.gpu_state is not GpuState.USABLE:
+        return machine
+    return replace(machine, gpus=tuple(gpu for gpu in machine.gpus if gpu.in_nvml is not False))
 
 
 def require_gpus(machine: Machine, request: Request, findings: Sequence[Finding]) -> None:

@@ -11,7 +11,7 @@ from .documents.data import ReportData, check_data, plan_data, plan_digest, rece
 from .documents.envelope import finding_of
 from .errors import ExitCode, GpusetupError, NoBuildError
 from .events import Event
-from .gate import require_gpus, require_plannable, usable_gpus
+from .gate import require_gpus, require_plannable, usable_gpus, without_lost_gpus
 from .records import Evidence, Finding, MatrixIdentity, Plan, Request
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
-    from .matrix.model import Matrix
+    from .matrix.tables import Matrix
     from .records import Acceptance, CheckResult, Machine, Receipt
 
 
@@ -85,7 +85,7 @@ def examine_host() -> Examined:
     from .detect import detect_machine
 
     machine = detect_machine()
-    results = run_checks(machine)
+    results = run_checks(machine, clock=time.perf_counter)
     return Examined(machine, results, *lead(results))
 
 
@@ -101,7 +101,7 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
     from .resolve import resolve
 
     require_plannable(examined.machine, request, examined.findings)
-    resolution = resolve(examined.machine, request, matrix)
+    resolution = resolve(without_lost_gpus(examined.machine), request, matrix)
     return Plan(
         build=resolution.chosen,
         resolution=resolution,
@@ -192,7 +192,9 @@ def accept_environment(receipt: Receipt, events: EventSink, *, preset: str, seed
     from .accept.launch import launch
 
     device = "cuda" if receipt.build.kind == "cuda" else "cpu"
-    job = contract.Job(preset=preset, device=device, **({} if seed is None else {"seed": seed}))
+    job = contract.Job(preset=preset, device=device)
+    if seed is not None:
+        job = replace(job, seed=seed)
     python = f"{receipt.path}/bin/python"
     report = launch(python, job, on_progress=lambda progress: events(_accept_event(progress)))
     return accept(report, expected=receipt.build)

@@ -86,7 +86,8 @@ class Host:
     """ID of os-release: ubuntu, debian, rhel, ..."""
     os_version: str | None = None
     kernel: str | None = None
-    arch: Literal["x86_64", "aarch64"] | str | None = None
+    arch: str | None = None
+    """x86_64 or aarch64."""
     glibc: Glibc | None = None
     """None on a musl system (Alpine) or when it could not be read; the reading says which."""
     is_wsl: bool | None = None

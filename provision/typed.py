@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .documents.codec import decode
-from .errors import InputError, UsageError
+from .drivers.plan import architectures_of, choose_branch
+from .errors import InputError, NoBuildError, UsageError
 from .records import Driver, Gpu, GpuState, Host, Interpreter, Machine
 from .versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .matrix.model import Matrix
+    from .matrix.tables import Matrix
 
-#: Where nobody named a Python for a machine that is not this one.
-_ASSUMED_PYTHON = "3.12"
+_MOST_GPUS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,18 @@ def machine_from_words(words: TypedMachine, matrix: Matrix) -> Machine:
         system=system,
         os=os_name,
         os_version=os_version,
-        arch=_arch(words.arch or "x86_64"),
+        arch=_arch(words.arch),
         glibc=_parsed("--glibc", Glibc.parse, words.glibc),
         is_wsl=False,
     )
     machine = Machine(
         host=host,
-        python=_interpreter(words.python or _ASSUMED_PYTHON),
+        python=_interpreter(words.python),
         driver=Driver(driver_version=driver, driver_cuda_version=_cuda_of(driver, matrix)) if driver else None,
         gpus=gpus,
-        gpu_state=GpuState.USABLE if gpus or driver else GpuState.NONE,
+        gpu_state=GpuState.USABLE if gpus else GpuState.NONE,
     )
-    given = [] if words.python else [f"Python was not given; {_ASSUMED_PYTHON} is assumed."]
-    given += [] if words.arch else ["The architecture was not given; x86_64 is assumed."]
-    return replace(machine, assumptions=(*given, *_unknown(machine)))
+    return _with_assumed_driver(machine, matrix)
 
 
 def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
@@ -81,13 +79,8 @@ def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
         driver = replace(driver, driver_cuda_version=_cuda_of(driver.driver_version, matrix))
     if "gpu_state" not in data:
         machine = replace(machine, gpu_state=_state(machine, has_driver_key="driver" in data))
-    python = machine.python or _interpreter(_ASSUMED_PYTHON)
-    assumed = () if machine.python else (f"Python was not given; {_ASSUMED_PYTHON} is assumed.",)
-    if machine.host.arch is None:
-        machine = replace(machine, host=replace(machine.host, arch="x86_64"))
-        assumed = (*assumed, "The architecture was not given; x86_64 is assumed.")
-    machine = replace(machine, driver=driver, python=python)
-    return replace(machine, assumptions=(*machine.assumptions, *assumed, *_unknown(machine)))
+    machine = replace(machine, driver=driver)
+    return _with_assumed_driver(machine, matrix)
 
 
 def _state(machine: Machine, *, has_driver_key: bool) -> GpuState:
@@ -97,26 +90,33 @@ def _state(machine: Machine, *, has_driver_key: bool) -> GpuState:
     return GpuState.UNUSABLE if has_driver_key and machine.driver is None else GpuState.USABLE
 
 
-def _unknown(machine: Machine) -> tuple[str, ...]:
-    lines = []
-    if machine.host.glibc is None and machine.host.system in (None, "linux"):
-        lines.append("glibc is not known; the plan names the least that its wheels need.")
-    if machine.gpus and machine.driver is None:
-        lines.append("The driver is not known; the plan names the least release that it needs.")
-    lines += [
-        f"GPU {gpu.index} ({gpu.name or 'no name'}): the matrix has no compute capability for it."
-        for gpu in machine.gpus
-        if gpu.compute_capability is None
-    ]
-    return tuple(lines)
+def _with_assumed_driver(machine: Machine, matrix: Matrix) -> Machine:
+    """The machine with the newest production driver of its GPUs where nobody named one, and a line that says so."""
+    if machine.driver is not None or not machine.gpus or machine.gpu_state is not GpuState.USABLE:
+        return machine
+    try:
+        branch = choose_branch(architectures_of(machine, matrix), matrix, today=matrix.read_on)
+        version = DriverVersion((branch.latest_windows if _is_windows(machine) else branch.latest_linux) or "")
+    except (NoBuildError, ValueError):
+        return machine  # the resolver says what it misses
+    line = f"The driver was not given; {version}, the newest production release for these GPUs, is assumed."
+    return replace(
+        machine,
+        driver=Driver(driver_version=version, driver_cuda_version=branch.cuda),
+        assumptions=(*machine.assumptions, line),
+    )
+
+
+def _is_windows(machine: Machine) -> bool:
+    return machine.host.system == "windows" or bool(machine.host.is_wsl)
 
 
 def _counted(word: str) -> list[str]:
     match = re.fullmatch(r"(.+?)\s*[*x](\d{1,4})", word)
     if not match:
         return [word.strip()]
-    if not 1 <= int(match[2]) <= 1024:
-        raise UsageError(f"--gpu: the count of {word!r} is {match[2]}; expected 1 to 1024.")
+    if not 1 <= int(match[2]) <= _MOST_GPUS:
+        raise UsageError(f"--gpu: the count of {word!r} is {match[2]}; expected 1 to {_MOST_GPUS}.")
     return [match[1].strip()] * int(match[2])
 
 
@@ -144,14 +144,18 @@ def _parsed(option: str, parse: Callable[[str], Any], text: str | None) -> Any:
         raise UsageError(f"{option}: {err}.") from err
 
 
-def _interpreter(text: str) -> Interpreter:
+def _interpreter(text: str | None) -> Interpreter | None:
+    if text is None:
+        return None
     match = re.fullmatch(r"(\d+\.\d+(?:\.\d+)?)(t?)", text)
     if not match:
         raise UsageError(f"--python: {text!r} is not a Python version; expected 3.11, or 3.14t.")
     return Interpreter(version=match[1], is_free_threaded=bool(match[2]))
 
 
-def _arch(text: str) -> str:
+def _arch(text: str | None) -> str | None:
+    if text is None:
+        return None
     known = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
     if text.lower() not in known:
         raise UsageError(f"--arch: found {text!r}, expected x86_64 or aarch64.")

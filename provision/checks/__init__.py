@@ -17,6 +17,8 @@ from . import (
     driver_nvml_init,
     driver_query_latency,
     driver_uvm,
+    gpu_compute_mode,
+    gpu_mig_state,
     pci_count_vs_nvml,
     pci_driver_binding,
     pci_gpu_present,
@@ -46,6 +48,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     driver_query_latency.CHECK,
     driver_uvm.CHECK,
     pci_count_vs_nvml.CHECK,
+    gpu_mig_state.CHECK,
+    gpu_compute_mode.CHECK,
     cuda_visible_devices.CHECK,
 )
 

@@ -22,7 +22,7 @@ from .options import env_option, json_option, require_gpu_option
 @require_gpu_option
 @json_option
 @click.pass_context
-def accept(context: click.Context, **words: Any) -> int:
+def accept(context: click.Context, /, **words: Any) -> int:
     """Fine-tune a BERT in the environment and judge the machine by it."""
     from ..install.receipt import read_receipt
     from ..report.acceptance import render_acceptance

@@ -18,7 +18,10 @@ from .options import json_option
 @json_option
 @click.pass_context
 def explain(context: click.Context, id_: str | None) -> int:
-    """The page of a check, rule or error, offline; without ID, every id that has one."""
+    """The page of a check, rule or error, offline.
+
+    Without ID: every id that has a page.
+    """
     from ..explain import known_ids, page
 
     if id_ is None:

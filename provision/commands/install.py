@@ -25,7 +25,7 @@ from .options import backend_option, env_option, json_option, request_of, reques
 @click.option("--dry-run", is_flag=True, help="Say what would be run, downloaded and needed; change nothing.")
 @json_option
 @click.pass_context
-def install(context: click.Context, plan_file: Path | None, **words: Any) -> int:
+def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> int:
     """Make the environment that the plan names, atomically."""
     from ..report.receipt import render_receipt, render_rehearsal
 

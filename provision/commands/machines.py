@@ -13,7 +13,7 @@ from ..typed import machine_from_document, machine_from_words
 from .options import typed_machine_of
 
 if TYPE_CHECKING:
-    from ..matrix.model import Matrix
+    from ..matrix.tables import Matrix
 
 
 def examined_of(words: dict[str, Any], matrix: Matrix) -> Examined:
@@ -38,9 +38,12 @@ def _from_file(name: str, matrix: Matrix) -> Any:
         text = read_text(Path(name))
     start = text.lstrip()[:400]
     if start.startswith("<?xml") or "<nvidia_smi_log" in start:
-        from ..detect import machine_from_smi_xml
+        from ..detect.smi import machine_from_smi_xml
 
-        return machine_from_smi_xml(text, origin=origin)
+        try:
+            return machine_from_smi_xml(text)
+        except InputError as err:
+            raise InputError(f"{origin}: {err.happened}") from err
     if not start.startswith("{"):
         raise InputError(
             f"{origin}: neither JSON nor the XML of `nvidia-smi -q -x`; found {start[:40]!r}.",

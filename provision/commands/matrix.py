@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from ..cli import emit
-from ..documents.data import MatrixData
 from ..documents.envelope import Outcome
 from .options import json_option
 
@@ -45,7 +44,7 @@ def show(context: click.Context, torch: str | None, gpu: str | None) -> int:
 
     console: Any = context.find_root().obj
     path = default_matrix_path()
-    data: MatrixData = matrix_data(read_matrix(path), path=str(path), torch=torch, gpu=gpu)
+    data = matrix_data(read_matrix(path), path=str(path), torch=torch, gpu=gpu)
     return emit(context, Outcome("gpusetup.matrix/1", "matrix show", data, text=render_matrix(data, console.out)))
 
 

@@ -28,7 +28,7 @@ Examples:
 @torch_index_option
 @json_option
 @click.pass_context
-def plan(context: click.Context, **words: Any) -> int:
+def plan(context: click.Context, /, **words: Any) -> int:
     """Pick torch, CUDA variant and Python for a machine, and say why."""
     from ..report.machine import host_line
     from ..report.plan import render_plan

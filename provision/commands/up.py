@@ -13,7 +13,8 @@ from ..cli import emit
 from ..documents.envelope import Outcome, document, dumps
 from ..errors import ExitCode
 from ..paths import default_environment, reports_folder, write_whole
-from ..pipeline import InstallOptions, up as run_up
+from ..pipeline import InstallOptions
+from ..pipeline import up as run_up
 from .options import backend_option, env_option, json_option, request_of, request_options, torch_index_option
 
 
@@ -28,7 +29,7 @@ from .options import backend_option, env_option, json_option, request_of, reques
 @click.option("--strict", is_flag=True, help="Exit 1 when degraded, too.")
 @json_option
 @click.pass_context
-def up(context: click.Context, report_file: Path | None, **words: Any) -> int:
+def up(context: click.Context, /, report_file: Path | None, **words: Any) -> int:
     """Detect, check, plan, install, accept, report: the main job."""
     from ..report.summary import render_report
 

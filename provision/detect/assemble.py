@@ -169,6 +169,6 @@ def signs_of_gpu(parts: Parts) -> tuple[str, ...]:
     if nvml.outcome in {"version-mismatch", "gpu-lost", "no-permission", "failed", "timed-out", "crashed"}:
         signs.append(f"the driver's library {library.path} is there and asking it ended so: {nvml.outcome}")
     # Left-over libraries on a machine without a GPU say the same. They are not what somebody pointed the loader at.
-    if nvml.outcome == "driver-not-loaded" and (library.is_injected or not parts.pci.is_readable):
+    if nvml.outcome in {"driver-not-loaded", "no-module"} and (library.is_injected or not parts.pci.is_readable):
         signs.append(f"the driver's library was given to this process: {library.path}")
     return tuple(signs)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_NOT_FOUND = 6  # NVML_ERROR_NOT_FOUND: this place holds no MIG device
 _LARGEST_COUNT = 256  # a library that claims more GPUs than that is not believed
 
 
@@ -81,10 +82,35 @@ class Probe:
         self.ask("name", "nvmlDeviceGetName", handle, gpu=gpu, turn=text)
         self.ask("compute_capability", "nvmlDeviceGetCudaComputeCapability", handle, gpu=gpu, turn=list)
         self.ask("memory_bytes", "nvmlDeviceGetMemoryInfo", handle, gpu=gpu, turn=lambda memory: memory.total)
-        self.ask("mig_mode", "nvmlDeviceGetMigMode", handle, gpu=gpu, turn=lambda modes: modes[0])
+        modes = self.ask("mig_mode", "nvmlDeviceGetMigMode", handle, gpu=gpu, turn=lambda modes: modes[0])
+        if modes is not None:
+            emit(fact="mig_pending", gpu=gpu, value=modes[1])
+            if modes[0] == 1:
+                self.mig_instances(handle, gpu)
         self.ask("compute_mode", "nvmlDeviceGetComputeMode", handle, gpu=gpu)
         self.ask("persistence_mode", "nvmlDeviceGetPersistenceMode", handle, gpu=gpu)
         emit(fact="end", gpu=gpu, value=True)
+
+    def mig_instances(self, handle: Any, gpu: int) -> None:
+        """How many MIG devices exist: CUDA sees these and not the GPU."""
+        most = self.ask("mig_most", "nvmlDeviceGetMaxMigDeviceCount", handle, gpu=gpu)
+        if most is None:
+            return
+        try:
+            found = sum(self.has_mig_device(handle, place) for place in range(min(most, _LARGEST_COUNT)))
+            emit(fact="mig_instances", gpu=gpu, value=found)
+        except Exception as err:  # noqa: BLE001 -- the NVML error classes are known only through the module
+            emit(fact="mig_instances", gpu=gpu, code=getattr(err, "value", None), failure=str(err))
+
+    def has_mig_device(self, handle: Any, place: int) -> bool:
+        """Whether that place of a GPU holds a MIG device."""
+        try:
+            self.pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
+        except self.pynvml.NVMLError as err:
+            if err.value == _NOT_FOUND:
+                return False
+            raise
+        return True
 
 
 def text(answer: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..plain_text import plain
-from ..records import Reading
+from ..records import Driver, GpuState, Machine, Reading
 from ..versions import ComputeCapability, CudaVersion, DriverVersion
 from .nvml import NvmlDevice, NvmlFacts
 from .pci import normal_bus_id
@@ -251,3 +251,16 @@ def _device_readings(device: NvmlDevice) -> tuple[Reading, ...]:
     )
     lost = (Reading(f"{prefix}.usable", source, failure=device.failure),) if device.failure else ()
     return (*found, *lost)
+
+
+def machine_from_smi_xml(text: str) -> Machine:
+    """The machine that an `nvidia-smi -q -x` document describes; its host is not in it and stays unknown."""
+    from .assemble import join_gpus
+
+    facts = parse_smi_xml(text)
+    return Machine(
+        driver=Driver(driver_version=facts.driver_version, driver_cuda_version=facts.cuda_version),
+        gpus=join_gpus((), facts),
+        gpu_state=GpuState.USABLE if facts.healthy else GpuState.NONE,
+        readings=facts.readings,
+    )

@@ -13,9 +13,9 @@ from packaging.version import Version
 from ..records import (
     Acceptance,
     Build,
-    FindingStatus,
     Distribution,
     Evidence,
+    FindingStatus,
     HeldWheel,
     Machine,
     MatrixIdentity,

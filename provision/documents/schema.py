@@ -26,7 +26,7 @@ _PATTERNS = {
 }
 
 
-def schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+def schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: PLR0911  one line per kind of type
     """The schema of one type; record types go to `definitions` and are referred to."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:

@@ -9,7 +9,8 @@ from ..errors import NoBuildError, NoUsableGpuError
 from ..records import Evidence
 
 if TYPE_CHECKING:
-    from ..matrix.model import Architecture, DriverBranch, Matrix
+    from ..matrix.model import Architecture, DriverBranch
+    from ..matrix.tables import Matrix
     from ..records import Machine
 
 Flavour = Literal["open", "proprietary"]
@@ -43,8 +44,8 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
     `today` is an ISO date: a branch past its end of life is not chosen. NoUsableGpuError without an
     NVIDIA GPU; NoBuildError when no branch serves all of them or the distribution is not known.
     """
-    architectures = _architectures(machine, matrix)
-    branch = _branch(architectures, matrix, today)
+    architectures = architectures_of(machine, matrix)
+    branch = choose_branch(architectures, matrix, today=today)
     flavour = _flavour(architectures, branch, matrix)
     os_name = machine.host.os or "unknown"
     steps = _steps(os_name, branch.branch, flavour)
@@ -52,9 +53,9 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
         raise NoBuildError(
             f"The driver steps of {os_name} are not written yet.",
             code="distribution-not-covered",
-            evidence=(Evidence("distribution", os_name, source="os-release", needs=", ".join(sorted(_DISTRIBUTIONS))),),
+            evidence=(Evidence("distribution", os_name, source="os-release", needs=", ".join(_DISTRIBUTIONS)),),
             do=(
-                f"Install driver branch {branch.branch} with the {flavour} kernel module as your distribution documents.",
+                f"Install driver branch {branch.branch} ({flavour} kernel module) as your distribution documents.",
             ),
         )
     return DriverPlan(
@@ -67,7 +68,8 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
     )
 
 
-def _architectures(machine: Machine, matrix: Matrix) -> tuple[Architecture, ...]:
+def architectures_of(machine: Machine, matrix: Matrix) -> tuple[Architecture, ...]:
+    """The architectures of the machine's GPUs, each once; NoBuildError for a GPU that the matrix does not know."""
     rows: list[Architecture] = []
     for gpu in machine.gpus:
         capability = gpu.compute_capability
@@ -88,7 +90,7 @@ def _architectures(machine: Machine, matrix: Matrix) -> tuple[Architecture, ...]
     return tuple(dict.fromkeys(rows))
 
 
-def _branch(architectures: tuple[Architecture, ...], matrix: Matrix, today: str) -> DriverBranch:
+def choose_branch(architectures: tuple[Architecture, ...], matrix: Matrix, *, today: str) -> DriverBranch:
     """Newest branch of a supported kind that serves them all: long-term or production, not past its end."""
 
     def serves(branch: DriverBranch) -> bool:
@@ -162,8 +164,7 @@ def _debian(branch: int, flavour: Flavour) -> tuple[DriverStep, ...]:  # noqa: A
 _DISTRIBUTIONS = {"ubuntu": _ubuntu, "debian": _debian}
 _NOTES = {
     "debian": (
-        "Debian's own archive has one driver branch per release, which may be older than the branch named here; "
-        "compare with `apt-cache policy nvidia-driver` before the install step.",
+        "Debian's archive has one driver branch per release: see `apt-cache policy nvidia-driver` before installing.",
     ),
     "ubuntu": ("With Secure Boot on, the module must be signed: enrol the key when the installer asks.",),
 }

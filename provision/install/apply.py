@@ -14,8 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from packaging.version import Version
+
 from ..errors import GpusetupError, InstallError, NoBuildError
-from ..records import Build, Evidence, HeldWheel, Interpreter, Receipt
+from ..records import Build, Evidence, HeldWheel, Interpreter, Receipt, Source
 from . import environment as envs
 from .addresses import redact
 from .backends import Backend, PipBackend, Step, UvBackend, uv_environment
@@ -23,10 +25,11 @@ from .children import failure
 from .disk import require_space, unpacked_bytes
 from .fetching import Deadlines
 from .interpreters import choose_interpreter
+from .lock import check_lock, render_pylock, shareable
 from .looking import look, require_held
 from .lookup import builtin_index, make_fetcher
 from .receipt import first_damage, read_receipt, write_receipt
-from .resolving import resolve
+from .resolving import Resolver
 from .running import Completed, run_streaming, sigterm_unwinds
 from .tools import pip_argv, uv_binary
 from .verification import distributions, require_passed, verify
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from .lock import Lock
     from .lookup import SourceAnswer
 
+LOCK_FILENAME = "pylock.gpusetup.toml"
+"""Beside the receipt: the same files once more, for `install --locked`."""
 _PROBE = Path(__file__).with_name("probe.py")
 
 
@@ -66,6 +71,8 @@ class Order:
     run_kernel: bool = False
     """Whether a GPU can be used, so that the verification runs a kernel on it."""
     compile_bytecode: bool = True
+    lock: Lock | None = None
+    """Install exactly these files (`--locked`): nothing is looked up and nothing resolved."""
     limits: Limits = field(default_factory=Limits)
     builtin: Callable[[], Location | None] = builtin_index
 
@@ -215,10 +222,10 @@ class _Chosen:
 
     build: Build
     wheel: HeldWheel
-    location: Location
+    location: Location | None
     interpreter: Interpreter
     lock: Lock
-    answers: tuple[SourceAnswer, ...]
+    answers: tuple[SourceAnswer, ...] = ()
 
 
 def _make(run: _Run) -> Receipt:
@@ -243,6 +250,7 @@ def _make(run: _Run) -> Receipt:
         verified=verified,
         seconds=tuple(run.seconds.items()),
     )
+    (run.folder / LOCK_FILENAME).write_text(render_pylock(shareable(chosen.lock)), encoding="utf-8")
     write_receipt(receipt, run.folder)
     return receipt
 
@@ -251,6 +259,8 @@ def _choose(run: _Run) -> _Chosen:
     order = run.order
     if not order.candidates:
         raise NoBuildError("There is no build to install.", do=("see why: gpusetup plan",))
+    if order.lock is not None:
+        return _locked(order, order.lock)
     with run.phase("look"):
         looked = look(order.candidates, order.configuration, deadlines=order.limits.sources, builtin=order.builtin)
         require_held(looked, order.candidates)
@@ -258,19 +268,31 @@ def _choose(run: _Run) -> _Chosen:
     if choice.build is None or choice.wheel is None or choice.location is None:
         raise GpusetupError("The look-up ended without an answer and without an error.")
     interpreter = choose_interpreter(choice.build.python, order.interpreters)
-    uv = UvBackend(_uv(), order.configuration, choice.location)
+    resolver = Resolver(
+        UvBackend(_uv(), order.configuration, choice.location),
+        python=str(interpreter.executable),
+        work=run.work,
+        run=run.run,
+        fetcher=make_fetcher(order.configuration, order.limits.sources),
+        silence_s=order.limits.silence_s,
+    )
     with run.phase("resolve"):
-        lock = resolve(
-            choice.build,
-            choice.wheel,
-            choice.location,
-            uv=uv,
-            python=str(interpreter.executable),
-            work=run.work,
-            run=run.run,
-            fetcher=make_fetcher(order.configuration, order.limits.sources),
-        )
+        lock = resolver.resolve(choice.build, choice.wheel, choice.location)
     return _Chosen(choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers)
+
+
+def _locked(order: Order, lock: Lock) -> _Chosen:
+    """The choice that a given lock makes: the first build, if its torch is that build."""
+    build, torch = order.candidates[0], lock.wheel("torch")
+    if torch is None or Version(torch.version) not in {Version(build.torch), Version(build.local_version)}:
+        raise InstallError(
+            "The lock is not one of this plan.",
+            code="lock-mismatch",
+            evidence=(Evidence("torch", torch.version if torch else None, source="lock", needs=build.local_version),),
+        )
+    wheel = HeldWheel(Source("flat", torch.source, name="lock"), torch.filename, torch.sha256, torch.size_bytes)
+    check_lock(lock, build, wheel)
+    return _Chosen(build, wheel, None, choose_interpreter(build.python, order.interpreters), lock)
 
 
 def _uv() -> str:
@@ -279,8 +301,8 @@ def _uv() -> str:
         raise InstallError(
             "uv is not there; it resolves what an environment needs, whichever backend installs it.",
             code="uv-missing",
-            evidence=(Evidence("uv", None, source="PATH", needs="0.8 or newer"),),
-            do=(f"{sys.executable} -m pip install 'uv>=0.8'",),
+            evidence=(Evidence("uv", None, source="PATH", needs="0.9 or newer"),),
+            do=(f"{sys.executable} -m pip install 'uv>=0.9'",),
         )
     return binary
 

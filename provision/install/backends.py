@@ -132,7 +132,12 @@ class UvBackend:
             argv.append("--compile-bytecode")
         if self.configuration.no_index:
             argv.append("--no-index")
-        return Step("install", tuple(argv), uv_environment(base, self.configuration, self.location))
+        variables = uv_environment(base, self.configuration, self.location)
+        if self.location is not None and credentials(self.location.secret_url):
+            # Files named by a pylock.toml get the login of a known index of their host, and the project's own index
+            # is not known here. Nothing is looked up in it: a pylock.toml needs no index.
+            variables["UV_INDEX"] = f"{self.location.secret_url} {variables.get('UV_INDEX', '')}".strip()
+        return Step("install", tuple(argv), variables)
 
 
 @dataclass(frozen=True, slots=True)

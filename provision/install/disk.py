@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from .lock import Lock, LockedWheel
 
-# Measured on real wheels: binary libraries unpack to about twice their wheel, Python sources with their bytecode to
-# about five times. Wheels above this size hold libraries.
+# Measured on real wheels: binary libraries unpack to less than twice their wheel, Python sources with their bytecode to
+# about four times. Wheels above this size hold libraries.
 _LARGE_BYTES = 100 * 2**20
-_LARGE_GROWTH = 2.2
-_SMALL_GROWTH = 5.0
+_LARGE_GROWTH = 1.8
+_SMALL_GROWTH = 4.0
 
 
 def unpacked_bytes(lock: Lock) -> int | None:

@@ -211,6 +211,12 @@ def prune(store: Store, *, keep: int = KEPT) -> None:
         discard(folder)
 
 
+def environments(path: Path) -> tuple[tuple[Path, bool], ...]:
+    """(folder, whether the path leads to it) of every finished environment behind a path, newest first."""
+    store = Store.of(path)
+    return tuple((folder, folder == store.current) for folder in store.finished())
+
+
 def rollback(path: Path) -> Path:
     """Lead the path to the environment before the current one; InstallError when there is none."""
     store = Store.of(path)

@@ -197,6 +197,11 @@ def render_pylock(lock: Lock) -> str:
     return "\n".join(lines) + "\n"
 
 
+def shareable(lock: Lock) -> Lock:
+    """The lock as it may be stored: no address keeps a query, which may be a token."""
+    return replace(lock, wheels=tuple(replace(wheel, url=shown(wheel.url)) for wheel in lock.wheels))
+
+
 def render_requirements(lock: Lock) -> str:
     """The lock as pinned requirements with hashes: the form that pip installs with --require-hashes."""
     return "".join(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in lock.wheels)

@@ -64,11 +64,15 @@ def sources_for(
     configuration: PackageConfiguration,
     builtin: Callable[[], Location | None] = builtin_index,
 ) -> tuple[Location, ...]:
-    """Where those builds may be: the user's folders and indexes, then the variants' own, then the general index."""
+    """Where those builds may be: the user's folders and indexes, then the variants' own, then the general index.
+
+    The built-in general index takes no local version labels, so it is asked only about builds that it publishes
+    without one; an index that the user put in its place may be a mirror with labels and is always asked.
+    """
     if configuration.no_index:
         return configuration.find_links
     variants = {build.variant: configuration.variant_index(build.index, build.variant) for build in candidates}
-    default = default_index(configuration, builtin)
+    default = default_index(configuration, builtin if any(b.is_general_index_default for b in candidates) else _unasked)
     wanted = (
         *configuration.find_links,
         *configuration.extra_indexes,
@@ -76,6 +80,10 @@ def sources_for(
         *([default] if default else []),
     )
     return tuple({item.secret_url: item for item in reversed(wanted)}.values())[::-1]
+
+
+def _unasked() -> Location | None:
+    return None
 
 
 def require_held(looked: Looked, candidates: Sequence[Build]) -> None:

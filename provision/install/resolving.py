@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.tags import platform_tags
@@ -26,32 +27,33 @@ if TYPE_CHECKING:
     from .running import Completed
 
 
-def resolve(
-    build: Build,
-    wheel: HeldWheel,
-    location: Location,
-    *,
-    uv: UvBackend,
-    python: str,
-    work: Path,
-    run: Callable[[Step], Completed],
-    fetcher: Fetcher,
-) -> Lock:
-    """Exact files for a build and its requirements, torch bound to the wheel that was chosen.
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """uv, the interpreter to resolve for, and how to run and to ask."""
 
-    NoBuildError when the sources lack something, InstallError when the resolver fails or takes another torch.
-    """
-    project, output = work / "pyproject.toml", work / "pylock.toml"
-    bound = None if uv.configuration.no_index else location
-    project.write_text(project_text(pinned(build.requirements, wheel), bound), encoding="utf-8")
-    done = run(uv.compile(project, output, python, os.environ))
-    if done.returncode != 0 or done.was_silent:
-        raise unresolved(done, silence_s=600.0)
-    order = tag_order(build.python, tuple(platform_tags()))
-    lock = parse_lock(output.read_text(encoding="utf-8"), "uv's pylock.toml", order)
-    lock = completed(lock, _facts(lock, wheel, fetcher))
-    check_lock(lock, build, wheel)
-    return lock
+    uv: UvBackend
+    python: str
+    work: Path
+    run: Callable[[Step], Completed]
+    fetcher: Fetcher
+    silence_s: float
+
+    def resolve(self, build: Build, wheel: HeldWheel, location: Location) -> Lock:
+        """Exact files for a build and its requirements, torch bound to the wheel that was chosen.
+
+        NoBuildError when the sources lack something, InstallError when the resolver fails or takes another torch.
+        """
+        project, output = self.work / "pyproject.toml", self.work / "pylock.toml"
+        bound = None if self.uv.configuration.no_index else location
+        project.write_text(project_text(pinned(build.requirements, wheel), bound), encoding="utf-8")
+        done = self.run(self.uv.compile(project, output, self.python, os.environ))
+        if done.returncode != 0 or done.was_silent:
+            raise unresolved(done, silence_s=self.silence_s)
+        order = tag_order(build.python, tuple(platform_tags()))
+        lock = parse_lock(output.read_text(encoding="utf-8"), "uv's pylock.toml", order)
+        lock = completed(lock, _facts(lock, wheel, self.fetcher))
+        check_lock(lock, build, wheel)
+        return lock
 
 
 def _facts(lock: Lock, held: HeldWheel, fetcher: Fetcher) -> dict[str, tuple[str | None, int | None]]:

@@ -20,14 +20,14 @@ T = TypeVar("T")
 MAX_SHOWN = 80
 """Longest quotation of a value in an error."""
 
-_NUMBERS = re.compile(r"\d{1,6}(?:\.\d{1,6}){0,3}")
-_RANGE = re.compile(r">=(\d+(?:\.\d+){0,2}),<(\d+(?:\.\d+){0,2})")
-_WHOLE = re.compile(r"[1-9][0-9]{0,8}")
-_DATE = re.compile(r"\d{4}-\d{2}(?:-\d{2})?")
-_PYTHON_TAG = re.compile(r"cp3\d{1,2}t?")
-_SPECIFIER = re.compile(r"(?:==|!=|~=|<=?|>=?)\d+(?:\.\d+)*")
-_PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
-_SUBSYSTEM = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}:[0-9a-f]{4}")
+_NUMBERS = re.compile(r"\d{1,6}(?:\.\d{1,6}){0,3}", re.ASCII)
+_RANGE = re.compile(r">=(\d+(?:\.\d+){0,2}),<(\d+(?:\.\d+){0,2})", re.ASCII)
+_WHOLE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d{2}(?:-\d{2})?", re.ASCII)
+_PYTHON_TAG = re.compile(r"cp3\d{1,2}t?", re.ASCII)
+_SPECIFIER = re.compile(r"(?:==|!=|~=|<=?|>=?)\d+(?:\.\d+)*", re.ASCII)
+_PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
+_SUBSYSTEM = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
 
 
 def shown(value: Any) -> str:
@@ -197,13 +197,13 @@ glibc = _parsed(Glibc.parse, "a glibc such as 2.28")
 
 def binary_code(value: Any) -> ComputeCapability:
     """Compute capability of an entry such as sm_90; sm_90a and the like are not portable and are not listed."""
-    if not isinstance(value, str) or not re.fullmatch(r"sm_\d{2,3}", value):
+    if not isinstance(value, str) or not re.fullmatch(r"sm_[0-9]{2,3}", value):
         raise PlaceError(shown(value), "binary code such as sm_90")
     return ComputeCapability.parse(value)
 
 
 def virtual_code(value: Any) -> ComputeCapability:
     """Compute capability of an entry such as compute_90."""
-    if not isinstance(value, str) or not re.fullmatch(r"compute_\d{2,3}", value):
+    if not isinstance(value, str) or not re.fullmatch(r"compute_[0-9]{2,3}", value):
         raise PlaceError(shown(value), "virtual code such as compute_90")
     return ComputeCapability.parse(value)

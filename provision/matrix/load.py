@@ -174,7 +174,7 @@ _CUDA_VARIANT = frozenset(("toolkit", "on", "arch", "ptx", "cudnn", "nccl", "sou
 _CPU_VARIANT = frozenset(("on", "source"))
 _VARIANT_OPTIONAL = frozenset(("unknown_on", "glibc", "tag", "unlabelled_on", "doubtful", "note"))
 _COMPANIONS = frozenset(("torchvision", "torchaudio", "triton", "transformers"))
-_COMPANIONS_OPTIONAL = frozenset(("numpy", "numpy_windows", "setuptools"))
+_COMPANIONS_OPTIONAL = frozenset(("numpy", "numpy_windows", "setuptools", "safetensors"))
 
 _platform_name = fields.one_of(*PLATFORMS)
 
@@ -255,6 +255,7 @@ def _companions(value: Any) -> Companions:
         numpy=fields.maybe(row, "numpy", fields.specifier),
         numpy_windows=fields.maybe(row, "numpy_windows", fields.specifier),
         setuptools=fields.maybe(row, "setuptools", fields.specifier),
+        safetensors=fields.maybe(row, "safetensors", fields.specifier),
     )
 
 

@@ -112,6 +112,8 @@ class Companions:
     """Specifier that the release needs, None when any numpy will do."""
     numpy_windows: str | None
     setuptools: str | None
+    safetensors: str | None
+    """Specifier that ends the range of safetensors, None when any newer one will do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from .style import figure, gib, seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..records import Acceptance, AcceptedDevice, Criterion
+    from ..records import Acceptance, AcceptedDevice, Criterion, Scalar
     from .style import Style
 
 
@@ -22,13 +22,10 @@ def acceptance_lines(acceptance: Acceptance, style: Style) -> Iterator[str]:
     """Everything but the verdict."""
     workload = acceptance.workload
     if workload is not None:
-        yield style.row(
-            "workload",
-            f"{workload.preset}: {workload.task}",
-            f"BERT {figure(workload.parameters / 1e6)} M parameters",
-        )
+        yield from style.block("workload", f"{workload.preset}: {workload.task}")
         yield style.row(
             "",
+            f"{figure(workload.parameters / 1e6)} M parameters",
             f"{workload.steps} steps",
             f"batch {workload.batch} x {workload.sequence} tokens",
             workload.precision,
@@ -100,9 +97,16 @@ def _memory(device: AcceptedDevice) -> Iterator[str]:
 
 
 def _criterion_line(criterion: Criterion, style: Style) -> str:
-    unit = f" {criterion.unit}" if criterion.unit else ""
-    measured = figure(criterion.measured) if isinstance(criterion.measured, float) else str(criterion.measured)
-    bar = figure(criterion.bar) if isinstance(criterion.bar, float) else str(criterion.bar)
     return style.row(
-        style.mark("pass" if criterion.passed else "fail"), criterion.id, f"{measured}{unit}", f"bar {bar}{unit}"
+        style.mark("pass" if criterion.passed else "fail"),
+        f"{criterion.id:<14}",
+        _value(criterion.measured),
+        f"(bar {_value(criterion.bar)})" if criterion.bar != criterion.measured else "",
+        criterion.unit or "",
     )
+
+
+def _value(value: Scalar) -> str:
+    if value is None:
+        return "not known"
+    return figure(value) if isinstance(value, float) else str(value)

@@ -20,7 +20,6 @@ def render_driver_plan(plan: DriverPlan, style: Style) -> str:
     for step in plan.steps:
         lines += [style.paint(f"  # {step.why}", "dim"), f"  {step.command}"]
     for note in plan.notes:
-        first, *rest = style.wrapped(note)
-        lines += [f"{'note':<9}" + first[9:], *rest]
+        lines += style.block("note", note)
     lines.append(style.row(style.mark("pass"), f"{len(plan.steps)} steps; none of them has been run"))
     return "\n".join(lines)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .style import LABEL
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -16,8 +14,7 @@ if TYPE_CHECKING:
 def render_finding(finding: Finding, style: Style) -> str:
     """One finding as a block of lines; one that only informs as a single sentence."""
     if finding.status == "pass":
-        first, *rest = style.wrapped(f"{finding.happened} ({finding.id})")
-        return "\n".join([f"{'note':<{LABEL}}" + first[LABEL:], *rest])
+        return "\n".join(style.block("note", f"{finding.happened} ({finding.id})"))
     lines = [f"{style.mark(finding.status)} {style.paint(finding.id, 'strong')}"]
     lines += style.wrapped(finding.happened, indent=2)
     for item in finding.evidence:

@@ -44,7 +44,7 @@ def host_line(machine: Machine, style: Style) -> str:
     """Operating system, architecture, glibc, Python, environment class."""
     host, python = machine.host, machine.python
     os_name = _OS_NAMES.get(host.os or "", host.os or host.system or "unknown system")
-    surroundings = [host.container] if host.container else []
+    surroundings: list[str] = [host.container] if host.container else []
     surroundings += ["WSL"] if host.is_wsl else []
     return style.row(
         "host",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
+
+from packaging.version import Version
 
 from ..documents.data import passed_over
 from .style import gib
@@ -31,8 +32,7 @@ def render_plan(plan: Plan, style: Style) -> str:
         change = f"{unlock.change} {unlock.from_} -> {unlock.to}"
         lines.append(style.row("unlock", change, f"admits torch {unlock.torch}+{unlock.variant}"))
     for assumption in plan.resolution.assumptions:
-        first, *rest = style.wrapped(assumption)
-        lines += [f"{'assumed':<9}" + first[9:], *rest]
+        lines += style.block("assumed", assumption)
     lines.append(_verdict(plan, len(over), style))
     return "\n".join(lines)
 
@@ -52,24 +52,21 @@ def _choice(build: Build, plan: Plan, style: Style) -> Iterator[str]:
 
 
 def _merged(rejections: tuple[Rejection, ...]) -> Iterator[tuple[str, Rejection]]:
-    """Neighbouring builds that fail alike become one line: 'torch 2.14.0 to 2.15.0 cu130, cu132'."""
-
-    def reason(rejection: Rejection) -> tuple[str, str, str]:
-        return rejection.rule, rejection.found, rejection.needs
-
-    for _, group in groupby(rejections, key=reason):
-        alike = list(group)
-        versions = list(dict.fromkeys(r.torch for r in alike))
-        variants = list(dict.fromkeys(r.variant for r in alike))
-        torch = versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
-        kinds = ", ".join(variants) if len(variants) <= 3 else f"{variants[0]} to {variants[-1]}"
-        yield f"torch {torch} {kinds}", alike[0]
+    """Builds that fail alike become one line: 'torch 2.12.0 to 2.15.0 cu130, cu132'."""
+    alike: dict[tuple[str, str, str], list[Rejection]] = {}
+    for rejection in rejections:
+        alike.setdefault((rejection.rule, rejection.found, rejection.needs), []).append(rejection)
+    for group in alike.values():
+        versions = sorted({Version(r.torch) for r in group})
+        variants = sorted({r.variant for r in group})
+        torch = str(versions[0]) if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
+        kinds = ", ".join(variants) if len(variants) <= 4 else f"{variants[0]} to {variants[-1]}"
+        yield f"torch {torch} {kinds}", group[0]
 
 
 def _passed(text: str, rejection: Rejection, style: Style) -> list[str]:
     reason = f"{text}: {rejection.rule}: found {rejection.found}, needs {rejection.needs}"
-    first, *rest = style.wrapped(reason)
-    return [f"{'passed':<9}" + first[9:], *rest]
+    return style.block("passed", reason)
 
 
 def _verdict(plan: Plan, over: int, style: Style) -> str:

@@ -40,6 +40,11 @@ class Style:
         """A labelled line: columns two spaces apart, no trailing blanks."""
         return (f"{label:<{LABEL}}" + "  ".join(column for column in columns if column)).rstrip()
 
+    def block(self, label: str, text: str) -> list[str]:
+        """A labelled text over as many lines as it needs."""
+        first, *rest = self.wrapped(text) or [""]
+        return [f"{label:<{LABEL}}" + first[LABEL:], *rest]
+
     def wrapped(self, text: str, *, indent: int = LABEL) -> list[str]:
         """The text in lines that fit the width, indented; long words (paths, commands) are never broken."""
         pad = " " * indent

@@ -97,8 +97,7 @@ def _plan_lines(plan: PlanData, style: Style) -> list[str]:
     lines = [style.row("plan", f"torch {plan.build.local_version}", kind, f"Python {plan.build.python}")]
     newest = next((over for over in plan.passed_over if over.rule == "not-in-sources"), None)
     if newest is not None:
-        first, *rest = style.wrapped(f"passed over torch {newest.torch}+{newest.variant}: {newest.rule}")
-        lines += [first, *rest]
+        lines += style.block("", f"passed over torch {newest.torch}+{newest.variant}: {newest.rule}")
     return lines
 
 
@@ -107,6 +106,7 @@ def _receipt_lines(receipt: ReceiptData, style: Style) -> list[str]:
     names = [f"{name} {versions[name]}" for name in ("torch", "transformers", "numpy") if name in versions]
     reused = "reused" if receipt.reused else f"{len(receipt.distributions)} distributions by {receipt.backend}"
     return [
-        style.row("env", receipt.environment.path, f"Python {receipt.environment.python}", reused),
+        style.row("env", receipt.environment.path),
+        style.row("", f"Python {receipt.environment.python}", reused),
         style.row("", ", ".join(names)),
     ]

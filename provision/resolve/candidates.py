@@ -60,8 +60,12 @@ class Catalogue:
     _codes: dict[tuple[int, str, ComputeCapability], Code] = field(default_factory=dict)
     verdicts: dict[tuple[object, ...], Verdict] = field(default_factory=dict)
     """Verdicts of situations that were judged before; filled by the rules' caller."""
-    python_reasons: dict[tuple[str, bool, int, str, str | None], tuple[Rejection, ...]] = field(default_factory=dict)
-    """What the rules have against a build on a Python; filled by the rules' caller."""
+    columns: dict[tuple[object, ...], tuple[tuple[Rejection, ...], ...] | None] = field(default_factory=dict)
+    """What one rule has against every candidate, by the facts that it reads; filled by the rules' caller."""
+    python_columns: dict[tuple[object, ...], tuple[tuple[tuple[str, ...], tuple[Rejection, ...]], ...]] = field(
+        default_factory=dict
+    )
+    """On which Pythons every candidate fits, by the Pythons of the machine; filled by the rules' caller."""
     _pairs: dict[tuple[str, str, str | None], bool] = field(default_factory=dict)
 
     def candidates(self, platform: str, *, is_cpu: bool) -> tuple[Candidate, ...]:
@@ -206,7 +210,8 @@ def _requirements(candidate: Candidate, wish: Versions | None) -> tuple[str, ...
     transformers = f"transformers{companions.transformers}"
     if wish:
         transformers += f",{wish.specifier}" if wish.specifier is not None else f",=={wish.text}.*"
-    lines = [f"torch=={candidate.release.version}", transformers, f"numpy{numpy or ''}", SAFETENSORS]
+    safetensors = f"{SAFETENSORS},{companions.safetensors}" if companions.safetensors else SAFETENSORS
+    lines = [f"torch=={candidate.release.version}", transformers, f"numpy{numpy or ''}", safetensors]
     if companions.setuptools:
         lines.append(f"setuptools{companions.setuptools}")
     if candidate.cuda is not None:

@@ -8,12 +8,13 @@ another one that is there (`preferred-python`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..records import Rejection, Resolution
 from .candidates import Catalogue
 from .notes import notes_of
-from .rules import BUILD_RULES, LAST_RESORT_RULES, PYTHON_RULES, rules_for
+from .rules import BUILD_RULES, LAST_RESORT_RULES, PYTHON_RULES, READS
 from .situation import situate
 from .unlocks import unlocks_of
 
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
     from .rules import BuildRule
     from .situation import Situation
 
+    Column = tuple[tuple[Rejection, ...], ...]
+    OnPythons = tuple[tuple[str, ...], tuple[Rejection, ...]]
 
-MAX_VERDICTS: Final = 4096
-"""Situations that a catalogue keeps; a fleet has far fewer, and a hostile list of machines cannot fill the memory."""
+
+T = TypeVar("T")
+
+MAX_KEPT: Final = 1024
+"""Verdicts and columns that a catalogue keeps; a fleet has far fewer, and a hostile list cannot fill the memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the rules say about one candidate."""
+class Outcome(NamedTuple):
+    """What the rules say about one candidate; a tuple, because eighty of them are made per machine."""
 
     candidate: Candidate
     against: tuple[Rejection, ...]
@@ -69,10 +74,7 @@ def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Ca
     known, key = situation.catalogue.verdicts, situation.key
     verdict = known.get(key)
     if verdict is None:
-        verdict = decide(situation)
-        if len(known) >= MAX_VERDICTS:
-            known.clear()
-        known[key] = verdict
+        verdict = _kept(known, key, decide(situation))
     return Resolution(
         candidates=verdict.builds,
         rejections=verdict.rejections,
@@ -84,9 +86,7 @@ def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Ca
 
 def decide(situation: Situation) -> Verdict:
     """Every candidate judged, those that fit in order, and what would admit more."""
-    rules = rules_for(situation)
-    candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
-    outcomes = [judge(situation, candidate, rules) for candidate in candidates]
+    outcomes = judge_all(situation)
     fitting = [outcome for outcome in outcomes if outcome.fits]
     firm = [outcome for outcome in fitting if not outcome.last_resort]
     chosen = sorted(firm or fitting, key=lambda outcome: _preference(situation, outcome.candidate))
@@ -99,27 +99,69 @@ def decide(situation: Situation) -> Verdict:
     )
 
 
-def judge(situation: Situation, candidate: Candidate, rules: tuple[BuildRule, ...] = BUILD_RULES) -> Outcome:
-    """One candidate before all rules; `rules` may leave out those that cannot speak (`rules_for`)."""
-    against = tuple([no for rule in rules if (no := rule(situation, candidate))])
-    last_resort = () if against else tuple([no for rule in LAST_RESORT_RULES if (no := rule(situation, candidate))])
-    pythons: list[str] = []
-    against_pythons: list[Rejection] = []
+def judge(situation: Situation, candidate: Candidate) -> Outcome:
+    """One candidate before all rules."""
+    against = tuple([no for rule in BUILD_RULES if (no := rule(situation, candidate))])
+    last_resort = tuple([no for rule in LAST_RESORT_RULES if (no := rule(situation, candidate))])
+    return Outcome(candidate, against, *_on_pythons(situation, candidate), () if against else last_resort)
+
+
+def judge_all(situation: Situation) -> list[Outcome]:
+    """Every candidate as `judge` sees it; answers of a rule are kept for machines that agree on the facts it reads."""
+    candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
+    nothing: Column = ((),) * len(candidates)
+    columns = [column for rule in BUILD_RULES if (column := _column(situation, rule))]
+    against = [tuple(chain.from_iterable(row)) for row in zip(*columns, strict=True)] if columns else nothing
+    last = _column(situation, LAST_RESORT_RULES[0]) or nothing
+    return [
+        Outcome(candidate, reasons, *on_pythons, () if reasons else last_resort)
+        for candidate, reasons, on_pythons, last_resort in zip(
+            candidates, against, _python_column(situation), last, strict=True
+        )
+    ]
+
+
+def _column(situation: Situation, rule: BuildRule) -> Column | None:
+    """What one rule has against each candidate; None when it has nothing against any."""
+    facts = READS[rule](situation)
+    if facts is None:
+        return None
+    columns = situation.catalogue.columns
+    key = (rule, situation.platform, situation.is_cpu, facts)
+    if key not in columns:
+        candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
+        answers = [rule(situation, candidate) for candidate in candidates]
+        return _kept(columns, key, tuple([(no,) if no else () for no in answers]) if any(answers) else None)
+    return columns[key]
+
+
+def _python_column(situation: Situation) -> tuple[OnPythons, ...]:
+    """Per candidate the Pythons that it fits on and what the rules have against the others."""
+    columns, wish = situation.catalogue.python_columns, situation.wishes.transformers
+    key = (situation.platform, situation.is_cpu, situation.pythons, wish.text if wish else None)
+    if (known := columns.get(key)) is None:
+        candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
+        known = _kept(columns, key, tuple([_on_pythons(situation, candidate) for candidate in candidates]))
+    return known
+
+
+def _on_pythons(situation: Situation, candidate: Candidate) -> OnPythons:
+    fitting: list[str] = []
+    against: list[Rejection] = []
     for python in situation.pythons:
-        reasons = _reasons_on(situation, candidate, python)
-        against_pythons += reasons
+        reasons = [no for rule in PYTHON_RULES if (no := rule(situation, candidate, python))]
+        against += reasons
         if not reasons:
-            pythons.append(python)
-    return Outcome(candidate, against, tuple(pythons), tuple(against_pythons), last_resort)
+            fitting.append(python)
+    return tuple(fitting), tuple(against)
 
 
-def _reasons_on(situation: Situation, candidate: Candidate, python: str) -> tuple[Rejection, ...]:
-    """What the rules have against a build on a Python: the same for every machine, so it is kept in the catalogue."""
-    wish, known = situation.wishes.transformers, situation.catalogue.python_reasons
-    key = (candidate.platform, candidate.cuda is None, candidate.order, python, wish.text if wish else None)
-    if key not in known:
-        known[key] = tuple([no for rule in PYTHON_RULES if (no := rule(situation, candidate, python))])
-    return known[key]
+def _kept(kept: dict[tuple[object, ...], T], key: tuple[object, ...], value: T) -> T:
+    """The value, kept under the key; a full store starts anew."""
+    if len(kept) >= MAX_KEPT:
+        kept.clear()
+    kept[key] = value
+    return value
 
 
 def preferred_by(chosen: Build, other: Build) -> str:

@@ -5,7 +5,7 @@ The name of a function with hyphens is the id of its rule, and its docstring is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final
 
 from ..records import Rejection
@@ -288,28 +288,44 @@ PYTHON_RULES: Final[tuple[PythonRule, ...]] = (python_tag_missing, no_transforme
 RULES: Final = (*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RULES)
 """Every rule, in the order in which reasons are listed."""
 
-CAN_SPEAK: Final[dict[BuildRule, Callable[[Situation], bool]]] = {
-    not_asked_for: lambda situation: bool(situation.wishes.torch or situation.wishes.cuda),
-    musl_libc: lambda situation: situation.is_musl,
-    glibc_unknown: lambda situation: situation.glibc_failure is not None,
-    compute_capability_unknown: lambda situation: bool(situation.unknown_devices) or not situation.devices,
-    driver_too_old: lambda situation: bool(situation.majors_out_of_reach),
-    driver_unknown: lambda situation: situation.driver_cuda_version is None,
-    gpu_dropped_by_driver_branch: lambda situation: bool(situation.dropped_devices),
-    driver_too_old_for_gpu: lambda situation: bool(situation.unserved_devices),
-    python_unknown: lambda situation: not situation.pythons,
+
+def _driver_facts(situation: Situation) -> tuple[Hashable, ...]:
+    number, cuda = str(situation.driver_version), situation.driver_cuda_version
+    return number, cuda, situation.is_windows_driver, situation.is_tegra
+
+
+READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
+    not_asked_for: lambda situation: situation.asked_builds,
+    platform_not_published: lambda situation: situation.platform,
+    publication_unknown: lambda situation: situation.platform,
+    musl_libc: lambda situation: situation.is_musl or None,
+    glibc_too_old: lambda situation: situation.glibc,
+    glibc_unknown: lambda situation: None if situation.glibc or situation.is_musl else situation.glibc_failure,
+    compute_capability_unknown: lambda situation: (
+        None if situation.is_cpu or (situation.boards and not situation.unknown_devices) else situation.boards
+    ),
+    driver_unknown: lambda situation: _driver_facts(situation) if situation.driver_cuda_version is None else None,
+    driver_too_old: lambda situation: _driver_facts(situation) if situation.majors_out_of_reach else None,
+    gpu_dropped_by_driver_branch: lambda situation: (
+        (*_driver_facts(situation), situation.boards) if situation.dropped_devices else None
+    ),
+    driver_too_old_for_gpu: lambda situation: (
+        (*_driver_facts(situation), situation.boards) if situation.unserved_devices else None
+    ),
+    no_code_for_gpu: lambda situation: situation.boards or None,
+    ptx_needs_newer_driver: lambda situation: (
+        (situation.capabilities, situation.driver_cuda_version) if situation.driver_cuda_version else None
+    ),
+    python_unknown: lambda situation: None if situation.pythons else situation.python_failure or "no Python",
+    arch_list_unknown: lambda situation: situation.capabilities or None,
 }
-"""When a rule has nothing to say about a situation, whatever the build: it is then not asked eighty times."""
+"""The facts that a rule about builds reads: its answers for all builds are kept for machines that agree on them.
+None: it has nothing to say in this situation, whatever the build."""
 
 DRIVER_RULES: Final = frozenset(
     ("driver-unknown", "driver-too-old", "driver-too-old-for-gpu", "ptx-needs-newer-driver")
 )
 """Rules that a newer driver satisfies."""
-
-
-def rules_for(situation: Situation) -> tuple[BuildRule, ...]:
-    """The rules about builds that can have something against one in this situation, in their order."""
-    return tuple([rule for rule in BUILD_RULES if rule not in CAN_SPEAK or CAN_SPEAK[rule](situation)])
 
 
 def rule_id(rule: Callable[..., Rejection | None]) -> str:

@@ -42,6 +42,8 @@ class Situation:
     platform: str
     """linux_x86_64, also for a system that no wheel is listed for, such as darwin_arm64."""
     devices: tuple[Device, ...]
+    boards: tuple[tuple[str, ComputeCapability | None], ...]
+    """Distinct names and compute capabilities of the GPUs."""
     unknown_devices: tuple[Device, ...]
     """GPUs whose compute capability nobody knows."""
     dropped_devices: tuple[tuple[Device, Architecture], ...]
@@ -69,6 +71,12 @@ class Situation:
     assumptions: tuple[str, ...]
 
     @property
+    def asked_builds(self) -> tuple[str | None, str | None] | None:
+        """The words of --torch and --cuda; None when neither was given."""
+        torch, cuda = self.wishes.torch, self.wishes.cuda
+        return (torch.text if torch else None, cuda.text if cuda else None) if torch or cuda else None
+
+    @property
     def key(self) -> tuple[object, ...]:
         """Everything that the rules ask about, so that equal keys are judged alike."""
         wishes = self.wishes
@@ -76,7 +84,7 @@ class Situation:
         return (
             self.platform,
             self.is_cpu,
-            tuple([(device.label, device.compute_capability) for device in self.devices]),
+            self.boards,
             str(self.driver_version),
             self.driver_cuda_version,
             self.is_windows_driver,
@@ -103,7 +111,8 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     """The situation of a machine with a request."""
     matrix, wishes = catalogue.matrix, understand(request)
     assumptions = list(machine.assumptions)
-    is_cpu = request.cpu or machine.gpu_state is GpuState.NONE
+    # GPUs that are listed count even where nobody judged their state: they never become a CPU plan in silence.
+    is_cpu = request.cpu or (machine.gpu_state is GpuState.NONE and not machine.gpus)
     devices = () if is_cpu else _devices(machine, matrix, assumptions)
     capabilities = tuple(sorted({device.compute_capability for device in devices if device.compute_capability}))
     driver = None if is_cpu else machine.driver
@@ -127,6 +136,7 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         is_cpu=is_cpu,
         platform=platform,
         devices=devices,
+        boards=tuple(dict.fromkeys((device.label, device.compute_capability) for device in devices)),
         unknown_devices=tuple(device for device in devices if device.compute_capability is None),
         dropped_devices=tuple(pair for pair in served if _is_past(number, pair[1].last_branch)),
         unserved_devices=tuple(pair for pair in served if _is_past(pair[1].first_branch, number)),
@@ -208,7 +218,9 @@ def _pythons(
     if wishes.python:
         return (wishes.python,), None
     found = [machine.python] if machine.python else []
-    names = dict.fromkeys(python_of(interpreter) for interpreter in (*found, *machine.interpreters))
+    # Of the others the default builds come first: compiled companions have wheels for them.
+    others = sorted(machine.interpreters, key=lambda other: other.is_free_threaded or other.implementation != "cpython")
+    names = dict.fromkeys(python_of(interpreter) for interpreter in (*found, *others))
     if names:
         return tuple(names), None
     if failure := _failure(machine, "python.version"):

@@ -30,22 +30,25 @@ def unlocks_of(situation: Situation, outcomes: Sequence[Outcome], best: Outcome 
 
 
 def _only(outcome: Outcome, rules: frozenset[str]) -> bool:
-    return bool(outcome.against) and all(no.rule in rules for no in outcome.against)
+    if not outcome.against or not outcome.pythons or outcome.last_resort:
+        return False
+    return not any(no.rule not in rules for no in outcome.against)
 
 
 def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     ends = [device.architecture.last_branch for device in situation.devices if device.architecture]
     last_branch = min((branch for branch in ends if branch is not None), default=None)
+    least = _least_driver(situation)
     steps: list[tuple[DriverVersion, Candidate]] = []
     for outcome in newer:
-        if outcome.pythons and not outcome.last_resort and not situation.is_tegra and _only(outcome, DRIVER_RULES):
-            needed = _needed_driver(situation, outcome.candidate)
+        if not situation.is_tegra and _only(outcome, DRIVER_RULES):
+            needed = _needed_driver(situation, outcome.candidate, least)
             if needed and (last_branch is None or needed.branch <= last_branch):
                 steps.append((needed, outcome.candidate))
-    branch_of = situation.catalogue.matrix.branch_of
+    branches = {driver: situation.catalogue.matrix.branch_of(driver) for driver in {driver for driver, _ in steps}}
 
     def order(step: tuple[DriverVersion, Candidate]) -> tuple[DriverVersion, tuple[int, bool, int]]:
-        branch = branch_of(step[0])
+        branch = branches[step[0]]
         return step[0], _preference(step[1], branch.cuda if branch else None)
 
     found = str(situation.driver_version) if situation.driver_version else "unknown"
@@ -61,12 +64,13 @@ def _older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock
     number = min(row.last_branch for _, row in situation.dropped_devices if row.last_branch is not None)
     branch = next((row for row in matrix.branches if row.branch == number), None)
     latest = (branch.latest_windows if situation.is_windows_driver else branch.latest_linux) if branch else None
+    least = _least_driver(situation)
     fitting = [
         outcome.candidate
         for outcome in newer
         if outcome.pythons
         and all(no.rule == "gpu-dropped-by-driver-branch" for no in outcome.against)
-        and (needed := _needed_driver(situation, outcome.candidate))
+        and (needed := _needed_driver(situation, outcome.candidate, least))
         and needed.branch <= number
     ]
     if not fitting:
@@ -85,39 +89,46 @@ def _paying(steps: list[tuple[T, Candidate]]) -> list[tuple[T, Candidate]]:
     return paying
 
 
-def _needed_driver(situation: Situation, candidate: Candidate) -> DriverVersion | None:
-    """The oldest driver on which the candidate would fit: its floor, PTX and the first driver of every GPU together."""
+def _least_driver(situation: Situation) -> DriverVersion | None:
+    """The oldest driver that serves every GPU of the machine."""
+    rows = {device.architecture for device in situation.devices if device.architecture}
+    drivers = [row.oldest_driver(is_windows=situation.is_windows_driver) for row in rows]
+    return max((driver for driver in drivers if driver), default=None)
+
+
+def _needed_driver(situation: Situation, candidate: Candidate, least: DriverVersion | None) -> DriverVersion | None:
+    """The oldest driver on which the candidate would fit: that of its CUDA, of its PTX and of the GPUs."""
     if candidate.floors is None or candidate.cuda is None:
         return None
-    matrix, windows = situation.catalogue.matrix, situation.is_windows_driver
-    needed = [candidate.floors[windows]]
+    needed = candidate.floors[situation.is_windows_driver]
     if any(situation.catalogue.code_for(candidate, capability) == "ptx" for capability in situation.capabilities):
-        native = matrix.native_driver(candidate.cuda, is_windows=windows)
+        matrix = situation.catalogue.matrix
+        native = matrix.native_driver(candidate.cuda, is_windows=situation.is_windows_driver)
         if native is None:
             return None
-        needed.append(native)
-    rows = [device.architecture for device in situation.devices if device.architecture]
-    needed += [first for row in rows if (first := row.oldest_driver(is_windows=windows))]
-    return max(needed)
+        needed = max(needed, native)
+    return max(needed, least) if least else needed
 
 
 def _python(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     current = situation.pythons[0] if situation.pythons else None
-    steps: list[tuple[tuple[int, int], str, Candidate]] = []
+    wish, cuda = situation.wishes.transformers, situation.driver_cuda_version
+    best: dict[str, Candidate] = {}
     for outcome in newer:
-        wheels = outcome.candidate.wheels
-        if outcome.pythons or outcome.last_resort or wheels is None:
+        candidate = outcome.candidate
+        if outcome.pythons or outcome.last_resort or candidate.wheels is None:
             continue
         if any(no.rule != "python-unknown" for no in outcome.against):
             continue
-        for tag in wheels.pythons:
+        for tag in candidate.wheels.pythons:
             python = python_name(tag)
-            if not tag.endswith("t") and situation.catalogue.has_pair(
-                outcome.candidate, python, situation.wishes.transformers
-            ):
-                steps.append((_distance(current, python), python, outcome.candidate))
-    steps.sort(key=lambda step: (step[0], _preference(step[2], situation.driver_cuda_version)))
-    paying = _paying([(python, candidate) for _, python, candidate in steps])
+            known = best.get(python)
+            if tag.endswith("t") or (known and known.release_order < candidate.release_order):
+                continue
+            is_better = known is None or _preference(candidate, cuda) < _preference(known, cuda)
+            if is_better and situation.catalogue.has_pair(candidate, python, wish):
+                best[python] = candidate
+    paying = _paying(sorted(best.items(), key=lambda step: _distance(current, step[0])))
     if current is None:
         paying = paying[-1:]
     return [_unlock("python", current or "unknown", python, candidate) for python, candidate in paying]
@@ -140,7 +151,7 @@ def _system(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     steps = [
         (outcome.candidate.glibc, outcome.candidate)
         for outcome in newer
-        if outcome.pythons and not outcome.last_resort and outcome.candidate.glibc and _only(outcome, rules)
+        if outcome.candidate.glibc and _only(outcome, rules)
     ]
     steps.sort(key=lambda step: (step[0], _preference(step[1], situation.driver_cuda_version)))
     found = "musl" if situation.is_musl else f"glibc {situation.glibc}"

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 MAX_WORDS: Final = 200
 """Longest wish that is read; nobody writes more by hand."""
 
-_PREFIX: Final = re.compile(r"\d{1,4}(?:\.\d{1,4}){0,2}")
-_VARIANT: Final = re.compile(r"cu\d{3}")
-_PYTHON: Final = re.compile(r"(3\.\d{1,2})(?:\.\d{1,3})?(t?)")
+_PREFIX: Final = re.compile(r"\d{1,4}(?:\.\d{1,4}){0,2}", re.ASCII)
+_VARIANT: Final = re.compile(r"cu\d{3}", re.ASCII)
+_PYTHON: Final = re.compile(r"(3\.\d{1,2})(?:\.\d{1,3})?(t?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,6 +250,14 @@ R nvmlDeviceGetEccMode(D d, U *c, U *p) { DEVICE return pair(d, "ecc", "ecc_pend
 R nvmlDeviceGetMigMode(D d, U *c, U *p) { DEVICE return pair(d, "mig", "mig_pending", c, p); }
 R nvmlDeviceGetGspFirmwareMode(D d, U *c, U *p) { DEVICE return pair(d, "gsp", "gsp_default", c, p); }
 R nvmlDeviceGetMaxMigDeviceCount(D d, U *o) { DEVICE return number(d, "mig_max", o); }
+R nvmlDeviceGetMigDeviceHandleByIndex(D d, U i, D *o) { /* mig_instances=<count>: the first places are taken */
+  DEVICE
+  U taken = 0;
+  number(d, "mig_instances", &taken);
+  if (i >= taken) return NOT_FOUND;
+  *o = (D)(long)(1000 * (long)d + i);
+  return OK;
+}
 R nvmlDeviceGetPersistenceMode(D d, U *o) { DEVICE return number(d, "persistence", o); }
 R nvmlDeviceGetComputeMode(D d, U *o) { DEVICE return number(d, "compute_mode", o); }
 R nvmlDeviceGetVirtualizationMode(D d, U *o) { DEVICE return number(d, "virtualization", o); }

@@ -87,7 +87,7 @@ def test_exit_codes_are_those_of_the_interface():
 
 def test_each_error_class_has_its_own_exit_code():
     codes = [error.exit_code for error in GpusetupError.__subclasses__()]
-    assert len(codes) == len(set(codes)) == 7
+    assert len(codes) == len(set(codes)) == 6
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_each_error_class_has_its_own_exit_code():
         (["matrix", "validate", "/no/such/file"], 7),
         (["accept", "--env", "/no/such/env"], 6),
         (["explain", "no-such-id"], 2),
-        (["plan", "--gpu", "Tesla K80", "--driver", "470.82.01", "--python", "3.12"], 4),
+        (["plan", "--compute-capability", "3.5", "--driver", "470.82.01", "--python", "3.11"], 4),
     ],
 )
 def test_errors_are_one_document_with_their_exit_code(words, code, capsys):

@@ -43,7 +43,7 @@ def test_schemas_are_schemas(path):
         ["check"],
         ["plan"],
         ["plan", "--gpu", "NVIDIA H100 80GB HBM3*8", "--driver", "535.104.05", "--python", "3.11"],
-        ["plan", "--gpu", "Tesla K80", "--driver", "470.82.01", "--python", "3.12"],
+        ["plan", "--compute-capability", "3.5", "--driver", "470.82.01", "--python", "3.11"],
         ["plan", "--from", "/no/such/file"],
         ["explain", "driver-too-old"],
         ["matrix", "show", "--gpu", "H100"],

@@ -15,6 +15,7 @@ ALLOWED_BETWEEN_STAGES = {
     ("resolve", "matrix"),  # the rules read the model
     ("drivers", "matrix"),  # so does the choice of a driver
     ("report", "drivers"),  # a plan of drivers is a record too
+    ("report", "matrix"),  # and so are the rows of the matrix
 }
 #: Modules that decide and must be testable with literals alone.
 PURE = (

@@ -31,7 +31,7 @@ def test_cuda_version_reads_variants_texts_and_nvml_integers():
 def test_compute_capability_reads_both_spellings():
     assert ComputeCapability.parse("sm_120") == ComputeCapability.parse("12.0") == (12, 0)
     assert ComputeCapability.parse("compute_90") == (9, 0)
-    with pytest.raises(ValueError, match="expected 8.6"):
+    with pytest.raises(ValueError, match=r"expected 8\.6"):
         ComputeCapability.parse("8.60")
 
 

@@ -385,6 +385,32 @@ def test_value_of_unknown_form_fails_without_showing_it():
     assert found.status == "fail"
 
 
+# --- modes
+
+
+@pytest.mark.parametrize(
+    ("mode", "pending", "instances", "expected", "said"),
+    [
+        ("disabled", 0, None, "pass", "MIG is off"),
+        ("enabled", 1, 4, "pass", "with instances"),
+        ("enabled", 1, 0, "fail", "no instance"),
+        ("disabled", 1, None, "fail", "to turn MIG on"),
+        ("enabled", 0, 4, "fail", "to turn MIG off"),
+        (None, None, None, "skip", "No usable GPU"),
+    ],
+)
+def test_mig(mode, pending, instances, expected, said):
+    machine = healthy(gpu(mig_mode=mode), gpu__0__mig_pending=pending, gpu__0__mig_instances=instances)
+    found = finding("gpu.mig_state", machine)
+    assert found.status == expected
+    assert said in found.happened
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0, "pass"), (2, "fail"), (3, "warn"), (None, "skip")])
+def test_compute_mode(mode, expected):
+    assert status("gpu.compute_mode", healthy(gpu__0__compute_mode=mode)) == expected
+
+
 # --- the machinery
 
 
@@ -424,7 +450,7 @@ def test_every_check_has_a_page(check):
     page = explain(check.id)
     for head in ("What it finds", "Why it matters", "How it is decided", "What to do", "Sources"):
         assert re.search(rf"^{head}$", page, re.MULTILINE), head
-    assert check.component in {"pci", "driver", "cuda", "ctr", "sys"}
+    assert check.component in {"pci", "driver", "gpu", "cuda", "ctr", "sys"}
     assert {one.id for one in CHECKS} >= set(check.leads)
     assert check.id not in check.leads
 

@@ -104,8 +104,9 @@ def test_left_over_libraries_on_a_machine_without_a_gpu_are_no_gpu():
 def test_library_given_to_the_process_is_a_sign():
     for library, readable in ((INJECTED, True), (INSTALLED, False)):
         files = DriverFiles(nvml_library=library)
-        found = machine(files=files, nvml=NvmlFacts("driver-not-loaded"), readable=readable)
-        assert found.gpu_state is GpuState.UNUSABLE
+        for outcome in ("driver-not-loaded", "no-module"):
+            found = machine(files=files, nvml=NvmlFacts(outcome), readable=readable)
+            assert found.gpu_state is GpuState.UNUSABLE
 
 
 def test_driver_that_answers_with_no_device_is_none():

@@ -91,8 +91,16 @@ def test_healthy_box_with_driver_files(detect, fake_nvml, tree):
         "driver.query_latency": "pass",
         "driver.uvm": "pass",
         "pci.count_vs_nvml": "pass",
+        "gpu.mig_state": "pass",
+        "gpu.compute_mode": "pass",
         "cuda.visible_devices": "pass",
     }
+
+
+def test_mig_without_instances(detect, fake_nvml):
+    machine = detect(fake_nvml("a100-mig", **{"0.mig_instances": 0}))
+    assert machine.gpus[0].mig_mode == "enabled"
+    assert problems(machine) == {"gpu.mig_state": "fail"}
 
 
 def test_release_mismatch(detect, fake_nvml):

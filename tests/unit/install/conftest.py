@@ -16,7 +16,7 @@ from provision.versions import CudaVersion
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
-import index as bench_index  # noqa: E402
+import index as bench_index
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"

@@ -2,6 +2,9 @@
 # ruff: noqa: E501  cases stand on one line each
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matrix_mini import MINI
 
 from provision.errors import ExitCode, InputError
 from provision.matrix import load_matrix
@@ -132,3 +135,22 @@ def test_a_pci_id_of_two_products_needs_subsystems(mini):
     text = mini.replace(', subsystem: ["25b6:10de:14a9"]', "").replace(', subsystem: ["25b6:10de:157e"]', "")
     assert "gpus.rows.A16.pci[0]" in refusal(text)
     assert "found 10de:25b6, also of A2, expected a subsystem that tells them apart" in refusal(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_whatever_is_wrong_is_an_input_error(data):
+    """A piece of the text is replaced by another piece or by rubbish: no other exception comes out."""
+    start = data.draw(st.integers(0, len(MINI) - 1))
+    length = data.draw(st.integers(0, 40))
+    other = data.draw(st.integers(0, len(MINI) - 40))
+    rubbish = data.draw(
+        st.sampled_from(
+            ["", "null", "[]", "{}", "[[[", "- - -", ": :", "\t", "!!int 1", "*a", "&a", "\x7f", "9" * 30, "sm_1", "é"]
+        )
+        | st.just(MINI[other : other + length])
+    )
+    try:
+        load_matrix(MINI[:start] + rubbish + MINI[start + length :], origin="m.yaml")
+    except InputError as err:
+        assert err.happened.startswith("m.yaml: ")  # noqa: PT017  both ends are right

@@ -51,6 +51,7 @@ def test_why_a_build_that_fits_stands_behind():
 def test_python_asked_for_then_the_hosts_then_another():
     assert chosen(box(python="3.11", others=("3.14", "3.12"))) == "2.15.0+cpu 3.11"
     assert chosen(box(python="3.10", others=("3.14", "3.12"))) == "2.15.0+cpu 3.14"
+    assert chosen(box(python="3.9", others=("3.14t", "3.13"))) == "2.15.0+cpu 3.13"
     assert chosen(box(python="3.11", others=("3.14",)), python="3.13") == "2.15.0+cpu 3.13"
     assert chosen(box(python="3.10"), torch="2.14") == "2.14.1+cpu 3.10"
 
@@ -223,3 +224,20 @@ def test_every_gpu_of_the_matrix_is_served_by_the_newest_driver_of_its_last_bran
         arch = "aarch64" if row.name.startswith(("GH200", "GB")) else "x86_64"
         machine = box("board", driver, arch=arch, capability=str(row.compute_capability))
         assert resolve(machine, ask(), MATRIX, catalogue=CATALOGUE).chosen, row.name
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    words=st.dictionaries(
+        st.sampled_from(["torch", "cuda", "transformers", "python"]),
+        st.text(alphabet="0123456789.<>=!~,* cut+abv٢é-", max_size=12) | st.text(max_size=8),
+        min_size=1,
+    )
+)
+def test_whatever_is_asked_for_is_answered_or_refused(words):
+    try:
+        resolution = resolve(box("T4", "535.183.01"), ask(**words), MATRIX, catalogue=CATALOGUE)
+    except UsageError as err:
+        assert err.exit_code is ExitCode.USAGE  # noqa: PT017  both ends are right
+    else:
+        assert resolution.candidates or resolution.rejections

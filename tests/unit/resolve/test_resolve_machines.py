@@ -1,5 +1,7 @@
 """Well-known machines and the build that each of them should get."""
 
+from dataclasses import replace
+
 import pytest
 from resolve_boxes import ask, box
 
@@ -86,7 +88,7 @@ def test_an_old_torch_brings_its_old_companions(matrix, catalogue):
     assert build.local_version == "2.0.1+cu118"
     assert build.wheel_tag == "cp310-cp310-linux_x86_64"
     assert build.requirements[:3] == ("torch==2.0.1", "transformers>=4.30,<4.52", "numpy<2")
-    assert "setuptools<70" in build.requirements
+    assert build.requirements[3:] == ("safetensors>=0.3.1,<0.8", "setuptools<70", "nvidia-ml-py")
 
 
 def test_a_cpu_build_wants_no_nvidia_package(matrix, catalogue):
@@ -113,6 +115,11 @@ def test_a_machine_with_a_gpu_never_gets_a_cpu_build(state, matrix, catalogue):
         assert all(build.kind == "cuda" for build in resolve(machine, ask(), matrix, catalogue=catalogue).candidates)
 
 
+def test_listed_gpus_count_even_where_nobody_judged_their_state(matrix, catalogue):
+    machine = replace(box("T4", "535.183.01"), gpu_state=GpuState.NONE)
+    assert resolve(machine, ask(), matrix, catalogue=catalogue).chosen.local_version == "2.14.1+cu126"
+
+
 def test_unlabelled_wheels_and_free_threaded_pythons_are_noted(matrix, catalogue):
     old = resolve(box("GH200", "550.54.15", arch="aarch64"), ask(torch="2.5"), matrix, catalogue=catalogue)
     assert old.chosen.wheel_tag == "cp312-cp312-linux_aarch64"
@@ -123,8 +130,6 @@ def test_unlabelled_wheels_and_free_threaded_pythons_are_noted(matrix, catalogue
 
 
 def test_a_musl_system_is_told_by_its_reading_too(matrix, catalogue):
-    from dataclasses import replace
-
     machine = replace(box(glibc=None), readings=(Reading("host.glibc", "ldd", failure="musl libc 1.2.4"),))
     resolution = resolve(machine, ask(), matrix, catalogue=catalogue)
     assert not resolution.candidates
@@ -136,8 +141,6 @@ def test_a_musl_system_is_told_by_its_reading_too(matrix, catalogue):
 
 
 def test_other_vendors_are_named(matrix, catalogue):
-    from dataclasses import replace
-
     from provision.records import OtherGpu
 
     machine = replace(box(), other_gpus=(OtherGpu("AMD", "0000:03:00.0", "1002:744c"),))

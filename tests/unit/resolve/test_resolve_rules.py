@@ -8,8 +8,8 @@ from resolve_boxes import ask, box
 
 from provision.records import Gpu, GpuState, Reading
 from provision.resolve import RULES, resolve, rule_id
-from provision.resolve.choose import judge
-from provision.resolve.rules import BUILD_RULES, CAN_SPEAK, rules_for
+from provision.resolve.choose import judge, judge_all
+from provision.resolve.rules import BUILD_RULES, LAST_RESORT_RULES, READS
 from provision.resolve.situation import situate
 
 
@@ -190,6 +190,10 @@ MACHINES = [
 @pytest.mark.parametrize("request_", [ask(), ask(torch="2.9", cuda="<13")])
 def test_rules_that_are_not_asked_would_have_said_nothing(machine, request_, catalogue):
     situation = situate(machine, request_, catalogue)
-    assert set(CAN_SPEAK) <= set(BUILD_RULES)
-    for candidate in catalogue.candidates(situation.platform, is_cpu=situation.is_cpu):
-        assert judge(situation, candidate, rules_for(situation)) == judge(situation, candidate)
+    candidates = catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
+    assert judge_all(situation) == [judge(situation, candidate) for candidate in candidates]
+
+
+def test_every_rule_about_builds_says_what_it_reads():
+    assert set(READS) == {*BUILD_RULES, *LAST_RESORT_RULES}
+    assert len(LAST_RESORT_RULES) == 1
