@@ -13,7 +13,12 @@ from .contract import Software
 
 
 def read_software() -> Software:
-    """Versions of everything that takes part; starts no CUDA context."""
+    """Versions of everything that takes part; starts no CUDA context.
+
+    Raises RuntimeError when torch and numpy do not work together: training would go on and everything else fail.
+    """
+    # torch before 2.3 beside numpy 2 imports with a warning alone and says "Numpy is not available" here.
+    torch.zeros(1).numpy()
     return Software(
         python=platform.python_version(),
         torch=str(torch.__version__),
