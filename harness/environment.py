@@ -31,6 +31,18 @@ def read_software() -> Software:
     )
 
 
+def explain_gaps(software: Software, device_kind: str) -> tuple[str, ...]:
+    """One sentence for each fact that is missing although the device is a GPU, and for GPUs that stay idle."""
+    if device_kind != "cuda":
+        return ()
+    notes = []
+    if software.driver is None:
+        notes.append("The driver version is unknown: /sys/module/nvidia/version cannot be read (WSL has none).")
+    if torch.cuda.device_count() > 1:
+        notes.append(f"One of {torch.cuda.device_count()} visible GPUs was used.")
+    return tuple(notes)
+
+
 def _cudnn() -> Optional[str]:
     if torch.version.cuda is None or not torch.backends.cudnn.is_available():
         return None
