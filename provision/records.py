@@ -244,6 +244,8 @@ class Build:
     """Address of the wheel index that the matrix names for this variant."""
     is_general_index_default: bool = False
     """Whether the general package index publishes exactly this build without a local label."""
+    is_unlabelled: bool = False
+    """Whether the wheels themselves carry no local label, so that torch.__version__ prints the number alone."""
 
     @property
     def kind(self) -> Literal["cuda", "cpu"]:
@@ -253,7 +255,7 @@ class Build:
     @property
     def local_version(self) -> str:
         """What torch.__version__ prints: 2.9.1+cu128."""
-        return f"{self.torch}+{self.variant}"
+        return self.torch if self.is_unlabelled else f"{self.torch}+{self.variant}"
 
 
 @dataclass(frozen=True, slots=True)
