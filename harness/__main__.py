@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 import traceback
@@ -17,6 +16,7 @@ from typing import Any, Optional, Sequence
 
 from . import contract
 from .contract import Exit
+from .interruption import InterruptedRunError, raise_on_signals
 
 EXITS = {
     "completed": Exit.COMPLETED,
@@ -50,42 +50,30 @@ def execute(job: contract.Job) -> tuple[contract.Report, int]:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    began = time.perf_counter()
-    emit({"event": "phase", "name": "import"})
+    raise_on_signals()
+    runner: Any = None
     try:
-        from .run import InterruptedRunError, JobRunner
+        emit({"event": "phase", "name": "import"})
+        began = time.perf_counter()
+        from .run import JobRunner
+
+        runner = JobRunner(job, emit)
+        runner.report = contract.Report("failed", job, phases=(contract.Phase("import", time.perf_counter() - began),))
+        report = runner.run()
+    except InterruptedRunError as err:
+        reason = f"ended by {err}"
+        report = runner.interrupted(reason) if runner else contract.Report("interrupted", job, reason)
+        return report, 128 + err.signal_number
     except Exception as err:  # noqa: BLE001 - a broken environment is what this program looks for
         traceback.print_exc()
-        return contract.Report("failed", job, reason=_worded(err)), Exit.FAILED
-    imported = contract.Phase("import", time.perf_counter() - began)
-    runner = JobRunner(job, emit)
-    runner.report = contract.Report("failed", job, phases=(imported,))
-    caught: list[int] = []
-
-    def stop(number: int, _frame: Any) -> None:
-        # A second signal must be able to end a run that does not come back from a library call.
-        for kind in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(kind, signal.SIG_DFL)
-        caught.append(number)
-        raise InterruptedRunError(number)
-
-    for kind in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(kind, stop)
-    try:
-        report = runner.run()
-    except Exception as err:  # noqa: BLE001 - any failure of the environment ends in the report, not in a traceback
-        traceback.print_exc()
-        report = runner.failed(_worded(err))
-    return report, 128 + caught[0] if caught else EXITS[report.status]
+        reason = f"{type(err).__name__}: {err}"
+        report = runner.failed(reason) if runner else contract.Report("failed", job, reason)
+    return report, EXITS[report.status]
 
 
 def emit(event: dict[str, Any]) -> None:
     """One line of progress on stdout."""
     print(json.dumps(event), flush=True)
-
-
-def _worded(err: Exception) -> str:
-    return f"{type(err).__name__}: {err}"
 
 
 if __name__ == "__main__":

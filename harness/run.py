@@ -35,14 +35,6 @@ from .train import Course, Emit, Hooks, Run, Samples, evaluate, finite, train
 EVALUATION_BATCH = 64
 
 
-class InterruptedRunError(BaseException):
-    """A signal asked the run to end; not an Exception, so that nothing on the way takes it for a failure."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"signal {signal_number}")
-        self.signal_number = signal_number
-
-
 class JobRunner:
     """Runs one job and keeps a report that is true at every moment."""
 
@@ -58,8 +50,11 @@ class JobRunner:
             self._go()
         except DeviceUnavailableError as err:
             self._learn(status="device-unavailable", reason=str(err))
-        except InterruptedRunError as err:
-            self._stopped(f"ended by {err}")
+        return self.report
+
+    def interrupted(self, reason: str) -> Report:
+        """The report when the run was told to end."""
+        self._stopped(reason)
         return self.report
 
     def failed(self, reason: str) -> Report:

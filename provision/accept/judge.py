@@ -39,6 +39,15 @@ class Outcome:
     safe: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A sentence about figures that a passing run should not be trusted for."""
+
+    text: str
+    is_about_learning: bool = False
+    """False when only the rates are doubtful."""
+
+
 def accept(report: Report, *, expected: Build) -> Acceptance:
     """The verdict on a report, for the build that was planned.
 
@@ -53,7 +62,9 @@ def accept(report: Report, *, expected: Build) -> Acceptance:
     ]
     criteria = tuple(outcome.criterion for outcome in outcomes)
     doubts = tuple(_doubts(report))
-    verdict: Literal["accepted", "degraded", "rejected"] = "degraded" if doubts else "accepted"
+    # A doubt about a rate that nobody may compare anyway takes nothing away from the proof that the box trains.
+    is_degraded = any(doubt.is_about_learning or _is_comparable(report) for doubt in doubts)
+    verdict: Literal["accepted", "degraded", "rejected"] = "degraded" if is_degraded else "accepted"
     if not all(criterion.passed for criterion in criteria):
         verdict = "rejected"
     return Acceptance(
@@ -66,7 +77,7 @@ def accept(report: Report, *, expected: Build) -> Acceptance:
         numerics=_numerics(report),
         device=_devices(report),
         software=_seen_software(report),
-        notes=(*doubts, *report.notes, NOT_MEASURED),
+        notes=(*(doubt.text for doubt in doubts), *report.notes, NOT_MEASURED),
         findings=tuple(_finding(outcome) for outcome in outcomes if not outcome.criterion.passed),
     )
 
@@ -183,7 +194,9 @@ def _accuracy(report: Report, bar: Bar) -> Outcome:
     digest = None if report.workload is None else report.workload.data_digest
     if digest is not None and digest != bar.data_digest:
         return Outcome(
-            Criterion("acc.quality", f"data {digest[:12]}", None, f"data {bar.data_digest[:12]}", bar.source, passed=False),
+            Criterion(
+                "acc.quality", f"data {digest[:12]}", None, f"data {bar.data_digest[:12]}", bar.source, passed=False
+            ),
             "The run learned from other data than the bar was set on, so its accuracy says nothing.",
             ("gpusetup accept",),
         )
@@ -215,20 +228,25 @@ def _or_none(number: int | None) -> str:
     return "none" if number is None else str(number)
 
 
+def _is_comparable(report: Report) -> bool:
+    return report.throughput is not None and report.throughput.comparable and _ran_on_gpu(report)
+
+
 # --- doubts -------------------------------------------------------------------------------------
 
 
-def _doubts(report: Report) -> Iterable[str]:
+def _doubts(report: Report) -> Iterable[Doubt]:
     """What makes the figures of a passing run doubtful."""
     load = report.host_load
     if load is not None and load.foreign_share is not None and load.foreign_share > FOREIGN_LOAD_SHARE:
-        yield f"Other processes used {load.foreign_share:.0%} of the host's CPU time, so the rates are too low."
+        yield Doubt(f"Other processes used {load.foreign_share:.0%} of the host's CPU time, so the rates are too low.")
     rates = report.throughput
     if rates is not None and rates.data_wait_share is not None and rates.data_wait_share > DATA_WAIT_SHARE:
-        yield f"{rates.data_wait_share:.0%} of the time passed waiting for data."
+        yield Doubt(f"{rates.data_wait_share:.0%} of the time passed waiting for data.")
     counts = report.counts
     if counts is not None and counts.skipped_updates * 20 > counts.executed_steps:
-        yield f"The fp16 loss scaler left out {counts.skipped_updates} of {counts.executed_steps} updates."
+        text = f"The fp16 loss scaler left out {counts.skipped_updates} of {counts.executed_steps} updates."
+        yield Doubt(text, is_about_learning=True)
 
 
 # --- figures ------------------------------------------------------------------------------------
@@ -259,7 +277,7 @@ def _throughput(report: Report) -> Throughput | None:
         return None
     times = rates.step_time_s
     return Throughput(
-        comparable=rates.comparable and _ran_on_gpu(report),
+        comparable=_is_comparable(report),
         samples_per_s=rates.samples_per_s,
         tokens_per_s=rates.tokens_per_s,
         step_time_s=None if times is None else StepTime(times.p50, times.p90, times.p99),
