@@ -94,6 +94,12 @@ The message names the file, the place in it, what was found and what was expecte
 
 gpusetup looks on PATH, in pyenv's folders and among uv's managed interpreters, and downloads none. Install that Python, or
 plan for one that is there with --python.""",
+    "verification-incomplete": """Something about the new environment could not be looked at.
+
+The environment is in place; what is listed is not known to work. The acceptance run shows whether it does.""",
+    "wheel-is-another-build": """A wheel without a local label turned out to be another build than the matrix says of that source.
+
+A general index may hold a rebuilt torch under the official version number. The build is passed over for the next one.""",
     "uv-missing": """uv resolves what an environment needs, whichever backend installs it; it is a dependency of gpusetup.""",
     "matrix-invalid": """A matrix file breaks a rule of its own.
 

@@ -113,6 +113,7 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
 
 def check_sources(plan: Plan, *, torch_index: str | None) -> Plan:
     """The plan with what the configured sources really hold."""
+    from .install.availability import asked
     from .install.configuration import read_configuration
     from .install.looking import look
 
@@ -121,8 +122,9 @@ def check_sources(plan: Plan, *, torch_index: str | None) -> Plan:
     return replace(
         plan,
         build=choice.build or plan.build,
-        availability="held" if choice.build else "not held",
+        availability=choice.availability,
         wheel=choice.wheel,
+        asked=asked(looked.answers),
         download_bytes=choice.wheel.size_bytes if choice.wheel else None,
         resolution=replace(plan.resolution, rejections=(*choice.rejections, *plan.resolution.rejections)),
     )
@@ -145,7 +147,31 @@ def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: 
     from .install.apply import install
 
     receipt = install(_order(plan, machine, options), lambda event: events(_install_event(event)))
-    return replace(plan, build=receipt.build, availability="held"), receipt
+    return _as_installed(plan, receipt), receipt
+
+
+def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
+    """The plan with what the sources held when the environment was made, and with what nobody could verify."""
+    unseen = tuple(
+        Finding(
+            "verification-incomplete",
+            "warn",
+            f"{v.id} could not be verified in the new environment.",
+            (Evidence(v.id, v.found, needs=v.expected),),
+        )
+        for v in receipt.verified
+        if v.passed is None
+    )
+    return replace(
+        plan,
+        build=receipt.build,
+        availability="held",
+        wheel=receipt.wheel,
+        asked=receipt.asked,
+        download_bytes=receipt.wheel.size_bytes if receipt.wheel else None,
+        resolution=replace(plan.resolution, rejections=(*receipt.passed_over, *plan.resolution.rejections)),
+        findings=(*plan.findings, *unseen),
+    )
 
 
 def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> Rehearsal:

@@ -10,7 +10,7 @@ from packaging.tags import platform_tags
 from ..errors import NoBuildError
 from ..records import Evidence
 from .addresses import local_path
-from .availability import Choice, choose_held, describe
+from .availability import Choice, asked, choose_held
 from .lookup import SourceAnswer, ask_sources, builtin_index, default_index, make_fetcher
 
 if TYPE_CHECKING:
@@ -96,13 +96,8 @@ def require_held(looked: Looked, candidates: Sequence[Build]) -> None:
         + (f", nor any of {len(candidates) - 1} others that would fit." if len(candidates) > 1 else "."),
         code="not-in-sources",
         evidence=tuple(
-            Evidence(
-                answer.location.url,
-                answer.failure or describe(answer).partition(": ")[2],
-                source=answer.location.source.name,
-                needs=f"torch {best.local_version}",
-            )
-            for answer in looked.answers
+            Evidence(said.source.url, said.answer, source=said.source.name, needs=f"torch {best.local_version}")
+            for said in asked(looked.answers)
         ),
         do=(
             "name a source that holds it: --torch-index ADDRESS, or find-links in pip's configuration",
