@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .documents.data import ReportData, check_data, plan_data, plan_digest, receipt_data
 from .documents.envelope import finding_of
-from .errors import ExitCode, GpusetupError, NoBuildError
+from .errors import ExitCode, GpusetupError, HarnessError, NoBuildError
 from .events import Event
 from .gate import require_gpus, require_plannable, usable_gpus, without_lost_gpus
 from .records import Evidence, Finding, MatrixIdentity, Plan, Request
@@ -196,6 +196,7 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         configuration=configuration,
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
+        is_fresh=options.is_fresh,
     )
 
 
@@ -223,6 +224,13 @@ def accept_environment(receipt: Receipt, events: EventSink, *, preset: str, seed
         job = replace(job, seed=seed)
     python = f"{receipt.path}/bin/python"
     report = launch(python, job, on_progress=lambda progress: events(_accept_event(progress)))
+    if report.status == "failed" and report.workload is None:
+        # There never was a model to train: that is no verdict on the machine.
+        raise HarnessError(
+            "The acceptance workload could not run in the environment.",
+            evidence=(Evidence("reason", report.reason, source=receipt.path),),
+            do=(f"gpusetup install --fresh --env {receipt.path}",),
+        )
     return accept(report, expected=receipt.build)
 
 

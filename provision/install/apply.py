@@ -76,6 +76,8 @@ class Order:
     """Install exactly these files (`--locked`): nothing is looked up and nothing resolved."""
     limits: Limits = field(default_factory=Limits)
     builtin: Callable[[], Location | None] = builtin_index
+    is_fresh: bool = False
+    """Look and install again even where a receipt says that nothing changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def reusable(order: Order) -> Receipt | None:
     store = envs.Store.of(order.environment)
     current = store.current
     receipt = read_receipt(current) if current else None
-    if current is None or receipt is None or receipt.plan_digest != order.plan_digest:
+    if order.is_fresh or current is None or receipt is None or receipt.plan_digest != order.plan_digest:
         return None
     return None if first_damage(current, receipt) else replace(receipt, reused=True)
 

@@ -16,7 +16,7 @@ from .lookup import SourceAnswer, ask_sources, builtin_index, default_index, mak
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..records import Build
+    from ..records import Asked, Build
     from .configuration import Location, PackageConfiguration
     from .fetching import Deadlines
 
@@ -96,7 +96,7 @@ def require_held(looked: Looked, candidates: Sequence[Build]) -> None:
         + (f", nor any of {len(candidates) - 1} others that would fit." if len(candidates) > 1 else "."),
         code="not-in-sources",
         evidence=tuple(
-            Evidence(said.source.url, said.answer, source=said.source.name, needs=f"torch {best.local_version}")
+            Evidence(said.source.url, _not_here(said), source=said.source.name, needs=f"torch {best.local_version}")
             for said in asked(looked.answers)
         ),
         do=(
@@ -104,3 +104,7 @@ def require_held(looked: Looked, candidates: Sequence[Build]) -> None:
             "see what would fit otherwise: gpusetup plan --check-sources --top 5",
         ),
     )
+
+
+def _not_here(said: Asked) -> str:
+    return f"{said.answer}, none of them this build" if said.answer[:1].isdigit() else said.answer
