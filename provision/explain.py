@@ -41,6 +41,78 @@ The message names the place inside the file, what was found there and what was e
     "interrupted": """The command was stopped by Ctrl-C. What was there before still works; the next run finishes the job.""",
     "terminated": """The command was stopped by SIGTERM. What was there before still works; the next run finishes the job.""",
     "internal-error": """gpusetup met a bug of its own. The log that is named holds what a report of it needs.""",
+    "cpu-plan": """The plan is for the CPU, because no NVIDIA GPU is there or --cpu asked for it.
+
+A CPU plan is met only by a CPU build, and its verdict is shown as `accepted (cpu)`: it never counts as a GPU acceptance.""",
+    "gpu-vendor-not-supported": """A display controller of another vendor is there. gpusetup serves NVIDIA GPUs only.
+
+Builds for ROCm or XPU are not in the matrix. The box is planned as one without an NVIDIA GPU.""",
+    "row-doubtful": """The plan stands on a row of the matrix whose facts are not all certain.
+
+The row says what is doubtful and why. Another build may stand on certain facts: `gpusetup plan` with --torch or --cuda.""",
+    "minor-version-compatibility": """The wheel's CUDA is newer than the one that the driver implements, within the same major.
+
+NVIDIA guarantees that binary code of the same major runs from the floor of that major on. What needs compilation on the
+machine (PTX) does not, and features newer than the driver are missing. A newer driver removes the doubt.""",
+    "companion-wheel-missing": """A compiled companion of torch publishes no wheel for this free-threaded Python.
+
+The installer would have to build it. Take the ordinary build of the same Python, or another Python.""",
+    "local-label-missing": """Wheels of this build carry no local label, so torch.__version__ prints the number alone.
+
+The build is recognised by the index that holds it and by torch.version.cuda.""",
+    "verification-failed": """The new environment is not what the plan asked for, and was not put in place.
+
+Each comparison that failed is listed with what was found and what was expected. The old environment still works.""",
+    "disk-full": """The disk has no room for the environment.
+
+The download and the unpacked size are estimated before anything is written. Free room on the file system of --env, or name
+another place.""",
+    "environment-busy": """Another gpusetup is working on this environment.
+
+Only one at a time may; the second waits a moment and then gives up. The process that holds the lock is named.""",
+    "environment-foreign": """There is a folder at --env that gpusetup did not make.
+
+It is never replaced. Name another path, or move the folder away.""",
+    "environment-missing": """There is no environment that gpusetup made at this path.""",
+    "environment-not-writable": """The place of --env can't be written.
+
+The environment is made in a folder beside --env and a link is put in place at the end; both need write permission there.""",
+    "harness-timed-out": """The acceptance workload said nothing for too long and was ended.
+
+A deadline on silence ends it: a hanging driver or a stuck disk would otherwise be waited for without end.""",
+    "hash-missing": """A source states no hash for a file that is needed, and it could not be computed.
+
+Nothing is installed that can't be verified. Use a source whose pages carry hashes.""",
+    "lock-malformed": """The lock that the resolver wrote, or that was given, can't be read.""",
+    "lock-mismatch": """The resolver chose another torch than the plan names.
+
+Nothing was installed. The two versions and their sources are part of the message.""",
+    "package-configuration-malformed": """A configuration file of pip or uv can't be read.
+
+The message names the file, the place in it, what was found and what was expected.""",
+    "python-missing": """The plan needs a Python that is not there.
+
+gpusetup looks on PATH, in pyenv's folders and among uv's managed interpreters, and downloads none. Install that Python, or
+plan for one that is there with --python.""",
+    "verification-incomplete": """Something about the new environment could not be looked at.
+
+The environment is in place; what is listed is not known to work. The acceptance run shows whether it does.""",
+    "wheel-is-another-build": """A wheel without a local label turned out to be another build than the matrix says of that source.
+
+A general index may hold a rebuilt torch under the official version number. The build is passed over for the next one.""",
+    "uv-missing": """uv resolves what an environment needs, whichever backend installs it; it is a dependency of gpusetup.""",
+    "matrix-invalid": """A matrix file breaks a rule of its own.
+
+The message names the file, the place inside it, what was found and what was expected.""",
+    "distribution-not-covered": """The driver steps of this distribution are not written yet; Ubuntu and Debian are covered.""",
+    "gpu-not-in-matrix": """The matrix does not know this GPU, so nothing says which driver branch serves it.""",
+    "no-common-driver-branch": """No driver branch serves all GPUs of this machine together.
+
+Old and new GPUs may have no branch in common; one of them has to leave, or go to a virtual machine.""",
+    "acc.completed": """The acceptance run must come to its end.
+
+A run that failed, was interrupted or met a loss that is not finite says nothing about speed or quality. The report holds
+what it had seen until then.""",
     "acc.on_gpu": """The plan was for the GPU, and the training ran, or would have run, on the CPU.
 
 What it finds: tensors that live elsewhere than planned. Why it matters: a speed measured on the CPU says nothing about the

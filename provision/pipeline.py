@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .documents.data import ReportData, check_data, plan_data, plan_digest, receipt_data
 from .documents.envelope import finding_of
-from .errors import ExitCode, GpusetupError, NoBuildError
+from .errors import ExitCode, GpusetupError, HarnessError, NoBuildError
 from .events import Event
 from .gate import require_gpus, require_plannable, usable_gpus, without_lost_gpus
 from .records import Evidence, Finding, MatrixIdentity, Plan, Request
@@ -113,6 +113,7 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
 
 def check_sources(plan: Plan, *, torch_index: str | None) -> Plan:
     """The plan with what the configured sources really hold."""
+    from .install.availability import asked
     from .install.configuration import read_configuration
     from .install.looking import look
 
@@ -121,8 +122,9 @@ def check_sources(plan: Plan, *, torch_index: str | None) -> Plan:
     return replace(
         plan,
         build=choice.build or plan.build,
-        availability="held" if choice.build else "not held",
+        availability=choice.availability,
         wheel=choice.wheel,
+        asked=asked(looked.answers),
         download_bytes=choice.wheel.size_bytes if choice.wheel else None,
         resolution=replace(plan.resolution, rejections=(*choice.rejections, *plan.resolution.rejections)),
     )
@@ -145,7 +147,31 @@ def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: 
     from .install.apply import install
 
     receipt = install(_order(plan, machine, options), lambda event: events(_install_event(event)))
-    return replace(plan, build=receipt.build, availability="held"), receipt
+    return _as_installed(plan, receipt), receipt
+
+
+def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
+    """The plan with what the sources held when the environment was made, and with what nobody could verify."""
+    unseen = tuple(
+        Finding(
+            "verification-incomplete",
+            "warn",
+            f"{v.id} could not be verified in the new environment.",
+            (Evidence(v.id, v.found, needs=v.expected),),
+        )
+        for v in receipt.verified
+        if v.passed is None
+    )
+    return replace(
+        plan,
+        build=receipt.build,
+        availability="held",
+        wheel=receipt.wheel,
+        asked=receipt.asked,
+        download_bytes=receipt.wheel.size_bytes if receipt.wheel else None,
+        resolution=replace(plan.resolution, rejections=(*receipt.passed_over, *plan.resolution.rejections)),
+        findings=(*plan.findings, *unseen),
+    )
 
 
 def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> Rehearsal:
@@ -170,6 +196,7 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         configuration=configuration,
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
+        is_fresh=options.is_fresh,
     )
 
 
@@ -197,6 +224,13 @@ def accept_environment(receipt: Receipt, events: EventSink, *, preset: str, seed
         job = replace(job, seed=seed)
     python = f"{receipt.path}/bin/python"
     report = launch(python, job, on_progress=lambda progress: events(_accept_event(progress)))
+    if report.status == "failed" and report.workload is None:
+        # There never was a model to train: that is no verdict on the machine.
+        raise HarnessError(
+            "The acceptance workload could not run in the environment.",
+            evidence=(Evidence("reason", report.reason, source=receipt.path),),
+            do=(f"gpusetup install --fresh --env {receipt.path}",),
+        )
     return accept(report, expected=receipt.build)
 
 

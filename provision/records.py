@@ -244,6 +244,8 @@ class Build:
     """Address of the wheel index that the matrix names for this variant."""
     is_general_index_default: bool = False
     """Whether the general package index publishes exactly this build without a local label."""
+    is_unlabelled: bool = False
+    """Whether the wheels themselves carry no local label, so that torch.__version__ prints the number alone."""
 
     @property
     def kind(self) -> Literal["cuda", "cpu"]:
@@ -253,7 +255,7 @@ class Build:
     @property
     def local_version(self) -> str:
         """What torch.__version__ prints: 2.9.1+cu128."""
-        return f"{self.torch}+{self.variant}"
+        return self.torch if self.is_unlabelled else f"{self.torch}+{self.variant}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +332,15 @@ class HeldWheel:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What one package source said about torch."""
+
+    source: Source
+    answer: str
+    """How many wheels it holds, or why it gave no answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Document plan/1: what to install, why, and what was passed over."""
 
@@ -339,8 +350,8 @@ class Plan:
     request: Request
     availability: Literal["not looked", "held", "not held", "partly looked"] = "not looked"
     wheel: HeldWheel | None = None
-    sources: tuple[Source, ...] = ()
-    """Where an install would take packages from: the matrix's index first, then the user's own."""
+    asked: tuple[Asked, ...] = ()
+    """The sources that were asked, with their answers; empty when nobody looked."""
     download_bytes: int | None = None
     findings: tuple[Finding, ...] = ()
 
@@ -366,7 +377,8 @@ class Verification:
     id: str
     expected: str | None
     found: str | None
-    passed: bool
+    passed: bool | None
+    """None: it could not be looked at, which is not a pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +399,12 @@ class Receipt:
     """Wall seconds of each phase: resolve, venv, install, verify."""
     reused: bool = False
     """True when an earlier receipt answered and nothing was installed."""
+    wheel: HeldWheel | None = None
+    """The torch wheel and the source that held it."""
+    passed_over: tuple[Rejection, ...] = ()
+    """Better builds that no source holds."""
+    asked: tuple[Asked, ...] = ()
+    """What every source that was asked said."""
 
 
 # --- accept -------------------------------------------------------------------------------------

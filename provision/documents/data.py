@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from ..records import (
     Acceptance,
+    Asked,
     Build,
     Distribution,
     Evidence,
@@ -162,6 +163,16 @@ class ContainerChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A package source of a plan; `answer` is what it said about torch, null while nobody asked."""
+
+    kind: Literal["index", "flat"]
+    url: str
+    name: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanData:
     """Data of plan/1. `fallbacks` are further builds of the same kind that fit, best first."""
 
@@ -171,7 +182,7 @@ class PlanData:
     python: str | None
     wheel_tag: str | None
     requirements: tuple[str, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[SourceRow, ...]
     container: ContainerChoice | None
     passed_over: tuple[PassedOver, ...]
     unlocks: tuple[UnlockRow, ...]
@@ -195,11 +206,9 @@ def plan_data(plan: Plan) -> PlanData:
         python=build.python if build else None,
         wheel_tag=build.wheel_tag if build else None,
         requirements=build.requirements if build else (),
-        sources=plan.sources,
+        sources=_source_rows(plan),
         container=None,
-        passed_over=tuple(
-            PassedOver(r.torch, r.variant, r.rule, r.found, r.needs, r.source, r.python) for r in passed_over(plan)
-        ),
+        passed_over=tuple(_passed_over_row(r) for r in passed_over(plan)),
         unlocks=tuple(UnlockRow(u.change, u.from_, u.to, Gives(u.torch, u.variant)) for u in plan.resolution.unlocks),
         assumptions=plan.resolution.assumptions,
         availability=plan.availability,
@@ -212,6 +221,21 @@ def plan_data(plan: Plan) -> PlanData:
     )
 
 
+def _passed_over_row(rejection: Rejection) -> PassedOver:
+    r = rejection
+    return PassedOver(r.torch, r.variant, r.rule, r.found, r.needs, r.source, r.python)
+
+
+def _source_rows(plan: Plan) -> tuple[SourceRow, ...]:
+    """The sources that were asked; before anybody looked, the index that the matrix names."""
+    if plan.asked:
+        return tuple(SourceRow(a.source.kind, a.source.url, a.source.name, a.answer) for a in plan.asked)
+    return (SourceRow("index", plan.build.index, "matrix"),) if plan.build else ()
+
+
+_SEEN_ONLY_BY_LOOKING = ("not-in-sources", "wheel-is-another-build")
+
+
 def passed_over(plan: Plan) -> tuple[Rejection, ...]:
     """Rejections that a reader asks about: newer than the choice, or asked for by name.
 
@@ -221,7 +245,7 @@ def passed_over(plan: Plan) -> tuple[Rejection, ...]:
     refused = tuple(
         r
         for r in plan.resolution.rejections
-        if (r.torch, r.variant) not in fitting or not r.python or r.rule == "not-in-sources"
+        if (r.torch, r.variant) not in fitting or not r.python or r.rule in _SEEN_ONLY_BY_LOOKING
     )
     if plan.build is None:
         return refused
@@ -248,7 +272,9 @@ def plan_from_data(data: PlanData) -> Plan:
         request=data.request,
         availability=data.availability,
         wheel=data.wheel,
-        sources=data.sources,
+        asked=tuple(
+            Asked(Source(row.kind, row.url, row.name), row.answer) for row in data.sources if row.answer is not None
+        ),
         download_bytes=data.download_bytes,
     )
 
@@ -304,6 +330,9 @@ class ReceiptData:
     plan_digest: str
     build: Build
     reused: bool
+    wheel: HeldWheel | None = None
+    passed_over: tuple[PassedOver, ...] = ()
+    """Better builds that no source holds."""
     rehearsal: RehearsalData | None = None
     """With --dry-run: what would be done; then nothing is verified."""
 
@@ -337,6 +366,8 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         plan_digest=receipt.plan_digest,
         build=receipt.build,
         reused=receipt.reused,
+        wheel=receipt.wheel,
+        passed_over=tuple(_passed_over_row(r) for r in receipt.passed_over),
     )
 
 

@@ -110,7 +110,13 @@ def choose_branch(architectures: tuple[Architecture, ...], matrix: Matrix, *, to
 
 
 def _flavour(architectures: tuple[Architecture, ...], branch: DriverBranch, matrix: Matrix) -> Flavour:
-    if any(a.kernel_module == "proprietary" for a in architectures):
+    wanted = {a.kernel_module for a in architectures} - {"either"}
+    if len(wanted) > 1:
+        names = ", ".join(f"{a.name} ({a.kernel_module})" for a in architectures)
+        raise NoBuildError(
+            f"These GPUs need different kernel modules, and one box loads one: {names}.", code="no-common-driver-branch"
+        )
+    if "proprietary" in wanted:
         return "proprietary"
     if any(a.kernel_module == "open" for a in architectures):
         return "open"

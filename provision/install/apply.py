@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Literal
 from packaging.version import Version
 
 from ..errors import GpusetupError, InstallError, NoBuildError
-from ..records import Build, Evidence, HeldWheel, Interpreter, Receipt, Source
+from ..records import Build, Evidence, HeldWheel, Interpreter, Receipt, Rejection, Source
 from . import environment as envs
 from .addresses import redact
+from .availability import asked
 from .backends import Backend, PipBackend, Step, UvBackend, uv_environment
 from .children import failure
 from .disk import require_space, unpacked_bytes
@@ -32,7 +33,7 @@ from .receipt import first_damage, read_receipt, write_receipt
 from .resolving import Resolver
 from .running import Completed, run_streaming, sigterm_unwinds
 from .tools import pip_argv, uv_binary
-from .verification import distributions, require_passed, verify
+from .verification import AnotherBuildError, distributions, require_passed, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,6 +76,8 @@ class Order:
     """Install exactly these files (`--locked`): nothing is looked up and nothing resolved."""
     limits: Limits = field(default_factory=Limits)
     builtin: Callable[[], Location | None] = builtin_index
+    is_fresh: bool = False
+    """Look and install again even where a receipt says that nothing changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +119,48 @@ def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) ->
         # Another run may have made it while we waited for the lock.
         if receipt := reusable(order):
             return receipt
+        receipt = _make_first_true(order, store, on_event, lock_fd)
+        envs.prune(store)
+    return receipt
+
+
+def _make_first_true(order: Order, store: envs.Store, on_event: Callable[[Event], None], lock_fd: int) -> Receipt:
+    """Make and switch to the first candidate that turns out to be what its source says it is."""
+    over: tuple[Rejection, ...] = ()
+    while True:
         folder = envs.new_folder(store)
         run = _Run(order, folder, envs.part_of(folder), store.folder / "install.log", on_event, (lock_fd,))
         try:
-            receipt = _make(run)
+            receipt = _make(run, over)
             with run.phase("switch"):
                 envs.switch(store, folder)
+        except AnotherBuildError as err:
+            envs.discard(folder)
+            wrong = run.tried[-1]
+            order = replace(order, candidates=_others(order.candidates, wrong))
+            over = (*over, _another_build(wrong, err))
+            if not order.candidates or len(over) > _MISLABELLED:
+                raise
         except BaseException:
             envs.discard(folder)
             raise
-        envs.prune(store)
-        run.log_path.unlink(missing_ok=True)
-    return receipt
+        else:
+            run.log_path.unlink(missing_ok=True)
+            return receipt
+
+
+_MISLABELLED = 2
+"""Wheels that may turn out to be another build before a source is not believed any more."""
+
+
+def _others(candidates: tuple[Build, ...], wrong: Build) -> tuple[Build, ...]:
+    return tuple(build for build in candidates if (build.torch, build.variant) != (wrong.torch, wrong.variant))
+
+
+def _another_build(wrong: Build, err: AnotherBuildError) -> Rejection:
+    found = ", ".join(f"{item.name} {item.value}" for item in err.evidence)
+    needs = ", ".join(f"{item.name} {item.needs}" for item in err.evidence)
+    return Rejection(wrong.torch, wrong.variant, "wheel-is-another-build", found, needs, python=wrong.python)
 
 
 def reusable(order: Order) -> Receipt | None:
@@ -135,7 +168,7 @@ def reusable(order: Order) -> Receipt | None:
     store = envs.Store.of(order.environment)
     current = store.current
     receipt = read_receipt(current) if current else None
-    if current is None or receipt is None or receipt.plan_digest != order.plan_digest:
+    if order.is_fresh or current is None or receipt is None or receipt.plan_digest != order.plan_digest:
         return None
     return None if first_damage(current, receipt) else replace(receipt, reused=True)
 
@@ -180,6 +213,8 @@ class _Run:
     on_event: Callable[[Event], None]
     keep_fds: tuple[int, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    tried: list[Build] = field(default_factory=list)
+    """The build that this run took."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -226,11 +261,18 @@ class _Chosen:
     interpreter: Interpreter
     lock: Lock
     answers: tuple[SourceAnswer, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
 
 
-def _make(run: _Run) -> Receipt:
+def _is_labelled(chosen: _Chosen) -> bool:
+    torch = chosen.lock.wheel("torch")
+    return torch is None or Version(torch.version).local is not None
+
+
+def _make(run: _Run, over: tuple[Rejection, ...]) -> Receipt:
     order = run.order
     chosen = _choose(run)
+    run.tried.append(chosen.build)
     require_space(chosen.lock, run.folder, needed=unpacked_bytes(chosen.lock), free=envs.free_bytes(run.folder))
     with run.phase("venv"):
         _require(run, run.run(_venv_step(run, chosen)))
@@ -239,7 +281,7 @@ def _make(run: _Run) -> Receipt:
     with run.phase("verify"):
         seen = _probe(run, chosen)
     verified = verify(seen, chosen.build, chosen.lock)
-    require_passed(verified)
+    require_passed(verified, is_labelled=_is_labelled(chosen))
     receipt = Receipt(
         path=str(order.environment),
         python=str(seen["python"]["value"]),
@@ -249,6 +291,9 @@ def _make(run: _Run) -> Receipt:
         distributions=distributions(seen, chosen.lock),
         verified=verified,
         seconds=tuple(run.seconds.items()),
+        wheel=chosen.wheel,
+        passed_over=(*over, *chosen.rejections),
+        asked=asked(chosen.answers),
     )
     (run.folder / LOCK_FILENAME).write_text(render_pylock(shareable(chosen.lock)), encoding="utf-8")
     write_receipt(receipt, run.folder)
@@ -278,7 +323,9 @@ def _choose(run: _Run) -> _Chosen:
     )
     with run.phase("resolve"):
         lock = resolver.resolve(choice.build, choice.wheel, choice.location)
-    return _Chosen(choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers)
+    return _Chosen(
+        choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers, choice.rejections
+    )
 
 
 def _locked(order: Order, lock: Lock) -> _Chosen:

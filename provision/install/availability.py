@@ -13,7 +13,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
-from ..records import Build, HeldWheel, Rejection
+from ..records import Asked, Build, HeldWheel, Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,20 +119,24 @@ def _runs_on(file: ListedFile, python: str) -> bool:
 
 
 def _rejection(build: Build, answers: Sequence[SourceAnswer]) -> Rejection:
+    failed = sum(1 for answer in answers if answer.failure)
+    silent = f", {failed} of them without an answer" if failed else ""
     return Rejection(
         torch=build.torch,
         variant=build.variant,
         rule=RULE,
-        found="; ".join(describe(answer) for answer in answers) or "no source is configured",
+        found=f"none of {len(answers)} sources{silent}" if answers else "no source is configured",
         needs=f"a wheel of torch {build.local_version} for {build.wheel_tag}",
         source=", ".join(dict.fromkeys(answer.location.source.name for answer in answers)) or None,
         python=build.python,
     )
 
 
-def describe(answer: SourceAnswer) -> str:
-    """What a source said, in few words: `https://host/simple: holds 12 torch files` or the reason of its failure."""
-    if answer.failure:
-        return f"{answer.location.url}: {answer.failure}"
+def asked(answers: Sequence[SourceAnswer]) -> tuple[Asked, ...]:
+    """What every source said, in few words: `12 torch wheels`, or why it gave no answer."""
+    return tuple(Asked(answer.location.source, answer.failure or _holding(answer)) for answer in answers)
+
+
+def _holding(answer: SourceAnswer) -> str:
     wheels = sum(file.filename.endswith(".whl") for file in answer.files)
-    return f"{answer.location.url}: {f'{wheels} torch wheels, none of them this build' if wheels else 'no torch'}"
+    return f"{wheels} torch wheel{'' if wheels == 1 else 's'}" if wheels else "no torch"

@@ -10,13 +10,13 @@ from packaging.tags import platform_tags
 from ..errors import NoBuildError
 from ..records import Evidence
 from .addresses import local_path
-from .availability import Choice, choose_held, describe
+from .availability import Choice, asked, choose_held
 from .lookup import SourceAnswer, ask_sources, builtin_index, default_index, make_fetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..records import Build
+    from ..records import Asked, Build
     from .configuration import Location, PackageConfiguration
     from .fetching import Deadlines
 
@@ -96,16 +96,15 @@ def require_held(looked: Looked, candidates: Sequence[Build]) -> None:
         + (f", nor any of {len(candidates) - 1} others that would fit." if len(candidates) > 1 else "."),
         code="not-in-sources",
         evidence=tuple(
-            Evidence(
-                answer.location.url,
-                answer.failure or describe(answer).partition(": ")[2],
-                source=answer.location.source.name,
-                needs=f"torch {best.local_version}",
-            )
-            for answer in looked.answers
+            Evidence(said.source.url, _not_here(said), source=said.source.name, needs=f"torch {best.local_version}")
+            for said in asked(looked.answers)
         ),
         do=(
             "name a source that holds it: --torch-index ADDRESS, or find-links in pip's configuration",
             "see what would fit otherwise: gpusetup plan --check-sources --top 5",
         ),
     )
+
+
+def _not_here(said: Asked) -> str:
+    return f"{said.answer}, none of them this build" if said.answer[:1].isdigit() else said.answer

@@ -55,6 +55,9 @@ def _equal(seen: Seen, fact: str, expected: str | None) -> Verification:
 
 def _present(seen: Seen, fact: str, expected: str) -> Verification:
     value, failure = _value(seen, fact)
+    if failure is not None and failure.startswith("AttributeError"):
+        # A build that lacks the very function that would tell is not known to be broken, only not known to work.
+        return Verification(fact, expected, f"could not be looked at: {failure}", passed=None)
     found = failure or (str(value) if value else None)
     return Verification(fact, expected, found, passed=failure is None and bool(value))
 
@@ -95,14 +98,26 @@ def distributions(seen: Seen, lock: Lock) -> tuple[Distribution, ...]:
     return tuple(result)
 
 
-def require_passed(verified: Sequence[Verification]) -> None:
-    """InstallError that lists every failed comparison; the environment is then not put in place."""
-    failed = [item for item in verified if not item.passed]
-    if failed:
-        raise InstallError(
-            f"The new environment is not what the plan asked for: {', '.join(item.id for item in failed)}.",
-            code="verification-failed",
-            evidence=tuple(
-                Evidence(item.id, item.found, source="the new environment", needs=item.expected) for item in failed
-            ),
-        )
+class AnotherBuildError(InstallError):
+    """A wheel without a label turned out to be another build than the matrix says of that source."""
+
+
+_IDENTITY = frozenset(("torch-version", "torch-cuda-version"))
+
+
+def require_passed(verified: Sequence[Verification], *, is_labelled: bool) -> None:
+    """InstallError that lists every failed comparison; the environment is then not put in place.
+
+    AnotherBuildError when nothing but the identity of a wheel without a local label differs.
+    """
+    failed = [item for item in verified if item.passed is False]
+    if not failed:
+        return
+    is_other = not is_labelled and {item.id for item in failed} <= _IDENTITY
+    raise (AnotherBuildError if is_other else InstallError)(
+        f"The new environment is not what the plan asked for: {', '.join(item.id for item in failed)}.",
+        code="verification-failed",
+        evidence=tuple(
+            Evidence(item.id, item.found, source="the new environment", needs=item.expected) for item in failed
+        ),
+    )

@@ -28,6 +28,8 @@ def render_plan(plan: Plan, style: Style) -> str:
         lines += _passed(text, rejection, style)
     if len(merged) > _SHOWN:
         lines.append(style.row("", f"... {len(merged) - _SHOWN} more lines with --json"))
+    for said in plan.asked:
+        lines += style.block("asked", f"{said.source.url}: {said.answer} ({said.source.name})")
     for unlock in plan.resolution.unlocks:
         change = f"{unlock.change} {unlock.from_} -> {unlock.to}"
         lines.append(style.row("unlock", change, f"admits torch {unlock.torch}+{unlock.variant}"))
@@ -48,14 +50,16 @@ def _choice(build: Build, plan: Plan, style: Style) -> Iterator[str]:
     yield style.row("with", ", ".join(build.requirements[1:]))
     if plan.wheel is not None:
         size = gib(plan.wheel.size_bytes) if plan.wheel.size_bytes else ""
-        yield style.row("source", plan.wheel.source.name or plan.wheel.source.url, size)
+        yield style.row("source", plan.wheel.source.url, f"({plan.wheel.source.name})", size)
 
 
 def _merged(rejections: tuple[Rejection, ...]) -> Iterator[tuple[str, Rejection]]:
     """Builds that fail alike become one line: 'torch 2.12.0 to 2.15.0 cu130, cu132'."""
     alike: dict[tuple[str, str, str], list[Rejection]] = {}
     for rejection in rejections:
-        alike.setdefault((rejection.rule, rejection.found, rejection.needs), []).append(rejection)
+        # What no source holds is one reason, however many wheel names it has.
+        needs = "" if rejection.rule == "not-in-sources" else rejection.needs
+        alike.setdefault((rejection.rule, rejection.found, needs), []).append(rejection)
     for group in alike.values():
         versions = sorted({Version(r.torch) for r in group})
         variants = sorted({r.variant for r in group})

@@ -198,6 +198,7 @@ def _build(matrix: Matrix, candidate: Candidate, python: str, wish: Versions | N
         cuda_runtime_version=variant.cuda,
         python=python,
         wheel_tag=f"{tag.rstrip('t')}-{tag}-{platform_tag}",
+        is_unlabelled=platform in variant.unlabelled_on,
         requirements=_requirements(candidate, wish),
         index=matrix.index_url(variant.name),
         is_general_index_default=is_default,

@@ -59,7 +59,7 @@ def platform_not_published(situation: Situation, candidate: Candidate) -> Reject
 def publication_unknown(situation: Situation, candidate: Candidate) -> Rejection | None:
     """Nobody has seen a wheel of this build for the platform: build scripts name it, the index could not be read.
 
-    `gpusetup matrix audit` compares the matrix with what the index really holds.
+    `gpusetup plan --check-sources` asks the index itself about the builds that are known.
     """
     if candidate.is_published is None:
         return _no(candidate, "publication-unknown", "not seen", f"a wheel for {situation.platform} seen on the index")

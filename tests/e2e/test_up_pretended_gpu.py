@@ -53,12 +53,16 @@ def gpusetup(site, tmp_path, fake_nvml):
 
 
 def test_a_build_is_installed_that_this_driver_runs(gpusetup, tmp_path):
-    """535.104.05 implements CUDA 12.2: of the builds that the index holds the newest CUDA 12 one is right."""
+    """535.104.05 implements CUDA 12.2: of the builds that the index holds the newest CUDA 12 one is right.
+
+    The general index also has a 2.7.0 without a label that turns out to be another build than the matrix says.
+    """
     code, receipt = gpusetup("install", "--env", str(tmp_path / "env"), "--python", PYTHON)
     assert code == 0, receipt["findings"]
     assert receipt["data"]["build"]["torch"] == "2.6.0"
     assert receipt["data"]["build"]["variant"] == "cu124"
     assert {v["id"]: v["passed"] for v in receipt["data"]["verified"]}["torch-cuda-version"]
+    assert "wheel-is-another-build" in {p["rule"] for p in receipt["data"]["passed_over"]}
     assert (tmp_path / "env" / "bin" / "python").exists()
 
 
@@ -66,7 +70,7 @@ def test_the_plan_is_for_the_gpu_and_names_what_no_source_holds(gpusetup):
     code, plan = gpusetup("plan", "--check-sources", "--python", PYTHON)
     assert code == 0
     assert plan["data"]["availability"] == "held"
-    assert plan["data"]["variant"] == "cu124"
+    assert plan["data"]["cuda_runtime_version"].startswith("12.")
     assert "not-in-sources" in {p["rule"] for p in plan["data"]["passed_over"]}
     too_new = [p for p in plan["data"]["passed_over"] if p["rule"] == "driver-too-old"]
     assert {p["variant"] for p in too_new} >= {"cu130", "cu132"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from provision.install.availability import choose_held
+from provision.install.availability import asked, choose_held
 from provision.install.configuration import Location
 from provision.install.listing import ListedFile
 from provision.install.lookup import SourceAnswer
@@ -115,13 +115,16 @@ def test_first_source_that_holds_it():
     assert chosen([build()], first, second)[2] == "near"
 
 
-def test_rejections_say_what_each_source_said():
+def test_rejections_count_the_sources_and_the_answers_are_kept_apart():
     answers = (answer("mine", wheel("2.8.0+cu126")), answer("down", failure="silent for 10 s"), answer("empty"))
     choice = choose_held([build()], answers, platforms=PLATFORMS)
     assert choice.availability == "partly looked"
     (rejection,) = choice.rejections
     assert rejection.rule == "not-in-sources"
-    assert rejection.found == (
-        "https://mine: 1 torch wheels, none of them this build; https://down: silent for 10 s; https://empty: no torch"
-    )
+    assert rejection.found == "none of 3 sources, 1 of them without an answer"
+    assert [(said.source.url, said.answer) for said in asked(answers)] == [
+        ("https://mine", "1 torch wheel"),
+        ("https://down", "silent for 10 s"),
+        ("https://empty", "no torch"),
+    ]
     assert choose_held([build()], answers[:1], platforms=PLATFORMS).availability == "not held"

@@ -1,0 +1,58 @@
+"""Every id that a user can meet has a page."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from provision.cli import run
+from provision.explain import known_ids, page
+
+ROOT = Path(__file__).parents[2] / "provision"
+ID = re.compile(r"[a-z]+(?:[-.][a-z_0-9]+)*")
+
+
+def ids_in_source() -> set[str]:
+    """Literal ids of errors (`code=...` and class attributes) and of findings (first argument)."""
+    found = set()
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            values = []
+            if isinstance(node, ast.Call):
+                values += [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+                if isinstance(node.func, ast.Name) and node.func.id in ("Finding", "Criterion"):
+                    values += node.args[:1]
+            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "code" for t in node.targets):
+                values.append(node.value)
+            found |= {v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str)}
+    return found
+
+
+def test_the_source_names_many_ids():
+    assert len(ids_in_source()) > 20
+
+
+@pytest.mark.parametrize("id_", sorted(ids_in_source()))
+def test_every_id_in_the_source_has_a_page(id_):
+    assert ID.fullmatch(id_)
+    assert page(id_), id_
+
+
+@pytest.mark.parametrize("id_", known_ids())
+def test_pages_are_sentences(id_):
+    text = page(id_)
+    assert text[0].isupper() or text.startswith(("gpusetup", "torch", "uv"))
+    assert text.rstrip().endswith((".", "`", ")", ":"))
+
+
+def test_explain_prints_the_page(capsys):
+    assert run(["explain", "driver-too-old"]) == 0
+    assert capsys.readouterr().out.startswith("driver-too-old\n\n")
+
+
+def test_a_near_miss_is_suggested(capsys):
+    assert run(["explain", "driver-to-old"]) == 2
+    assert "gpusetup explain driver-too-old" in capsys.readouterr().err

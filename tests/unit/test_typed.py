@@ -1,0 +1,79 @@
+"""Machines that are not this one."""
+
+import pytest
+
+from provision.errors import InputError, UsageError
+from provision.matrix import default_matrix_path, read_matrix
+from provision.records import GpuState
+from provision.typed import TypedMachine, machine_from_document, machine_from_words
+
+MATRIX = read_matrix(default_matrix_path())
+
+
+def test_a_typed_machine_has_what_was_typed_and_nothing_else():
+    machine = machine_from_words(TypedMachine(gpus=("NVIDIA A10*2",), driver="535.104.05", glibc="2.28"), MATRIX)
+    assert [str(gpu.compute_capability) for gpu in machine.gpus] == ["8.6", "8.6"]
+    assert str(machine.driver.driver_version) == "535.104.05"
+    assert str(machine.driver.driver_cuda_version) == "12.2"
+    assert machine.gpu_state is GpuState.USABLE
+    assert machine.python is None
+    assert machine.assumptions == ()
+
+
+def test_a_driver_that_nobody_named_is_assumed_and_said():
+    machine = machine_from_words(TypedMachine(gpus=("NVIDIA H100 PCIe",)), MATRIX)
+    assert machine.driver.driver_version is not None
+    assert "The driver was not given" in machine.assumptions[0]
+
+
+def test_the_assumed_driver_is_one_that_serves_the_gpu():
+    """Pascal ends with branch 580: a newer one would ignore the GPU."""
+    machine = machine_from_words(TypedMachine(gpus=("Tesla P100-PCIE-16GB",)), MATRIX)
+    assert machine.driver.driver_version.branch == 580
+
+
+def test_no_gpu_typed_is_a_cpu_machine():
+    assert machine_from_words(TypedMachine(arch="arm64"), MATRIX).gpu_state is GpuState.NONE
+
+
+def test_a_capability_serves_a_gpu_that_the_matrix_does_not_know():
+    machine = machine_from_words(TypedMachine(gpus=("Prototype",), compute_capability="9.0", driver="580.65.06"), MATRIX)
+    assert str(machine.gpus[0].compute_capability) == "9.0"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (TypedMachine(gpus=("Voodoo 2",)), "the matrix has no GPU named 'Voodoo 2'"),
+        (TypedMachine(gpus=("NVIDIA A10*0",)), "expected 1 to 1024"),
+        (TypedMachine(driver="latest"), "--driver: not a driver version: 'latest'"),
+        (TypedMachine(arch="sparc"), "--arch: found 'sparc', expected x86_64 or aarch64"),
+        (TypedMachine(glibc="new"), "--glibc: not a glibc version"),
+        (TypedMachine(gpus=("NVIDIA A10",), python="three"), "--python: 'three' is not a Python version"),
+    ],
+)
+def test_words_that_cannot_be_read_are_named(words, message):
+    with pytest.raises(UsageError) as caught:
+        machine_from_words(words, MATRIX)
+    assert message in caught.value.happened
+
+
+def test_a_document_may_hold_any_subset():
+    machine = machine_from_document({"gpus": [{"name": "Tesla T4"}, {"name": "Tesla T4"}]}, MATRIX, origin="x")
+    assert [gpu.index for gpu in machine.gpus] == [0, 1]
+    assert machine.gpu_state is GpuState.USABLE
+
+
+def test_driver_null_says_that_there_is_none():
+    machine = machine_from_document({"gpus": [{"name": "Tesla T4"}], "driver": None}, MATRIX, origin="x")
+    assert machine.gpu_state is GpuState.UNUSABLE
+
+
+def test_an_empty_document_is_a_machine_without_gpu():
+    assert machine_from_document({}, MATRIX, origin="x").gpu_state is GpuState.NONE
+
+
+@pytest.mark.parametrize("data", [[], "x", None, 3])
+def test_a_document_that_is_none_is_refused(data):
+    with pytest.raises(InputError, match="x: data: expected an object"):
+        machine_from_document(data, MATRIX, origin="x")
