@@ -159,3 +159,38 @@ def test_probe_that_never_answers_is_ended(order, site, tmp_path):
         install(replace(wanted, limits=replace(wanted.limits, verify_s=1.0)))
     assert caught.value.code == "verification-failed"
     assert "no sign of life for 1 s" in caught.value.happened
+
+
+FULL = """
+import pickle, subprocess, sys
+sys.path[:0] = {paths!r}
+from provision.errors import InstallError
+from provision.install.apply import install
+order = pickle.loads({order!r})
+disk = str(order.environment.parent)
+mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "bench", disk], check=False).returncode == 0
+if not mounted:
+    sys.exit("cannot mount")
+try:
+    install(order)
+except InstallError as err:
+    print(err.code, sorted(item.name for item in (order.environment.parent / ".env.gpusetup").iterdir()))
+subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+print(len(install(order).distributions))
+"""
+
+
+def test_full_disk_is_named_and_the_next_run_with_space_finishes(order, tmp_path):
+    paths = [item for item in sys.path if item]
+    wanted = order(env=tmp_path / "disk" / "env")
+    (tmp_path / "disk").mkdir()
+    script = tmp_path / "full.py"
+    script.write_text(FULL.format(paths=paths, order=pickle.dumps(replace(wanted, builtin=nothing))))
+    argv = ["unshare", "--mount", "--map-root-user", sys.executable, str(script)]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no unshare here to make a small disk with")
+    if "cannot mount" in done.stderr or done.stderr.startswith("unshare:"):
+        pytest.skip("this user may not mount a small disk")
+    assert done.stdout.splitlines() == ["disk-full ['install.log', 'lock']", "5"], done.stderr
