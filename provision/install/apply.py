@@ -114,7 +114,11 @@ def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) ->
     envs.refuse_foreign(store)
     if receipt := reusable(order):
         return receipt
-    with sigterm_unwinds(), envs.locked(store, wait_s=order.limits.lock_wait_s) as lock_fd:
+    with (
+        sigterm_unwinds(),
+        envs.disk_errors_named(store),
+        envs.locked(store, wait_s=order.limits.lock_wait_s) as lock_fd,
+    ):
         envs.clear_leftovers(store)
         # Another run may have made it while we waited for the lock.
         if receipt := reusable(order):
@@ -130,6 +134,7 @@ def _make_first_true(order: Order, store: envs.Store, on_event: Callable[[Event]
     while True:
         folder = envs.new_folder(store)
         run = _Run(order, folder, envs.part_of(folder), store.folder / "install.log", on_event, (lock_fd,))
+        run.log_path.unlink(missing_ok=True)
         try:
             receipt = _make(run, over)
             with run.phase("switch"):
@@ -396,5 +401,6 @@ def _probe(run: _Run, chosen: _Chosen) -> dict[str, dict[str, object]]:
     try:
         seen: dict[str, dict[str, object]] = json.loads(result.read_text(encoding="utf-8"))
     except (OSError, ValueError) as err:
-        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.verify_s) from err
+        limit_s = run.order.limits.verify_s
+        raise failure(done, log_path=run.log_path, silence_s=limit_s, code="verification-failed") from err
     return seen
