@@ -19,7 +19,7 @@ TRAIN_PAIRS = 6144
 HELD_OUT_PAIRS = 768
 HELD_OUT_SHARE = 4
 """One frame in four is held out."""
-BARE_SHARE = 0.6
+BARE_SHARE = 0.7
 """Share of messages without an opening; the openings of the others move everything behind them."""
 DATA_SEED = 20260
 

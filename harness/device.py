@@ -25,7 +25,7 @@ def choose_device(kind: str) -> torch.device:
     try:
         torch.zeros(1, device="cuda")
         torch.cuda.synchronize()
-    except (RuntimeError, AssertionError) as err:
+    except (RuntimeError, AssertionError, torch.cuda.DeferredCudaCallError) as err:
         raise DeviceUnavailableError(f"{type(err).__name__}: {err}") from err
     return torch.device("cuda", torch.cuda.current_device())
 

@@ -13,7 +13,12 @@ from .contract import Software
 
 
 def read_software() -> Software:
-    """Versions of everything that takes part; starts no CUDA context."""
+    """Versions of everything that takes part; starts no CUDA context.
+
+    Raises RuntimeError when torch and numpy do not work together: training would go on and everything else fail.
+    """
+    # torch before 2.3 beside numpy 2 imports with a warning alone and says "Numpy is not available" here.
+    torch.zeros(1).numpy()
     return Software(
         python=platform.python_version(),
         torch=str(torch.__version__),
@@ -24,6 +29,18 @@ def read_software() -> Software:
         cudnn=_cudnn(),
         driver=_driver(),
     )
+
+
+def explain_gaps(software: Software, device_kind: str) -> tuple[str, ...]:
+    """One sentence for each fact that is missing although the device is a GPU, and for GPUs that stay idle."""
+    if device_kind != "cuda":
+        return ()
+    notes = []
+    if software.driver is None:
+        notes.append("The driver version is unknown: /sys/module/nvidia/version cannot be read (WSL has none).")
+    if torch.cuda.device_count() > 1:
+        notes.append(f"One of {torch.cuda.device_count()} visible GPUs was used.")
+    return tuple(notes)
 
 
 def _cudnn() -> Optional[str]:

@@ -24,9 +24,10 @@ from .device import (
     kernel_error,
     peak_memory,
 )
-from .environment import read_software
+from .environment import explain_gaps, read_software
 from .measure import quality
 from .model import build_model
+from .phrases import INTENTS
 from .presets import PRESETS, Preset
 from .save import is_free, save_model
 from .tokenizer import Tokenizer, build_tokenizer
@@ -69,9 +70,11 @@ class JobRunner:
             raise ValueError(f"the output folder {job.output} is not empty")
         torch.set_num_threads(job.threads or usable_cores())
         with self._phase("software"):
-            self._learn(software=read_software())
+            software = read_software()
+            self._learn(software=software)
         with self._phase("device"):
             device = self._device()
+            self._learn(notes=explain_gaps(software, device.type))
         precision = choose_precision(device.type, capability(device))
         course = Course(preset, device, precision, job.seed, job.deadline_s, self._emit, self._hooks)
         with self._phase("data"):
@@ -91,15 +94,18 @@ class JobRunner:
         self._learn(memory=peak_memory(device))
         if self._ended_early(run):
             return
-        with self._phase("evaluate"):
-            predicted, loss = evaluate(model, held_out, EVALUATION_BATCH, course)
-        score = quality(predicted, held_out.labels, len(corpus.labels), run.losses, loss)
-        self._learn(quality=score)
-        self._emit({"event": "eval", "accuracy": score.accuracy, "samples": score.samples})
+        self._score(run, model, held_out, course)
         if job.output is not None:
             with self._phase("save"):
                 save_model(job.output, model, tokenizer)
         self._learn(status="completed")
+
+    def _score(self, run: Run, model: Any, held_out: Samples, course: Course) -> None:
+        with self._phase("evaluate"):
+            predicted, loss = evaluate(model, held_out, EVALUATION_BATCH, course)
+        score = quality(predicted, held_out.labels, len(INTENTS), run.losses, loss)
+        self._learn(quality=score)
+        self._emit({"event": "eval", "accuracy": score.accuracy, "samples": score.samples})
 
     def _device(self) -> torch.device:
         self._learn(placement=Placement(self.job.device, kernel_bar=KERNEL_BAR))
@@ -179,7 +185,7 @@ def describe_workload(job: Job, preset: Preset, corpus: Corpus, model: Any, prec
         digest=hashlib.sha256(text.encode()).hexdigest(),
         data_digest=corpus.digest,
         preset=preset.name,
-        task="which of two named needs the customer wants (English and Chinese, 6 intents)",
+        task=f"which of two named needs the customer wants (English and Chinese, {len(INTENTS)} intents)",
         model=f"BertForSequenceClassification, {preset.layers} layers, hidden {preset.hidden}, from scratch",
         parameters=parameters,
         sequence=preset.longest,

@@ -89,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", nargs=2, metavar=("SEED", "SABOTAGE"))
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--sabotage-seeds", type=int, default=2)
+    parser.add_argument("--sabotage-seeds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)

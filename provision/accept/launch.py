@@ -202,20 +202,16 @@ def _start(argv: list[str], environment: dict[str, str], folder: str) -> subproc
 
 def _follow(child: subprocess.Popen[bytes], on_progress: Callable[[Progress], None], deadlines: Deadlines) -> _Tail:
     """Reads both streams until the child ends; on any exception and at the end its group is ended."""
-    tail, out = _Tail(), _Lines()
-    grace_s = 0.0
-    survived: str | None = None
-    expired: str | None = None
+    tail = _Tail()
+    grace_s = deadlines.grace_s
     try:
-        grace_s = deadlines.grace_s
-        expired = _read_until_end(child, on_progress, deadlines, tail, out)
+        expired = _read_until_end(child, on_progress, deadlines, tail)
         if expired is None:
             grace_s = 0.0
     finally:
         survived = _end(child, grace_s)
         for stream in (child.stdout, child.stderr):
-            if stream is not None:
-                stream.close()
+            _open(stream).close()
     if expired is not None:
         ending = f" {survived}" if survived else ""
         raise HarnessError(
@@ -232,9 +228,9 @@ def _read_until_end(
     on_progress: Callable[[Progress], None],
     deadlines: Deadlines,
     tail: _Tail,
-    out: _Lines,
 ) -> str | None:
     """None when the child has ended, else which deadline expired."""
+    out = _Lines()
     began = heard = time.monotonic()
     with selectors.DefaultSelector() as selector:
         for stream in (child.stdout, child.stderr):
@@ -279,12 +275,14 @@ def _open(stream: IO[bytes] | None) -> IO[bytes]:
 
 def _end(child: subprocess.Popen[bytes], grace_s: float) -> str | None:
     """Ends the process group; a sentence when something is left that cannot be ended."""
-    if child.poll() is None and grace_s > 0:
-        _signal_group(child.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(grace_s)
-    # The group may hold processes that the child started, also after it ended by itself.
-    _signal_group(child.pid, signal.SIGKILL)
+    try:
+        if child.poll() is None and grace_s > 0:
+            _signal_group(child.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(grace_s)
+    finally:
+        # Also when a second Ctrl-C cuts the grace short, and for processes that the child itself left behind.
+        _signal_group(child.pid, signal.SIGKILL)
     try:
         child.wait(KILL_S)
     except subprocess.TimeoutExpired:

@@ -9,7 +9,7 @@ from harness.corpus import Corpus, Message, build_corpus, is_held_out, shuffled
 from harness.phrases import INTENTS, WORDINGS
 from harness.tokenizer import split
 
-DIGEST = "ef18ed484da37797962a860cd9681bbf64f5c9cacd35140af08a2ade453ed0b0"
+DIGEST = "2db1573684f5eda5bf90723ba6ee6f076972391c79cf06c9218c16121f5ef163"
 
 
 @pytest.fixture(scope="module")

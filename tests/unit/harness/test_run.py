@@ -184,7 +184,9 @@ def argv_in(place: Path) -> list[str]:
 
 def start(tmp_path: Path, job: Job) -> subprocess.Popen[str]:
     (tmp_path / "job.json").write_text(dump(job))
-    return subprocess.Popen(argv_in(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    return subprocess.Popen(
+        argv_in(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from harness.device import (  # noqa: E402
+    KERNEL_BAR,
+    DeviceUnavailableError,
+    StepClock,
+    choose_device,
+    choose_precision,
+    describe,
+    kernel_error,
+    peak_memory,
+)
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("kind", "capability", "precision"),
+    [
+        ("cuda", (9, 0), "bf16"),
+        ("cuda", (8, 0), "bf16"),
+        ("cuda", (7, 5), "fp16"),
+        ("cuda", (7, 0), "fp16"),
+        ("cuda", (6, 1), "fp32"),
+        ("cuda", None, "fp32"),
+        ("cpu", None, "fp32"),
+    ],
+)
+def test_precision_is_what_the_hardware_has(kind, capability, precision):
+    assert choose_precision(kind, capability) == precision
+
+
+def test_kernel_on_the_cpu_is_right():
+    assert 0 < kernel_error(CPU) < KERNEL_BAR / 100
+
+
+def test_wrong_product_is_noticed(monkeypatch):
+    right = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: right(self) * 1.01)
+    assert kernel_error(CPU) > KERNEL_BAR
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_missing_cuda_is_unavailable_in_the_words_of_torch():
+    with pytest.raises(DeviceUnavailableError, match=r"(?i)cuda|nvidia"):
+        choose_device("cuda")
+
+
+def test_cpu_is_described():
+    found = describe(CPU)
+    assert (found.kind, found.threads) == ("cpu", torch.get_num_threads())
+    assert found.name
+
+
+def test_clock_gives_one_time_less_than_marks():
+    clock = StepClock(CPU)
+    for _ in range(4):
+        clock.mark()
+    assert len(clock.seconds()) == 3
+    assert all(seconds >= 0 for seconds in clock.seconds())
+
+
+def test_peak_memory_of_the_cpu_is_the_process():
+    found = peak_memory(CPU)
+    assert found.kind == "rss"
+    assert found.peak_rss_bytes > 50 * 2**20
+    assert found.peak_allocated_bytes is None
