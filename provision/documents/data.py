@@ -239,13 +239,16 @@ _SEEN_ONLY_BY_LOOKING = ("not-in-sources", "wheel-is-another-build")
 def passed_over(plan: Plan) -> tuple[Rejection, ...]:
     """Rejections that a reader asks about: newer than the choice, or asked for by name.
 
-    A build that fits on one Python is not passed over because another Python that is there lacks its wheel.
+    Of several Pythons that are there, the reasons of the chosen one are told; a build that fits on any is not passed over.
     """
     fitting = {(build.torch, build.variant) for build in plan.resolution.candidates}
+    python = plan.build.python if plan.build else next((r.python for r in plan.resolution.rejections if r.python), None)
     refused = tuple(
         r
         for r in plan.resolution.rejections
-        if (r.torch, r.variant) not in fitting or not r.python or r.rule in _SEEN_ONLY_BY_LOOKING
+        if r.rule in _SEEN_ONLY_BY_LOOKING
+        or r.python is None
+        or (r.python == python and (r.torch, r.variant) not in fitting)
     )
     if plan.build is None:
         return refused
