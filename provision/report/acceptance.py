@@ -33,6 +33,8 @@ def acceptance_lines(acceptance: Acceptance, style: Style) -> Iterator[str]:
         )
     yield from _throughput_lines(acceptance, style)
     yield from _quality_lines(acceptance, style)
+    for note in acceptance.notes:
+        yield from style.block("note", note)
     for criterion in acceptance.criteria:
         yield _criterion_line(criterion, style)
 
