@@ -26,7 +26,7 @@ from .children import failure
 from .disk import require_space, unpacked_bytes
 from .fetching import Deadlines
 from .interpreters import choose_interpreter
-from .lock import check_lock, render_pylock, shareable
+from .lock import check_lock, project_text, render_pylock, shareable
 from .looking import look, require_held
 from .lookup import builtin_index, make_fetcher
 from .receipt import first_damage, read_receipt, write_receipt
@@ -235,7 +235,9 @@ class _Run:
     def run(self, step: Step, *, limit_s: float | None = None) -> Completed:
         """Run one command; its output goes to the log and to `on_event`, without anything secret."""
         secrets = self.order.configuration.secrets
-
+        project = self.work / "pyproject.toml"
+        if not project.exists():
+            project.write_text(project_text((), None), encoding="utf-8")
         with self.log_path.open("a", encoding="utf-8") as log:
             log.write(f"$ {' '.join(step.argv)}\n")
 

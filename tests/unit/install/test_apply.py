@@ -334,3 +334,21 @@ def test_lock_of_another_plan_is_refused(order, tmp_path):
     with pytest.raises(InstallError) as caught:
         install(order(build(variant="cu121"), lock=lock, digest="plan-2"))
     assert caught.value.code == "lock-mismatch"
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_settings_of_a_project_around_the_environment_do_not_count(order, site, tmp_path, monkeypatch, bound):
+    monkeypatch.delenv("UV_NO_CONFIG")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    text = '[tool.uv]\nconstraint-dependencies = ["numpy<2"]\n[tool.uv.pip]\ntarget = "elsewhere"\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    more = {}
+    if not bound:
+        folder = tmp_path / "links"
+        folder.mkdir()
+        for path in [*site.glob("general/[!t]*/*.whl"), *site.glob("whl/cpu/torch/*.whl")]:
+            (folder / path.name).write_bytes(path.read_bytes())
+        more["configuration"] = configured(UV_FIND_LINKS=str(folder), PIP_NO_INDEX="1")
+    receipt = install(order(build(requirements=("numpy",)), **more))
+    assert ("numpy", "2.1.0") in names(receipt)
+    assert not list(tmp_path.rglob("elsewhere"))
