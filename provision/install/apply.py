@@ -330,9 +330,7 @@ def _choose(run: _Run) -> _Chosen:
     )
     with run.phase("resolve"):
         lock = resolver.resolve(choice.build, choice.wheel, choice.location)
-    return _Chosen(
-        choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers, choice.rejections
-    )
+    return _Chosen(choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers, choice.rejections)
 
 
 def _locked(order: Order, lock: Lock) -> _Chosen:

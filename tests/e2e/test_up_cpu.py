@@ -30,7 +30,9 @@ def environ(place: Path) -> dict[str, str]:
 
 def gpusetup(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "provision", *words]
-    return subprocess.run(command, cwd=place, env=environ(place), capture_output=True, text=True, check=False, timeout=900)
+    return subprocess.run(
+        command, cwd=place, env=environ(place), capture_output=True, text=True, check=False, timeout=900
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,9 @@ def test_a_second_install_answers_from_the_receipt_without_importing_torch(first
     done = gpusetup(place, "install", "--cpu", "--env", "env", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["data"]["reused"] is True
-    assert time.monotonic() - started < 10  # the bar is 1 s on a quiet machine; an import of torch takes longer than 10 here
+    assert (
+        time.monotonic() - started < 10
+    )  # the bar is 1 s on a quiet machine; an import of torch takes longer than 10 here
 
 
 def test_accept_alone_runs_in_the_environment_with_another_seed_and_stops_at_a_signal(first, place):
