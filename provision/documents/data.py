@@ -239,7 +239,7 @@ _SEEN_ONLY_BY_LOOKING = ("not-in-sources", "wheel-is-another-build")
 def passed_over(plan: Plan) -> tuple[Rejection, ...]:
     """Rejections that a reader asks about: newer than the choice, or asked for by name.
 
-    Of several Pythons that are there, the reasons of the chosen one are told; a build that fits on any is not passed over.
+    Of several Pythons the reasons of the chosen one are told; a build that fits on any of them is not passed over.
     """
     fitting = {(build.torch, build.variant) for build in plan.resolution.candidates}
     python = plan.build.python if plan.build else next((r.python for r in plan.resolution.rejections if r.python), None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import index as bench_index
 import pytest
-from conftest import PYTHON, QUICK, TAG, build
+from install_orders import PYTHON, QUICK, TAG, build
 from packaging.tags import platform_tags
 
 from provision.errors import InstallError, NoBuildError

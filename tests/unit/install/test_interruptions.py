@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import index as bench_index
 import pytest
-from conftest import TAG, build
+from install_orders import TAG, build
 
 from provision.errors import InstallError
 from provision.install import environment
