@@ -200,3 +200,21 @@ def test_real_interpreter_refuses_a_bad_job_with_its_words(tmp_path, monkeypatch
     with pytest.raises(HarnessError, match="exit status 2") as caught:
         launch(sys.executable, Job(device="tpu"), on_progress=lambda _: None, deadlines=Deadlines(60, 60, 1))
     assert caught.value.evidence[1].value == 'job.device: found "tpu", expected one of cuda, cpu'
+
+
+def test_real_harness_runs_from_its_archive(tmp_path, monkeypatch):
+    """Three steps in the interpreter of the tests, with nothing of the repository on its path."""
+    import sys
+
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    progress: list[Progress] = []
+    job = Job(device="cpu", steps=3, threads=1)
+    report = launch(sys.executable, job, on_progress=progress.append, deadlines=Deadlines(120, 120, 1))
+    assert report.status == "completed"
+    assert report.job == job
+    assert report.counts is not None
+    assert report.counts.executed_steps == 3
+    assert progress[0] == Progress("phase", name="import")
+    assert report.phases[0].name == "import"
