@@ -96,7 +96,7 @@ def refuse_foreign(store: Store) -> None:
         f"{path} was not made by gpusetup, so it is left alone.",
         code="environment-foreign",
         evidence=(Evidence(str(path), found, source="file system", needs="nothing, or an empty folder"),),
-        do=("name another place with --env", f"move it away: mv {path} {path}.old"),
+        do=("name another place with --env",),
     )
 
 
