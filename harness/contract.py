@@ -51,7 +51,7 @@ class Job:
     steps: Optional[int] = None
     """Optimizer steps instead of the preset's; None is the preset's number."""
     threads: Optional[int] = None
-    """CPU threads; None is the number of physical cores that the process may use."""
+    """CPU threads; None is the physical cores that the process may use, as far as the preset has use for them."""
     output: Optional[str] = None
     """Folder for the trained model (safetensors, configuration, vocabulary); None saves nothing."""
     deadline_s: Optional[float] = None

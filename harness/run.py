@@ -68,7 +68,7 @@ class JobRunner:
         job, preset = self.job, _preset(self.job)
         if job.output is not None and not is_free(job.output):
             raise ValueError(f"the output folder {job.output} is not empty")
-        torch.set_num_threads(job.threads or usable_cores())
+        torch.set_num_threads(job.threads or min(usable_cores(), preset.most_threads))
         with self._phase("software"):
             software = read_software()
             self._learn(software=software)
