@@ -97,7 +97,7 @@ def _plan_lines(plan: PlanData, style: Style) -> list[str]:
     lines = [style.row("plan", f"torch {plan.build.local_version}", kind, f"Python {plan.build.python}")]
     newest = next((over for over in plan.passed_over if over.rule == "not-in-sources"), None)
     if newest is not None:
-        lines.append(style.row("", f"passed over torch {newest.torch}+{newest.variant}: {newest.found} holds it"))
+        lines += style.block("", f"passed over torch {newest.torch}+{newest.variant}: {newest.found}")
     return lines
 
 
