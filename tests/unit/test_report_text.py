@@ -4,7 +4,6 @@ from provision.documents.data import (
     CheckData,
     CheckSummary,
     EnvironmentData,
-    PlanData,
     ReceiptData,
     ReportData,
     plan_data,
@@ -109,7 +108,7 @@ def report(verdict="accepted", acceptance=True):
     return ReportData(
         machine=Machine(),
         check=CheckData("quick", CheckSummary(pass_=2, skip=3), (), None),
-        plan=PlanData(**{**_fields(plan_data(PLAN))}),
+        plan=plan_data(PLAN),
         receipt=ReceiptData(
             environment=EnvironmentData("/srv/env", "3.12.1"),
             distributions=(Distribution("torch", "2.9.1+cu128", "0" * 64, None),),
@@ -123,10 +122,6 @@ def report(verdict="accepted", acceptance=True):
         acceptance=done if acceptance else None,
         seconds={"accept": 41.2},
     )
-
-
-def _fields(data):
-    return {name: getattr(data, name) for name in data.__slots__}
 
 
 def test_the_verdict_is_the_last_line_and_a_cpu_verdict_says_so():
