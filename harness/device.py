@@ -48,8 +48,8 @@ def kernel_error(device: torch.device) -> float:
 def choose_precision(kind: str, compute_capability: Optional[tuple[int, int]]) -> str:
     """bf16 from compute capability 8.0, fp16 from 7.0, else fp32.
 
-    A CPU stays at fp32. With avx512_bf16 smoke gains a fifth in bf16 (683 samples/s against 572 on one thread
-    of an EPYC, torch 2.13), which is less than it is worth that all CPUs do the same work; elsewhere it is emulated.
+    A CPU stays at fp32: with avx512_bf16 the smoke preset gains a fifth in bf16 (683 samples/s against 572, one thread
+    of an EPYC, torch 2.13), which is less than it is worth that all CPUs do the same work; without it bf16 is emulated.
     """
     if kind == "cpu" or compute_capability is None or compute_capability < (7, 0):
         return "fp32"

@@ -12,9 +12,14 @@ def main() -> None:
 
         sys.stdout.write(f"gpusetup {__version__}\n")
         raise SystemExit(0)
-    from .cli import run
+    try:
+        from .cli import run
 
-    raise SystemExit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # while modules were still being imported; `run` words every other one
+        sys.stderr.write("interrupted\n")
+        code = 130
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

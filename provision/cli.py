@@ -12,13 +12,15 @@ import click
 
 from . import __version__
 from .console import Console
-from .documents.envelope import Outcome, finding_of
 from .errors import ExitCode, GpusetupError
-from .records import Evidence, Finding
 
+# The records and documents are imported where they are needed: --help and --version need none of them.
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
+
+    from .documents.envelope import Outcome
+    from .records import Finding
 
 #: Every command: its one line of help, and the schema of its document. The module is imported when it runs.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -112,31 +114,38 @@ def schema_of_command(name: str) -> str:
 
 
 def _fail(console: Console, name: str, err: click.ClickException | GpusetupError) -> int:
+    from .documents.envelope import finding_of
+    from .records import Finding
+
     if isinstance(err, GpusetupError):
-        finding, exit_code = finding_of(err), err.exit_code
-    else:
-        hint = f"gpusetup {name} --help" if name in COMMANDS else "gpusetup --help"
-        finding, exit_code = Finding("usage", "fail", err.format_message(), safe=(hint,)), ExitCode.USAGE
-    console.emit(Outcome(schema_of_command(name), name or "gpusetup", findings=(finding,), exit_code=exit_code))
-    return int(exit_code)
+        return _end(console, name, finding_of(err), err.exit_code)
+    hint = f"gpusetup {name} --help" if name in COMMANDS else "gpusetup --help"
+    return _end(console, name, Finding("usage", "fail", err.format_message(), safe=(hint,)), ExitCode.USAGE)
 
 
 def _stopped(console: Console, name: str, exit_code: ExitCode) -> int:
+    from .records import Finding
+
     word = "interrupted" if exit_code is ExitCode.INTERRUPTED else "terminated"
-    finding = Finding(word, "fail", f"The command was {word}; what was there before still works.")
-    console.emit(Outcome(schema_of_command(name), name or "gpusetup", findings=(finding,), exit_code=exit_code))
-    return int(exit_code)
+    happened = f"The command was {word}; what was there before still works."
+    return _end(console, name, Finding(word, "fail", happened), exit_code)
 
 
 def _bug(console: Console, name: str, err: Exception) -> int:
     from .paths import write_bug_log
+    from .records import Evidence, Finding
 
     path = write_bug_log(err)
-    evidence: list[Evidence] = [Evidence("error", f"{type(err).__name__}: {err}")]
-    evidence += [Evidence("log", str(path))] if path else []
+    evidence = [Evidence("error", f"{type(err).__name__}: {err}"), *([Evidence("log", str(path))] if path else [])]
     finding = Finding("internal-error", "fail", "gpusetup met a bug of its own.", tuple(evidence))
-    console.emit(Outcome(schema_of_command(name), name or "gpusetup", findings=(finding,), exit_code=ExitCode.BUG))
-    return int(ExitCode.BUG)
+    return _end(console, name, finding, ExitCode.BUG)
+
+
+def _end(console: Console, name: str, finding: Finding, exit_code: ExitCode) -> int:
+    from .documents.envelope import Outcome
+
+    console.emit(Outcome(schema_of_command(name), name or "gpusetup", findings=(finding,), exit_code=exit_code))
+    return int(exit_code)
 
 
 def emit(context: click.Context, outcome: Outcome) -> int:

@@ -8,14 +8,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from .documents.codec import clean_text
-from .documents.envelope import Outcome, document, dumps
-from .report.findings import render_findings
+from .plain_text import clean_text
 from .report.style import LABEL, Style, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .documents.envelope import Outcome
     from .events import Event
 
 
@@ -48,6 +47,9 @@ class Console:
 
     def emit(self, outcome: Outcome) -> None:
         """Print the outcome: one JSON document, or the text and then the findings."""
+        from .documents.envelope import document, dumps
+        from .report.findings import render_findings
+
         self.progress.close()
         if self.wants_json:
             sys.stdout.write(dumps(document(outcome)))

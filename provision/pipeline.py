@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from .documents.data import ReportData, check_data, plan_data, plan_digest, receipt_data
+from .documents.data import ReportData, check_data, passed_over, plan_data, plan_digest, receipt_data
 from .documents.envelope import finding_of
 from .errors import ExitCode, GpusetupError, HarnessError, NoBuildError
 from .events import Event
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import Acceptance, CheckResult, Machine, Receipt
+    from .records import Acceptance, CheckResult, Machine, Receipt, Rejection
 
 
 _PHASES = {
@@ -131,14 +131,20 @@ def check_sources(plan: Plan, *, torch_index: str | None) -> Plan:
 
 
 def no_build(plan: Plan) -> NoBuildError:
-    """The error of a plan without a build; its evidence is the first reasons."""
+    """The error of a plan without a build: one reason of each kind, newest build first, and what would help."""
+    by_rule: dict[str, Rejection] = {}
+    for rejection in passed_over(plan):
+        by_rule.setdefault(rejection.rule, rejection)
     reasons = [
         Evidence(f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
-        for r in plan.resolution.rejections[:3]
+        for r in by_rule.values()
     ]
     unlocks = [f"{u.change} {u.from_} -> {u.to} admits torch {u.torch}+{u.variant}" for u in plan.resolution.unlocks]
+    wishes = {"--torch": plan.request.torch, "--cuda": plan.request.cuda, "--python": plan.request.python}
+    asked = [name for name, wish in wishes.items() if wish]
+    drop = [f"gpusetup plan, without {' and '.join(asked)}"] if asked else []
     return NoBuildError(
-        "No build in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, "gpusetup plan")
+        "No build in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
     )
 
 

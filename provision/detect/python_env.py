@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 def running_interpreter() -> Interpreter:
     """The interpreter of this process: its base executable, so that a virtual environment is not built on another."""
-    executable = getattr(sys, "_base_executable", None) or sys.executable
     version = sys.version_info
+    executable = getattr(sys, "_base_executable", None) or sys.executable
+    if sys.prefix != sys.base_prefix and executable == sys.executable:
+        # Before 3.11 a virtual environment on POSIX names itself as its own base.
+        base = os.path.join(sys.base_prefix, "bin", f"python{version.major}.{version.minor}")  # noqa: PTH118
+        executable = base if os.path.exists(base) else executable  # noqa: PTH110
     suffix = "" if version.releaselevel == "final" else f"{version.releaselevel[0].replace('c', 'rc')}{version.serial}"
     return Interpreter(
         version=f"{version.major}.{version.minor}.{version.micro}{suffix}",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import types
 import typing
 from collections.abc import Mapping
@@ -18,11 +17,10 @@ from functools import cache
 from typing import Any, Literal, TypeVar, Union
 
 from ..errors import InputError
+from ..plain_text import clean_text
 from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 
 T = TypeVar("T")
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 #: Values that travel as text, and how text becomes a value again.
 _TEXTUAL: dict[type, Any] = {
@@ -31,11 +29,6 @@ _TEXTUAL: dict[type, Any] = {
     ComputeCapability: ComputeCapability.parse,
     Glibc: Glibc.parse,
 }
-
-
-def clean_text(text: str) -> str:
-    """The text without control and bidirectional-override characters (tab and newline stay)."""
-    return _CONTROL.sub("", text)
 
 
 def public_name(field_name: str) -> str:

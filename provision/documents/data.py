@@ -124,19 +124,6 @@ def check_data(results: Sequence[CheckResult], *, cause: str | None, level: str)
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
-    """A build that was not chosen, with its failing rule."""
-
-    torch: str
-    variant: str
-    rule: str
-    found: str
-    needs: str
-    source: str | None = None
-    python: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Gives:
     """What an unlock would admit."""
 
@@ -184,7 +171,7 @@ class PlanData:
     requirements: tuple[str, ...]
     sources: tuple[SourceRow, ...]
     container: ContainerChoice | None
-    passed_over: tuple[PassedOver, ...]
+    passed_over: tuple[Rejection, ...]
     unlocks: tuple[UnlockRow, ...]
     assumptions: tuple[str, ...]
     availability: Literal["not looked", "held", "not held", "partly looked"]
@@ -208,7 +195,7 @@ def plan_data(plan: Plan) -> PlanData:
         requirements=build.requirements if build else (),
         sources=_source_rows(plan),
         container=None,
-        passed_over=tuple(_passed_over_row(r) for r in passed_over(plan)),
+        passed_over=passed_over(plan),
         unlocks=tuple(UnlockRow(u.change, u.from_, u.to, Gives(u.torch, u.variant)) for u in plan.resolution.unlocks),
         assumptions=plan.resolution.assumptions,
         availability=plan.availability,
@@ -219,11 +206,6 @@ def plan_data(plan: Plan) -> PlanData:
         fallbacks=tuple(b for b in plan.resolution.candidates if b != build),
         request=plan.request,
     )
-
-
-def _passed_over_row(rejection: Rejection) -> PassedOver:
-    r = rejection
-    return PassedOver(r.torch, r.variant, r.rule, r.found, r.needs, r.source, r.python)
 
 
 def _source_rows(plan: Plan) -> tuple[SourceRow, ...]:
@@ -239,13 +221,16 @@ _SEEN_ONLY_BY_LOOKING = ("not-in-sources", "wheel-is-another-build")
 def passed_over(plan: Plan) -> tuple[Rejection, ...]:
     """Rejections that a reader asks about: newer than the choice, or asked for by name.
 
-    A build that fits on one Python is not passed over because another Python that is there lacks its wheel.
+    Of several Pythons the reasons of the chosen one are told; a build that fits on any of them is not passed over.
     """
     fitting = {(build.torch, build.variant) for build in plan.resolution.candidates}
+    python = plan.build.python if plan.build else next((r.python for r in plan.resolution.rejections if r.python), None)
     refused = tuple(
         r
         for r in plan.resolution.rejections
-        if (r.torch, r.variant) not in fitting or not r.python or r.rule in _SEEN_ONLY_BY_LOOKING
+        if r.rule in _SEEN_ONLY_BY_LOOKING
+        or r.python is None
+        or (r.python == python and (r.torch, r.variant) not in fitting)
     )
     if plan.build is None:
         return refused
@@ -259,9 +244,7 @@ def plan_from_data(data: PlanData) -> Plan:
     candidates = (data.build, *data.fallbacks) if data.build else data.fallbacks
     resolution = Resolution(
         candidates=candidates,
-        rejections=tuple(
-            Rejection(p.torch, p.variant, p.rule, p.found, p.needs, p.source, p.python) for p in data.passed_over
-        ),
+        rejections=data.passed_over,
         unlocks=tuple(Unlock(u.change, u.from_, u.to, u.gives.torch, u.gives.variant) for u in data.unlocks),
         assumptions=data.assumptions,
     )
@@ -331,7 +314,7 @@ class ReceiptData:
     build: Build
     reused: bool
     wheel: HeldWheel | None = None
-    passed_over: tuple[PassedOver, ...] = ()
+    passed_over: tuple[Rejection, ...] = ()
     """Better builds that no source holds."""
     rehearsal: RehearsalData | None = None
     """With --dry-run: what would be done; then nothing is verified."""
@@ -367,7 +350,7 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         build=receipt.build,
         reused=receipt.reused,
         wheel=receipt.wheel,
-        passed_over=tuple(_passed_over_row(r) for r in receipt.passed_over),
+        passed_over=receipt.passed_over,
     )
 
 

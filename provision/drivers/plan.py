@@ -54,9 +54,7 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
             f"The driver steps of {os_name} are not written yet.",
             code="distribution-not-covered",
             evidence=(Evidence("distribution", os_name, source="os-release", needs=", ".join(_DISTRIBUTIONS)),),
-            do=(
-                f"Install driver branch {branch.branch} ({flavour} kernel module) as your distribution documents.",
-            ),
+            do=(f"Install driver branch {branch.branch} ({flavour} kernel module) as your distribution documents.",),
         )
     return DriverPlan(
         branch=branch.branch,

@@ -26,7 +26,7 @@ from .children import failure
 from .disk import require_space, unpacked_bytes
 from .fetching import Deadlines
 from .interpreters import choose_interpreter
-from .lock import check_lock, render_pylock, shareable
+from .lock import check_lock, project_text, render_pylock, shareable
 from .looking import look, require_held
 from .lookup import builtin_index, make_fetcher
 from .receipt import first_damage, read_receipt, write_receipt
@@ -114,7 +114,11 @@ def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) ->
     envs.refuse_foreign(store)
     if receipt := reusable(order):
         return receipt
-    with sigterm_unwinds(), envs.locked(store, wait_s=order.limits.lock_wait_s) as lock_fd:
+    with (
+        sigterm_unwinds(),
+        envs.disk_errors_named(store),
+        envs.locked(store, wait_s=order.limits.lock_wait_s) as lock_fd,
+    ):
         envs.clear_leftovers(store)
         # Another run may have made it while we waited for the lock.
         if receipt := reusable(order):
@@ -130,6 +134,7 @@ def _make_first_true(order: Order, store: envs.Store, on_event: Callable[[Event]
     while True:
         folder = envs.new_folder(store)
         run = _Run(order, folder, envs.part_of(folder), store.folder / "install.log", on_event, (lock_fd,))
+        run.log_path.unlink(missing_ok=True)
         try:
             receipt = _make(run, over)
             with run.phase("switch"):
@@ -230,7 +235,9 @@ class _Run:
     def run(self, step: Step, *, limit_s: float | None = None) -> Completed:
         """Run one command; its output goes to the log and to `on_event`, without anything secret."""
         secrets = self.order.configuration.secrets
-
+        project = self.work / "pyproject.toml"
+        if not project.exists():
+            project.write_text(project_text((), None), encoding="utf-8")
         with self.log_path.open("a", encoding="utf-8") as log:
             log.write(f"$ {' '.join(step.argv)}\n")
 
@@ -323,9 +330,7 @@ def _choose(run: _Run) -> _Chosen:
     )
     with run.phase("resolve"):
         lock = resolver.resolve(choice.build, choice.wheel, choice.location)
-    return _Chosen(
-        choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers, choice.rejections
-    )
+    return _Chosen(choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers, choice.rejections)
 
 
 def _locked(order: Order, lock: Lock) -> _Chosen:
@@ -396,5 +401,6 @@ def _probe(run: _Run, chosen: _Chosen) -> dict[str, dict[str, object]]:
     try:
         seen: dict[str, dict[str, object]] = json.loads(result.read_text(encoding="utf-8"))
     except (OSError, ValueError) as err:
-        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.verify_s) from err
+        limit_s = run.order.limits.verify_s
+        raise failure(done, log_path=run.log_path, silence_s=limit_s, code="verification-failed") from err
     return seen

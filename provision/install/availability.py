@@ -120,12 +120,12 @@ def _runs_on(file: ListedFile, python: str) -> bool:
 
 def _rejection(build: Build, answers: Sequence[SourceAnswer]) -> Rejection:
     failed = sum(1 for answer in answers if answer.failure)
-    silent = f", {failed} of them without an answer" if failed else ""
+    silent = f", {failed} gave no answer" if failed else ""
     return Rejection(
         torch=build.torch,
         variant=build.variant,
         rule=RULE,
-        found=f"none of {len(answers)} sources{silent}" if answers else "no source is configured",
+        found=f"none of {len(answers)} sources holds it{silent}" if answers else "no source is configured",
         needs=f"a wheel of torch {build.local_version} for {build.wheel_tag}",
         source=", ".join(dict.fromkeys(answer.location.source.name for answer in answers)) or None,
         python=build.python,

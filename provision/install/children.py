@@ -25,11 +25,12 @@ _KNOWN = (
 )
 
 
-def failure(done: Completed, *, log_path: Path | None, silence_s: float) -> InstallError:
+def failure(done: Completed, *, log_path: Path | None, silence_s: float, code: str = "install-failed") -> InstallError:
     """The error for a child that failed or fell silent: its last 20 lines, its command and its exit status."""
-    code, happened, remedy = "install-failed", f"{_program(done)} failed.", ""
+    happened, remedy = f"{_program(done)} failed.", ""
     if done.was_silent:
-        code, happened = "install-silent", f"{_program(done)} gave no sign of life for {silence_s:g} s and was ended."
+        code = "install-silent" if code == "install-failed" else code
+        happened = f"{_program(done)} gave no sign of life for {silence_s:g} s and was ended."
         remedy = "look at the network and the disk, then run the same command"
     text = " ".join(done.lines).lower()
     for sign, known_code, sentence, known_remedy in _KNOWN:

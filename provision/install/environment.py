@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import shutil
@@ -95,23 +96,31 @@ def refuse_foreign(store: Store) -> None:
         f"{path} was not made by gpusetup, so it is left alone.",
         code="environment-foreign",
         evidence=(Evidence(str(path), found, source="file system", needs="nothing, or an empty folder"),),
-        do=("name another place with --env", f"move it away: mv {path} {path}.old"),
+        do=("name another place with --env",),
     )
+
+
+@contextlib.contextmanager
+def disk_errors_named(store: Store) -> Iterator[None]:
+    """Within, what the file system refuses becomes an InstallError that names the file and the reason."""
+    try:
+        yield
+    except OSError as err:
+        is_full = err.errno in {errno.ENOSPC, errno.EDQUOT}
+        place = str(err.filename or store.folder)
+        raise InstallError(
+            "The disk is full." if is_full else f"{place} cannot be written: {err.strerror or err}.",
+            code="disk-full" if is_full else "environment-not-writable",
+            evidence=(Evidence(place, err.strerror, source="file system", needs="a folder to write in"),),
+            do=("free some space, then run the same command" if is_full else "name another place with --env",),
+        ) from err
 
 
 @contextlib.contextmanager
 def locked(store: Store, *, wait_s: float = 10.0) -> Iterator[int]:
     """Hold the store against other runs; gives the lock's descriptor, InstallError names the holder after `wait_s`."""
-    try:
-        store.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(store.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as err:
-        raise InstallError(
-            f"{store.folder} cannot be made: {err.strerror}.",
-            code="environment-not-writable",
-            evidence=(Evidence(str(store.folder), err.strerror, source="file system", needs="a folder to write in"),),
-            do=("name another place with --env",),
-        ) from err
+    store.folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(store.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         _wait_for(descriptor, store, wait_s)
         holder = (
@@ -207,7 +216,7 @@ def prune(store: Store, *, keep: int = KEPT) -> None:
     current = store.current
     others = [folder for folder in store.finished() if folder != current]
     for folder in others[max(keep - 1, 0) :]:
-        part_of(folder).mkdir()
+        part_of(folder).mkdir(exist_ok=True)
         discard(folder)
 
 
@@ -220,7 +229,7 @@ def environments(path: Path) -> tuple[tuple[Path, bool], ...]:
 def rollback(path: Path) -> Path:
     """Lead the path to the environment before the current one; InstallError when there is none."""
     store = Store.of(path)
-    with locked(store):
+    with disk_errors_named(store), locked(store):
         others = [folder for folder in store.finished() if folder != store.current]
         if not others:
             raise InstallError(
@@ -236,7 +245,7 @@ def remove(path: Path) -> None:
     """Remove a path and every environment behind it; InstallError when gpusetup did not make it."""
     store = Store.of(path)
     refuse_foreign(store)
-    with locked(store):
+    with disk_errors_named(store), locked(store):
         if store.path.is_symlink():
             store.path.unlink()
         shutil.rmtree(store.folder, ignore_errors=True)

@@ -86,6 +86,9 @@ def project_text(requirements: Sequence[str], location: Location | None) -> str:
     """
     lines = ["[project]", 'name = "gpusetup-environment"', 'version = "0"', "dependencies = ["]
     lines += [f"  {json.dumps(requirement)}," for requirement in requirements] + ["]"]
+    # An empty table too: uv then stops here instead of taking the [tool.uv] of a project that lies around the
+    # environment, which may name a target or constraints of its own.
+    lines += ["", "[tool.uv]"]
     if location is None:
         return "\n".join(lines) + "\n"
     names = [_project(requirement) for requirement in requirements]

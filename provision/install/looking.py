@@ -101,7 +101,7 @@ def require_held(looked: Looked, candidates: Sequence[Build]) -> None:
         ),
         do=(
             "name a source that holds it: --torch-index ADDRESS, or find-links in pip's configuration",
-            "see what would fit otherwise: gpusetup plan --check-sources --top 5",
+            "see what would fit otherwise: gpusetup plan --check-sources",
         ),
     )
 

@@ -25,7 +25,7 @@ def acceptance_lines(acceptance: Acceptance, style: Style) -> Iterator[str]:
         yield from style.block("workload", f"{workload.preset}: {workload.task}")
         yield style.row(
             "",
-            f"{figure(workload.parameters / 1e6)} M parameters",
+            f"{workload.parameters / 1e6:.3g} M parameters",
             f"{workload.steps} steps",
             f"batch {workload.batch} x {workload.sequence} tokens",
             workload.precision,
@@ -33,6 +33,8 @@ def acceptance_lines(acceptance: Acceptance, style: Style) -> Iterator[str]:
         )
     yield from _throughput_lines(acceptance, style)
     yield from _quality_lines(acceptance, style)
+    for note in acceptance.notes:
+        yield from style.block("note", note)
     for criterion in acceptance.criteria:
         yield _criterion_line(criterion, style)
 
@@ -89,7 +91,7 @@ def _quality_lines(acceptance: Acceptance, style: Style) -> Iterator[str]:
 
 def _memory(device: AcceptedDevice) -> Iterator[str]:
     if device.threads is not None:
-        yield f"{device.threads} threads"
+        yield f"{device.threads} thread{'' if device.threads == 1 else 's'}"
     if device.peak_allocated_bytes is not None:
         yield f"peak {gib(device.peak_allocated_bytes)} allocated"
     if device.peak_rss_bytes is not None:

@@ -35,9 +35,14 @@ def render_machine(machine: Machine, style: Style) -> str:
         for gpu in machine.other_gpus
     ]
     if not machine.gpus:
-        lines.append(style.row("gpu", "no NVIDIA GPU"))
+        lines.append(style.row("gpu", no_gpu_text(machine)))
     lines.append(style.row("state", _state(machine, style)))
     return "\n".join(lines)
+
+
+def no_gpu_text(machine: Machine) -> str:
+    """What to say where no GPU is listed."""
+    return "no NVIDIA GPU" if machine.gpu_state is GpuState.NONE else "there, but no driver lists it"
 
 
 def host_line(machine: Machine, style: Style) -> str:

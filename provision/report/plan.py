@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
@@ -59,17 +60,21 @@ def _merged(rejections: tuple[Rejection, ...]) -> Iterator[tuple[str, Rejection]
     for rejection in rejections:
         # What no source holds is one reason, however many wheel names it has.
         needs = "" if rejection.rule == "not-in-sources" else rejection.needs
-        alike.setdefault((rejection.rule, rejection.found, needs), []).append(rejection)
+        # Nor is it worth a line per version that the version is not the one that was asked for.
+        found = "" if rejection.found == rejection.torch else rejection.found
+        alike.setdefault((rejection.rule, found, needs), []).append(rejection)
     for group in alike.values():
         versions = sorted({Version(r.torch) for r in group})
         variants = sorted({r.variant for r in group})
         torch = str(versions[0]) if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
         kinds = ", ".join(variants) if len(variants) <= 4 else f"{variants[0]} to {variants[-1]}"
-        yield f"torch {torch} {kinds}", group[0]
+        is_own_version = group[0].found == group[0].torch
+        yield f"torch {torch} {kinds}", replace(group[0], found="" if is_own_version else group[0].found)
 
 
 def _passed(text: str, rejection: Rejection, style: Style) -> list[str]:
-    reason = f"{text}: {rejection.rule}: found {rejection.found}, needs {rejection.needs}"
+    found = f"found {rejection.found}, " if rejection.found else ""
+    reason = f"{text}: {rejection.rule}: {found}needs {rejection.needs}"
     return style.block("passed", reason)
 
 

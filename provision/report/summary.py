@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .acceptance import acceptance_lines, verdict_line, verdict_word
 from .check import counts_line
-from .machine import host_line, render_machine
+from .machine import host_line, no_gpu_text, render_machine
 from .style import Style, figure, seconds
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def detect_text(machine: Machine) -> str:
     """What detect found, in one line."""
     gpus = [gpu.name or gpu.pci_device_id or "unnamed GPU" for gpu in machine.gpus]
     counted = [f"{gpus.count(name)} x {name}" if gpus.count(name) > 1 else name for name in dict.fromkeys(gpus)]
-    return host_line(machine, _PLAIN).removeprefix("host").strip() + "  " + (", ".join(counted) or "no NVIDIA GPU")
+    return host_line(machine, _PLAIN).removeprefix("host").strip() + "  " + (", ".join(counted) or no_gpu_text(machine))
 
 
 def check_text(results: Sequence[CheckResult]) -> str:
@@ -97,7 +97,7 @@ def _plan_lines(plan: PlanData, style: Style) -> list[str]:
     lines = [style.row("plan", f"torch {plan.build.local_version}", kind, f"Python {plan.build.python}")]
     newest = next((over for over in plan.passed_over if over.rule == "not-in-sources"), None)
     if newest is not None:
-        lines.append(style.row("", f"passed over torch {newest.torch}+{newest.variant}: {newest.found} holds it"))
+        lines += style.block("", f"passed over torch {newest.torch}+{newest.variant}: {newest.found}")
     return lines
 
 

@@ -45,7 +45,13 @@ def _doubtful(chosen: Candidate) -> Finding | None:
     if not chosen.variant.doubtful:
         return None
     happened = f"The row of the chosen build is not certain: {chosen.variant.doubtful}."
-    return Finding("row-doubtful", "warn", happened, (Evidence("row", chosen.place),), (f"gpusetup matrix show --torch {chosen.release.version}",))
+    return Finding(
+        "row-doubtful",
+        "warn",
+        happened,
+        (Evidence("row", chosen.place),),
+        (f"gpusetup matrix show --torch {chosen.release.version}",),
+    )
 
 
 def _arch(situation: Situation, chosen: Candidate) -> Finding | None:

@@ -107,7 +107,9 @@ def test_cpu_on_purpose_is_planned_on_a_broken_box(gpusetup):
 
 def test_a_cuda_plan_never_takes_a_cpu_build(gpusetup, tmp_path):
     """Driver 450 runs CUDA 11 only; the index holds cu118 for 2.4.1 and 2.0.1, and CPU builds that must not count."""
-    code, receipt = gpusetup("install", "--env", str(tmp_path / "env"), "--python", PYTHON, driver="470.82.01", cuda=11040)
+    code, receipt = gpusetup(
+        "install", "--env", str(tmp_path / "env"), "--python", PYTHON, driver="470.82.01", cuda=11040
+    )
     assert code in (0, 4), receipt["findings"]
     assert receipt["data"] is None or receipt["data"]["build"]["variant"] == "cu118"
 

@@ -5,8 +5,9 @@ from typing import Literal
 
 import pytest
 
-from provision.documents.codec import clean_text, decode, encode
+from provision.documents.codec import decode, encode
 from provision.errors import InputError
+from provision.plain_text import clean_text
 from provision.records import Driver, Gpu, GpuState, Host, Machine, Reading, Unlock
 from provision.versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 

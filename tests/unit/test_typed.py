@@ -37,7 +37,9 @@ def test_no_gpu_typed_is_a_cpu_machine():
 
 
 def test_a_capability_serves_a_gpu_that_the_matrix_does_not_know():
-    machine = machine_from_words(TypedMachine(gpus=("Prototype",), compute_capability="9.0", driver="580.65.06"), MATRIX)
+    machine = machine_from_words(
+        TypedMachine(gpus=("Prototype",), compute_capability="9.0", driver="580.65.06"), MATRIX
+    )
     assert str(machine.gpus[0].compute_capability) == "9.0"
 
 

@@ -8,18 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from provision.install.apply import Limits, Order
+from provision.install.apply import Order
 from provision.install.configuration import read_configuration
-from provision.install.fetching import Deadlines
-from provision.records import Build, Interpreter
-from provision.versions import CudaVersion
+from provision.records import Interpreter
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
 import index as bench_index
-
-PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
-TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+from install_orders import QUICK, TAG, build
 
 
 @pytest.fixture(scope="session")
@@ -50,25 +46,6 @@ def only_local(monkeypatch, cache):
     monkeypatch.setenv("UV_CACHE_DIR", str(cache))
     monkeypatch.setenv("PIP_CACHE_DIR", str(cache / "pip"))
     monkeypatch.setenv("NETRC", os.devnull)
-
-
-def build(torch="2.4.1", variant="cpu", *, base="https://wheels.invalid/whl", requirements=None, general=False):
-    """A build as the resolver would give it; its index does not exist unless `base` is the bench's."""
-    cuda = CudaVersion.parse(variant) if variant != "cpu" else None
-    needs = requirements if requirements is not None else ("transformers", "numpy")
-    return Build(
-        torch=torch,
-        variant=variant,
-        cuda_runtime_version=cuda,
-        python=PYTHON,
-        wheel_tag=f"{TAG}-{TAG}-manylinux_2_28_x86_64",
-        requirements=(f"torch=={torch}", *needs),
-        index=f"{base}/{variant}",
-        is_general_index_default=general,
-    )
-
-
-QUICK = Limits(sources=Deadlines(silence_s=2.0, overall_s=3.0), silence_s=20.0, verify_s=20.0, lock_wait_s=0.3)
 
 
 @pytest.fixture

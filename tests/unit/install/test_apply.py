@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import index as bench_index
 import pytest
-from conftest import PYTHON, QUICK, TAG, build
+from install_orders import PYTHON, QUICK, TAG, build
 from packaging.tags import platform_tags
 
 from provision.errors import InstallError, NoBuildError
@@ -318,18 +317,12 @@ def test_settings_of_the_shell_do_not_redirect_the_installation(order, tmp_path,
     assert not (tmp_path / "elsewhere").exists()
 
 
-@pytest.mark.parametrize("backend", ["uv", "pip"])
-def test_install_from_the_lock_of_another_environment(order, server, tmp_path, backend):
+def test_install_from_the_lock_of_another_environment(order, server, tmp_path):
     first = install(order())
     text = (tmp_path / "env/pylock.gpusetup.toml").read_text()
     lock = parse_lock(text, "pylock.gpusetup.toml", tag_order(PYTHON, tuple(platform_tags())))
     server[1].requests.clear()
-    wanted = order(
-        lock=lock, env=tmp_path / "other", backend=backend, configuration=read_configuration(torch_index=None)
-    )
-    if backend == "pip":  # pip looks files up by name, so it has to be told where torch is
-        wanted = replace(wanted, configuration=read_configuration({**os.environ, "UV_INDEX": f"{server[0]}/whl/cpu"}))
-    receipt = install(wanted)
+    receipt = install(order(lock=lock, env=tmp_path / "other"))
     assert [item.sha256 for item in receipt.distributions] == [item.sha256 for item in first.distributions]
     assert dict(receipt.seconds).keys() == {"venv", "install", "verify"}
 
@@ -341,3 +334,21 @@ def test_lock_of_another_plan_is_refused(order, tmp_path):
     with pytest.raises(InstallError) as caught:
         install(order(build(variant="cu121"), lock=lock, digest="plan-2"))
     assert caught.value.code == "lock-mismatch"
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_settings_of_a_project_around_the_environment_do_not_count(order, site, tmp_path, monkeypatch, bound):
+    monkeypatch.delenv("UV_NO_CONFIG")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    text = '[tool.uv]\nconstraint-dependencies = ["numpy<2"]\n[tool.uv.pip]\ntarget = "elsewhere"\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    more = {}
+    if not bound:
+        folder = tmp_path / "links"
+        folder.mkdir()
+        for path in [*site.glob("general/[!t]*/*.whl"), *site.glob("whl/cpu/torch/*.whl")]:
+            (folder / path.name).write_bytes(path.read_bytes())
+        more["configuration"] = configured(UV_FIND_LINKS=str(folder), PIP_NO_INDEX="1")
+    receipt = install(order(build(requirements=("numpy",)), **more))
+    assert ("numpy", "2.1.0") in names(receipt)
+    assert not list(tmp_path.rglob("elsewhere"))

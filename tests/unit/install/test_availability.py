@@ -121,7 +121,7 @@ def test_rejections_count_the_sources_and_the_answers_are_kept_apart():
     assert choice.availability == "partly looked"
     (rejection,) = choice.rejections
     assert rejection.rule == "not-in-sources"
-    assert rejection.found == "none of 3 sources, 1 of them without an answer"
+    assert rejection.found == "none of 3 sources holds it, 1 gave no answer"
     assert [(said.source.url, said.answer) for said in asked(answers)] == [
         ("https://mine", "1 torch wheel"),
         ("https://down", "silent for 10 s"),

@@ -11,12 +11,14 @@ import textwrap
 import time
 from dataclasses import replace
 
+import index as bench_index
 import pytest
-from conftest import TAG, build
+from install_orders import TAG, build
 
 from provision.errors import InstallError
 from provision.install import environment
 from provision.install.apply import install
+from provision.install.configuration import read_configuration
 from provision.install.environment import Store
 
 TORCH = f"/whl/cpu/torch/torch-{{}}%2Bcpu-{TAG}-{TAG}-linux_x86_64.whl$"
@@ -136,3 +138,59 @@ def test_installer_that_falls_silent_is_ended(order, server, tmp_path, monkeypat
         install(replace(wanted, limits=replace(wanted.limits, silence_s=1.0)))
     assert caught.value.code == "install-silent"
     assert not (tmp_path / "env").exists()
+
+
+def test_place_that_cannot_be_written_is_named(order, tmp_path):
+    (tmp_path / "file").write_text("1")
+    with pytest.raises(InstallError) as caught:
+        install(order(env=tmp_path / "file" / "env"))
+    assert caught.value.code == "environment-not-writable"
+    assert caught.value.evidence[0].value == "Not a directory"
+
+
+def test_probe_that_never_answers_is_ended(order, site, tmp_path):
+    """A torch whose import hangs: the verification has a deadline of its own."""
+    folder = tmp_path / "links"
+    bench_index.make_torch(folder, "2.5.0+cpu", None, python=TAG, extra="import time; time.sleep(60)")
+    values = {"PIP_CONFIG_FILE": "/dev/null", "UV_FIND_LINKS": str(folder), "UV_NO_CONFIG": "1"}
+    values["UV_DEFAULT_INDEX"] = f"{site.as_uri()}/general"
+    wanted = order(build("2.5.0", requirements=()), configuration=read_configuration(values))
+    with pytest.raises(InstallError) as caught:
+        install(replace(wanted, limits=replace(wanted.limits, verify_s=1.0)))
+    assert caught.value.code == "verification-failed"
+    assert "no sign of life for 1 s" in caught.value.happened
+
+
+FULL = """
+import pickle, subprocess, sys
+sys.path[:0] = {paths!r}
+from provision.errors import InstallError
+from provision.install.apply import install
+order = pickle.loads({order!r})
+disk = str(order.environment.parent)
+mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "bench", disk], check=False).returncode == 0
+if not mounted:
+    sys.exit("cannot mount")
+try:
+    install(order)
+except InstallError as err:
+    print(err.code, sorted(item.name for item in (order.environment.parent / ".env.gpusetup").iterdir()))
+subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+print(len(install(order).distributions))
+"""
+
+
+def test_full_disk_is_named_and_the_next_run_with_space_finishes(order, tmp_path):
+    paths = [item for item in sys.path if item]
+    wanted = order(env=tmp_path / "disk" / "env")
+    (tmp_path / "disk").mkdir()
+    script = tmp_path / "full.py"
+    script.write_text(FULL.format(paths=paths, order=pickle.dumps(replace(wanted, builtin=nothing))))
+    argv = ["unshare", "--mount", "--map-root-user", sys.executable, str(script)]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no unshare here to make a small disk with")
+    if "cannot mount" in done.stderr or done.stderr.startswith("unshare:"):
+        pytest.skip("this user may not mount a small disk")
+    assert done.stdout.splitlines() == ["disk-full ['install.log', 'lock']", "5"], done.stderr

@@ -129,8 +129,8 @@ def test_project_binds_torch_and_its_siblings_to_one_source():
     requirements = pinned(("torch==2.13.0", "TorchVision>=0.2", "numpy"), held())
     assert project_text(requirements, location) == (
         '[project]\nname = "gpusetup-environment"\nversion = "0"\ndependencies = [\n'
-        '  "torch==2.13.0+cpu",\n  "TorchVision>=0.2",\n  "numpy",\n]\n\n'
+        '  "torch==2.13.0+cpu",\n  "TorchVision>=0.2",\n  "numpy",\n]\n\n[tool.uv]\n\n'
         '[tool.uv.sources]\ntorch = { index = "gpusetup-torch" }\ntorchvision = { index = "gpusetup-torch" }\n\n'
         '[[tool.uv.index]]\nname = "gpusetup-torch"\nurl = "https://h/flat"\nexplicit = true\nformat = "flat"\n'
     )
-    assert "tool.uv" not in project_text(requirements, None)
+    assert project_text(requirements, None).endswith("]\n\n[tool.uv]\n")
