@@ -33,7 +33,8 @@ def style_of(stream: TextIO, environ: Mapping[str, str]) -> Style:
     except (UnicodeEncodeError, LookupError):
         has_unicode = False
     width = min(shutil.get_terminal_size((80, 24)).columns, 100) if is_terminal else 80
-    return Style(has_colour=has_colour, has_unicode=has_unicode, width=max(width, 40))
+    home = environ.get("HOME") or None
+    return Style(has_colour=has_colour, has_unicode=has_unicode, width=max(width, 40), home=home)
 
 
 class Console:

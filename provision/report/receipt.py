@@ -19,7 +19,7 @@ def render_receipt(receipt: Receipt, style: Style) -> str:
     """Environment, versions, verification, time."""
     versions = {d.name: d.version for d in receipt.distributions}
     lines = [
-        style.row("env", receipt.path, f"Python {receipt.python}"),
+        style.row("env", style.path(receipt.path), f"Python {receipt.python}"),
         style.row("holds", ", ".join(f"{name} {versions[name]}" for name in _NAMED if name in versions)),
     ]
     lines += [
@@ -34,7 +34,7 @@ def render_receipt(receipt: Receipt, style: Style) -> str:
         lines.append(style.row("time", "nothing to do: the receipt answers"))
     else:
         lines.append(style.row("time", *(f"{name} {seconds(took)}" for name, took in receipt.seconds)))
-    lines.append(style.row("use", f"source {receipt.path}/bin/activate"))
+    lines.append(style.row("use", f"source {style.path(receipt.path)}/bin/activate"))
     count = len(receipt.distributions)
     lines.append(style.row(style.mark("pass"), f"{count} distributions, torch {receipt.build.local_version}"))
     return "\n".join(lines)
@@ -43,7 +43,7 @@ def render_receipt(receipt: Receipt, style: Style) -> str:
 def render_rehearsal(receipt: ReceiptData, style: Style) -> str:
     """What an install would hold, run, download and need."""
     rehearsal = receipt.rehearsal
-    lines = [style.row("env", receipt.environment.path, f"Python {receipt.environment.python}")]
+    lines = [style.row("env", style.path(receipt.environment.path), f"Python {receipt.environment.python}")]
     lines += [style.row("", f"{d.name}=={d.version}", d.source or "") for d in receipt.distributions]
     if rehearsal is not None:
         lines += [style.row(step.label, " ".join(step.command)) for step in rehearsal.steps]

@@ -25,6 +25,13 @@ class Style:
     has_colour: bool = False
     has_unicode: bool = False
     width: int = 80
+    home: str | None = None
+    """The user's home folder, shown as ~."""
+
+    def path(self, text: str) -> str:
+        """A path as people write it."""
+        is_inside = self.home and text.startswith(self.home.rstrip("/") + "/")
+        return "~" + text[len((self.home or "").rstrip("/")) :] if is_inside else text
 
     def paint(self, text: str, tone: Tone) -> str:
         """The text in a tone, or as it is where the stream has no colour."""

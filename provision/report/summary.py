@@ -69,7 +69,7 @@ def render_report(report: ReportData, style: Style, *, path: Path | None = None)
     if report.seconds:
         lines.append(style.row("time", *(f"{name} {seconds(took)}" for name, took in report.seconds.items())))
     if path is not None:
-        lines.append(style.row("report", str(path)))
+        lines.append(style.row("report", style.path(str(path))))
     lines.append(
         verdict_line(report.acceptance, style)
         if report.acceptance is not None
@@ -106,7 +106,7 @@ def _receipt_lines(receipt: ReceiptData, style: Style) -> list[str]:
     names = [f"{name} {versions[name]}" for name in ("torch", "transformers", "numpy") if name in versions]
     reused = "reused" if receipt.reused else f"{len(receipt.distributions)} distributions by {receipt.backend}"
     return [
-        style.row("env", receipt.environment.path),
+        style.row("env", style.path(receipt.environment.path)),
         style.row("", f"Python {receipt.environment.python}", reused),
         style.row("", ", ".join(names)),
     ]

@@ -48,3 +48,11 @@ def test_colour_is_never_the_only_carrier_of_meaning():
     assert Style(has_unicode=True).mark("fail") == "✗"
     assert Style(has_colour=True).mark("fail") == "\x1b[31mFAIL\x1b[0m"
     assert Style().mark("timed-out") == "FAIL"
+
+
+def test_paths_in_the_home_folder_are_short():
+    style = Style(home="/home/ada")
+    assert style.path("/home/ada/env") == "~/env"
+    assert style.path("/home/adam/env") == "/home/adam/env"
+    assert Style().path("/home/ada/env") == "/home/ada/env"
+    assert Style(home="/").path("/env") == "~/env"
