@@ -20,6 +20,7 @@ JOB_SCHEMA = "gpusetup.harness-job/1"
 REPORT_SCHEMA = "gpusetup.harness-report/1"
 STATUSES = ("completed", "device-unavailable", "failed", "not-finite", "interrupted")
 DEVICES = ("cuda", "cpu")
+PRECISIONS = ("fp32", "bf16", "fp16")
 MAX_FILE_BYTES = 64 * 2**20
 
 
@@ -50,6 +51,8 @@ class Job:
     """Seed of the initial weights, the order of the samples and dropout."""
     steps: Optional[int] = None
     """Optimizer steps instead of the preset's; None is the preset's number."""
+    precision: Optional[str] = None
+    """fp32, bf16 or fp16; None is what the device computes best."""
     threads: Optional[int] = None
     """CPU threads; None is the physical cores that the process may use, as far as the preset has use for them."""
     output: Optional[str] = None
@@ -284,6 +287,8 @@ def parse_job(text: str) -> Job:
     """The job in JSON text. Raises ContractError."""
     job = _document(text, Job, JOB_SCHEMA, "job")
     _one_of(job.device, DEVICES, "job.device")
+    if job.precision is not None:
+        _one_of(job.precision, PRECISIONS, "job.precision")
     for name, number in (("steps", job.steps), ("threads", job.threads), ("deadline_s", job.deadline_s)):
         if number is not None and number <= 0:
             raise ContractError(f"job.{name}: found {number}, expected a number above 0 or null")

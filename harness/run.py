@@ -20,6 +20,7 @@ from .device import (
     capability,
     choose_device,
     choose_precision,
+    cpu_features,
     describe,
     kernel_error,
     peak_memory,
@@ -75,7 +76,7 @@ class JobRunner:
         with self._phase("device"):
             device = self._device()
             self._learn(notes=explain_gaps(software, device.type))
-        precision = choose_precision(device.type, capability(device))
+        precision = job.precision or choose_precision(device.type, capability(device), cpu_features())
         course = Course(preset, device, precision, job.seed, job.deadline_s, self._emit, self._hooks)
         with self._phase("data"):
             corpus = build_corpus()

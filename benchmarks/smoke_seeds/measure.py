@@ -23,13 +23,13 @@ RESULTS = Path(__file__).with_name("results.json")
 SABOTAGED = ("shuffled-labels", "frozen-encoder", "zero-mask")
 
 
-def train_one(seed: int, sabotage: str, threads: int) -> dict:
+def train_one(seed: int, sabotage: str, threads: int, precision: str) -> dict:
     """One run in this process."""
     from benchmarks.smoke_seeds.sabotage import SABOTAGES
     from harness.contract import Job
     from harness.run import JobRunner
 
-    job = Job(device="cpu", seed=seed, threads=threads)
+    job = Job(device="cpu", seed=seed, threads=threads, precision=precision)
     report = JobRunner(job, lambda _: None, SABOTAGES[sabotage]).run()
     first, last = report.quality.first_loss, report.quality.last_loss
     return {
@@ -51,12 +51,12 @@ def train_one(seed: int, sabotage: str, threads: int) -> dict:
     }
 
 
-def in_process(seed: int, sabotage: str, threads: int) -> dict:
+def in_process(seed: int, sabotage: str, threads: int, precision: str) -> dict:
     """One run in a fresh process."""
     argv = [sys.executable, "-m", "benchmarks.smoke_seeds.measure", "--one", str(seed), sabotage]
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(
-        [*argv, "--threads", str(threads)], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+        [*argv, "--threads", str(threads), "--precision", precision], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
     )
     entry = json.loads(done.stdout.splitlines()[-1])
     accuracy, ratio = entry["accuracy"], entry["loss_ratio"]
@@ -92,15 +92,16 @@ def main() -> None:
     parser.add_argument("--sabotage-seeds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(train_one(int(options.one[0]), options.one[1], options.threads)))
+        print(json.dumps(train_one(int(options.one[0]), options.one[1], options.threads, options.precision)))
         return
     jobs = [(seed, "none") for seed in range(1, options.seeds + 1)]
     jobs += [(seed, name) for name in SABOTAGED for seed in range(1, options.sabotage_seeds + 1)]
     with ThreadPoolExecutor(options.workers) as pool:
-        entries = list(pool.map(lambda job: in_process(*job, options.threads), jobs))
+        entries = list(pool.map(lambda job: in_process(*job, options.threads, options.precision), jobs))
     from benchmarks.smoke_seeds.bag_of_words import accuracies
     from harness.corpus import build_corpus
 

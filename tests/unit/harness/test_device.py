@@ -19,19 +19,22 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("kind", "capability", "precision"),
+    ("kind", "capability", "features", "precision"),
     [
-        ("cuda", (9, 0), "bf16"),
-        ("cuda", (8, 0), "bf16"),
-        ("cuda", (7, 5), "fp16"),
-        ("cuda", (7, 0), "fp16"),
-        ("cuda", (6, 1), "fp32"),
-        ("cuda", None, "fp32"),
-        ("cpu", None, "fp32"),
+        ("cuda", (9, 0), set(), "bf16"),
+        ("cuda", (8, 0), set(), "bf16"),
+        ("cuda", (7, 5), {"amx_bf16"}, "fp16"),
+        ("cuda", (7, 0), set(), "fp16"),
+        ("cuda", (6, 1), set(), "fp32"),
+        ("cuda", None, set(), "fp32"),
+        ("cpu", None, {"avx512f", "avx512_bf16"}, "bf16"),
+        ("cpu", None, {"amx_bf16"}, "bf16"),
+        ("cpu", None, {"avx512f", "avx512_vnni"}, "fp32"),
+        ("cpu", None, set(), "fp32"),
     ],
 )
-def test_precision_is_what_the_hardware_has(kind, capability, precision):
-    assert choose_precision(kind, capability) == precision
+def test_precision_is_what_the_hardware_computes(kind, capability, features, precision):
+    assert choose_precision(kind, capability, frozenset(features)) == precision
 
 
 def test_kernel_on_the_cpu_is_right():
