@@ -51,14 +51,14 @@ class Job:
     """Seed of the initial weights, the order of the samples and dropout."""
     steps: Optional[int] = None
     """Optimizer steps instead of the preset's; None is the preset's number."""
-    precision: Optional[str] = None
-    """fp32, bf16 or fp16; None is what the device computes best."""
     threads: Optional[int] = None
     """CPU threads; None is the physical cores that the process may use, as far as the preset has use for them."""
     output: Optional[str] = None
     """Folder for the trained model (safetensors, configuration, vocabulary); None saves nothing."""
     deadline_s: Optional[float] = None
     """Seconds of training after which the run ends as interrupted."""
+    precision: Optional[str] = None
+    """fp32, bf16 or fp16; None is what the device computes best."""
 
 
 @dataclass(frozen=True)

@@ -46,14 +46,14 @@ def kernel_error(device: torch.device) -> float:
 
 
 FAST_BF16 = frozenset(("amx_bf16", "avx512_bf16"))
-"""CPU features with which bf16 products are computed; without one they are emulated, about three times slower than fp32.
+"""CPU features with which bf16 products are computed; without one they are emulated, three times slower than fp32.
 
 With avx512_bf16 the smoke preset runs 683 samples/s in bf16 against 572 in fp32 (one thread of an EPYC, torch 2.13).
 """
 
 
 def choose_precision(kind: str, compute_capability: Optional[tuple[int, int]], cpu_features: frozenset[str]) -> str:
-    """bf16 where the device computes it (compute capability 8.0, a CPU feature), fp16 from 7.0, else fp32."""
+    """bf16 where the device computes it (capability 8.0, a CPU feature), fp16 from capability 7.0, else fp32."""
     if kind == "cpu":
         return "bf16" if cpu_features & FAST_BF16 else "fp32"
     if compute_capability is None or compute_capability < (7, 0):
@@ -62,7 +62,7 @@ def choose_precision(kind: str, compute_capability: Optional[tuple[int, int]], c
 
 
 def cpu_features() -> frozenset[str]:
-    """Feature flags of the CPU as the kernel states them; empty where it states none (aarch64 spells them otherwise)."""
+    """Feature flags of the CPU as the kernel states them; empty on aarch64, which spells them otherwise."""
     # flags		: fpu vme ... avx512_bf16 clzero ...
     return frozenset((_cpu_line("flags") or "").split())
 
