@@ -64,7 +64,8 @@ def detect_driver_files(around: Surroundings) -> DriverFiles:
     proc_text, proc_why = around.attempt("/proc/driver/nvidia/version", longest=4096)
     sys_version = parse_module_version(version_text or "")
     proc_version, flavour = parse_proc_version(proc_text or "")
-    modules = tuple(name for name in _MODULES if around.exists(f"/sys/module/{name}"))
+    # The folder of a loaded module is never empty: it holds at least the module's state and reference count.
+    modules = tuple(name for name in _MODULES if around.names(f"/sys/module/{name}"))
     nodes, node_readings = _nodes(around)
     nvml, cuda = find_library(around, NVML_LIBRARY), find_library(around, CUDA_LIBRARY)
     has_wsl_library = around.exists(f"{WSL_FOLDER}/{NVML_LIBRARY}")

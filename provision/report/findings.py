@@ -32,7 +32,7 @@ def render_findings(findings: Iterable[Finding], style: Style) -> str:
 
 
 def _evidence_lines(item: Evidence, style: Style) -> list[str]:
-    value = ", ".join(str(part) for part in item.value) if isinstance(item.value, tuple) else item.value
+    value = ", ".join(map(str, item.value)) or "none" if isinstance(item.value, tuple) else item.value
     found = "not known" if value is None else f"{value}{f' {item.unit}' if item.unit else ''}"
     source = f"  ({item.source})" if item.source else ""
     lines: list[str] = []

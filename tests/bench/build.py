@@ -95,7 +95,7 @@ class Tree:
 
     def module(self, name: str, version: str | None = None) -> None:
         """A loaded kernel module."""
-        (self.root / "sys/module" / name).mkdir(parents=True, exist_ok=True)
+        self.write(f"/sys/module/{name}/initstate", "live\n")
         if version:
             self.write(f"/sys/module/{name}/version", f"{version}\n")
 
