@@ -50,6 +50,12 @@ Example:
 """
 
 
+#: A group was named and none of its commands: its help is the answer (older click exits with it by itself).
+_NO_ARGUMENTS: Final[tuple[type[Exception], ...]] = tuple(
+    error for error in (getattr(click.exceptions, "NoArgsIsHelpError", None),) if error
+)
+
+
 class Terminated(BaseException):
     """SIGTERM arrived; like KeyboardInterrupt, nothing but the entry point catches it."""
 
@@ -91,6 +97,9 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as err:
         return err.exit_code
     except (click.ClickException, GpusetupError) as err:
+        if not console.wants_json and isinstance(err, _NO_ARGUMENTS):
+            console.note(err.format_message())
+            return int(ExitCode.USAGE)
         return _fail(console, name, err)
     except (KeyboardInterrupt, click.Abort):
         return _stopped(console, name, ExitCode.INTERRUPTED)

@@ -126,3 +126,16 @@ def test_errors_for_people_go_to_stderr(capsys):
 def test_version(capsys):
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"gpusetup {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["report"]])
+def test_no_command_is_answered_with_the_help_as_it_is(words, capsys):
+    assert run(words) in (0, 2)  # click before 8.2 exits 0
+    captured = capsys.readouterr()
+    assert "Usage: gpusetup" in (captured.out + captured.err).splitlines()[0]
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["report", "nonsense"]])
+def test_an_unknown_command_is_named(words, capsys):
+    assert run(words) == 2
+    assert "'nonsense'" in capsys.readouterr().err
