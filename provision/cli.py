@@ -98,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
         return err.exit_code
     except (click.ClickException, GpusetupError) as err:
         if not console.wants_json and isinstance(err, _NO_ARGUMENTS):
-            console.note(err.format_message())
+            console.note(str(err))
             return int(ExitCode.USAGE)
         return _fail(console, name, err)
     except (KeyboardInterrupt, click.Abort):

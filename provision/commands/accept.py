@@ -9,9 +9,8 @@ import click
 from ..cli import emit
 from ..documents.envelope import Outcome
 from ..errors import ExitCode, HarnessError
-from ..paths import default_environment
 from ..pipeline import accept_environment, examine_host, require_device
-from .options import env_option, json_option, require_gpu_option
+from .options import env_option, environment_of, json_option, require_gpu_option
 
 
 @click.command(epilog="\b\nExample:\n  gpusetup accept --env ./env")
@@ -28,7 +27,7 @@ def accept(context: click.Context, /, **words: Any) -> int:
     from ..report.acceptance import render_acceptance
 
     console: Any = context.find_root().obj
-    env = words["env"] or default_environment()
+    env = environment_of(words)
     receipt = read_receipt(env)
     if receipt is None:
         raise HarnessError(

@@ -10,9 +10,16 @@ import click
 from ..cli import emit
 from ..documents.data import plan_from_data, receipt_data, rehearsal_data
 from ..documents.envelope import Outcome, load_document, read_text
-from ..paths import default_environment
 from ..pipeline import InstallOptions, examine_host, install_plan, load_default_matrix, plan_for, rehearse_install
-from .options import backend_option, env_option, json_option, request_of, request_options, torch_index_option
+from .options import (
+    backend_option,
+    env_option,
+    environment_of,
+    json_option,
+    request_of,
+    request_options,
+    torch_index_option,
+)
 
 
 @click.command(epilog="\b\nExample:\n  gpusetup plan --json > plan.json\n  gpusetup install plan.json --env ./env")
@@ -36,9 +43,7 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
     else:
         loaded = load_document(read_text(plan_file), origin=str(plan_file), expect="plan")
         plan = plan_from_data(loaded.data)
-    options = InstallOptions(
-        words["env"] or default_environment(), words["backend"], words["torch_index"], is_fresh=words["fresh"]
-    )
+    options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
     if words["dry_run"]:
         rehearsal = rehearse_install(plan, examined.machine, options, console.progress)
         data = rehearsal_data(rehearsal, env=options.env, backend=options.backend)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..paths import default_environment
 from ..records import Request
 from ..typed import TypedMachine
 
@@ -37,6 +39,12 @@ require_gpu_option = click.option(
     metavar="[N]",
     help="Exit 3 when fewer than N GPUs are usable (N is 1 when left out).",
 )
+
+
+def environment_of(words: dict[str, Any]) -> Path:
+    """The absolute path of the environment; a link at its end stays a link, because that is what gets switched."""
+    return Path(os.path.abspath(words["env"] or default_environment()))  # noqa: PTH100  Path.resolve follows the link
+
 
 env_option = click.option(
     "--env",

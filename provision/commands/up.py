@@ -12,10 +12,18 @@ import click
 from ..cli import emit
 from ..documents.envelope import Outcome, document, dumps
 from ..errors import ExitCode
-from ..paths import default_environment, reports_folder, write_whole
+from ..paths import reports_folder, write_whole
 from ..pipeline import InstallOptions
 from ..pipeline import up as run_up
-from .options import backend_option, env_option, json_option, request_of, request_options, torch_index_option
+from .options import (
+    backend_option,
+    env_option,
+    environment_of,
+    json_option,
+    request_of,
+    request_options,
+    torch_index_option,
+)
 
 
 @click.command(epilog="\b\nExample:\n  gpusetup up --env ./env --report report.json")
@@ -35,9 +43,7 @@ def up(context: click.Context, /, report_file: Path | None, **words: Any) -> int
 
     console: Any = context.find_root().obj
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    options = InstallOptions(
-        words["env"] or default_environment(), words["backend"], words["torch_index"], is_fresh=words["fresh"]
-    )
+    options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
     report = run_up(request_of(words), options, console.progress, seed=words["seed"], started_at=started)
     acceptance = report.data.acceptance
     is_degraded = acceptance is not None and acceptance.verdict == "degraded"
