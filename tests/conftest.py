@@ -15,7 +15,7 @@ if str(ROOT) not in sys.path:  # `pytest` alone, unlike `python -m pytest`, does
     sys.path.insert(0, str(ROOT))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts background jobs with SIGINT ignored, and children inherit that: tests of Ctrl-C would wait for ever.
+    # A shell starts background jobs with SIGINT ignored, and children inherit that: tests of Ctrl-C would hang.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from tests.bench import build  # noqa: E402 -- needs the path above

@@ -82,7 +82,7 @@ def _verdict(plan: Plan, over: int, style: Style) -> str:
     if plan.build is None:
         return style.row(style.mark("fail"), f"no build fits; {over} passed over")
     looked = {
-        "not looked": "sources not looked at (--check-sources looks)",
+        "not looked": "no source asked (--check-sources asks)",
         "held": "a source holds it",
         "not held": "no source holds it",
         "partly looked": "not every source answered",

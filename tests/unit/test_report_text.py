@@ -66,7 +66,7 @@ def test_a_plan_says_its_choice_and_merges_what_fails_alike():
         "with     transformers>=4.48,<6\n"
         "passed   torch 2.9.1 to 2.10.0 cu130, cu132: driver-too-old: found 535.104.05,\n"
         "         needs 580.65.06 or newer\n"
-        "ok       1 build chosen, 4 passed over; sources not looked at (--check-sources looks)"
+        "ok       1 build chosen, 4 passed over; no source asked (--check-sources asks)"
     )
 
 
