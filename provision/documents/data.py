@@ -267,7 +267,7 @@ def plan_digest(plan: Plan, *, sources: Sequence[Source]) -> str:
 
     What the sources held is left out: which candidate was taken is in the receipt.
     """
-    identity = encode([plan.resolution.candidates, plan.request, plan.matrix.revision, tuple(sources)])
+    identity = encode([plan.resolution.candidates, plan.matrix.revision, tuple(sources)])
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

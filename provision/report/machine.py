@@ -45,15 +45,21 @@ def no_gpu_text(machine: Machine) -> str:
     return "no NVIDIA GPU" if machine.gpu_state is GpuState.NONE else "there, but no driver lists it"
 
 
+def os_text(machine: Machine) -> str:
+    """Name and version of the operating system."""
+    host = machine.host
+    name = _OS_NAMES.get(host.os or "", host.os or host.system or "unknown system")
+    return f"{name} {host.os_version or ''}".strip()
+
+
 def host_line(machine: Machine, style: Style) -> str:
     """Operating system, architecture, glibc, Python, environment class."""
     host, python = machine.host, machine.python
-    os_name = _OS_NAMES.get(host.os or "", host.os or host.system or "unknown system")
     surroundings: list[str] = [host.container] if host.container else []
     surroundings += ["WSL"] if host.is_wsl else []
     return style.row(
         "host",
-        f"{os_name} {host.os_version or ''}".strip(),
+        os_text(machine),
         host.arch or "",
         f"glibc {host.glibc}" if host.glibc else "",
         f"Python {python.version}{'t' if python.is_free_threaded else ''}" if python else "",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .acceptance import acceptance_lines, verdict_line, verdict_word
 from .check import counts_line
-from .machine import host_line, no_gpu_text, render_machine
+from .machine import no_gpu_text, os_text, render_machine
 from .style import Style, figure, seconds
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ _STAGES = ("machine", "check", "plan", "receipt", "acceptance")
 
 def detect_text(machine: Machine) -> str:
     """What detect found, in one line."""
+    host = machine.host
     gpus = [gpu.name or gpu.pci_device_id or "unnamed GPU" for gpu in machine.gpus]
     counted = [f"{gpus.count(name)} x {name}" if gpus.count(name) > 1 else name for name in dict.fromkeys(gpus)]
-    return host_line(machine, _PLAIN).removeprefix("host").strip() + "  " + (", ".join(counted) or no_gpu_text(machine))
+    system = f"{os_text(machine)} {host.arch or ''}".strip()
+    return f"{system}  " + (", ".join(counted) or no_gpu_text(machine))
 
 
 def check_text(results: Sequence[CheckResult]) -> str:
