@@ -49,6 +49,8 @@ class Examined:
     """Id of the check that leads the report."""
     folded: tuple[str, ...] = ()
     """Ids that the cause explains."""
+    is_here: bool = False
+    """Whether it is the machine that gpusetup runs on."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -86,7 +88,7 @@ def examine_host() -> Examined:
 
     machine = detect_machine()
     results = run_checks(machine, clock=time.perf_counter)
-    return Examined(machine, results, *lead(results))
+    return Examined(machine, results, *lead(results), is_here=True)
 
 
 def load_default_matrix() -> Matrix:
@@ -111,13 +113,14 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
     )
 
 
-def check_sources(plan: Plan, *, torch_index: str | None) -> Plan:
-    """The plan with what the configured sources really hold."""
-    from .install.availability import asked
+def check_sources(plan: Plan, machine: Machine, *, is_here: bool, torch_index: str | None) -> Plan:
+    """The plan with what the sources that are configured here really hold for that machine."""
+    from .install.availability import asked, platforms_of
     from .install.configuration import read_configuration
     from .install.looking import look
 
-    looked = look(plan.resolution.candidates, read_configuration(torch_index=torch_index))
+    platforms = None if is_here else platforms_of(machine.host)
+    looked = look(plan.resolution.candidates, read_configuration(torch_index=torch_index), platforms=platforms)
     choice = looked.choice
     return replace(
         plan,

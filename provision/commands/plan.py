@@ -38,7 +38,7 @@ def plan(context: click.Context, /, **words: Any) -> int:
     examined = examined_of(words, matrix)
     made = plan_for(examined, request_of(words), matrix)
     if words["check_sources"] and made.build is not None:
-        made = check_sources(made, torch_index=words["torch_index"])
+        made = check_sources(made, examined.machine, is_here=examined.is_here, torch_index=words["torch_index"])
     failure = (finding_of(no_build(made)),) if made.build is None else ()
     return emit(
         context,

@@ -13,7 +13,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
-from ..records import Asked, Build, HeldWheel, Rejection
+from ..records import Asked, Build, HeldWheel, Host, Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +71,26 @@ def tag_order(python: str, platforms: Sequence[str]) -> dict[Tag, int]:
     # The stable ABI of today does not run without the GIL; older releases of `packaging` list it all the same.
     usable = [tag for tag in tags if not (is_free_threaded and tag.abi == "abi3")]
     return {tag: rank for rank, tag in reversed(list(enumerate(usable)))}
+
+
+#: Platform tags from before tags named their glibc (PEP 513, 571, 599).
+_LEGACY = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
+#: glibc that is assumed of a machine that is not this one when nobody named it: what the plan takes it to be, new enough.
+_NEW_ENOUGH = 40
+
+
+def platforms_of(host: Host) -> tuple[str, ...]:
+    """Platform tags that a machine takes, best first; for machines that are not this one."""
+    arch = host.arch or "x86_64"
+    if host.system == "windows":
+        return ("win_amd64",)
+    newest = host.glibc.minor if host.glibc else _NEW_ENOUGH
+    tags: list[str] = []
+    for minor in range(newest, 4, -1):
+        tags.append(f"manylinux_2_{minor}_{arch}")
+        if (2, minor) in _LEGACY:
+            tags.append(f"{_LEGACY[2, minor]}_{arch}")
+    return (*tags, f"linux_{arch}")
 
 
 def best_file(build: Build, answer: SourceAnswer, order: dict[Tag, int]) -> ListedFile | None:

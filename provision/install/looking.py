@@ -35,11 +35,15 @@ def look(
     *,
     deadlines: Deadlines | None = None,
     builtin: Callable[[], Location | None] = builtin_index,
+    platforms: tuple[str, ...] | None = None,
 ) -> Looked:
-    """The best candidate that a source holds; first asks about the best one, about the rest only when it must."""
+    """The best candidate that a source holds; first asks about the best one, about the rest only when it must.
+
+    `platforms` are the platform tags of the machine that is planned for, by default this one's.
+    """
     candidates = [build for build in candidates if build.kind == candidates[0].kind]
     fetcher = make_fetcher(configuration, deadlines)
-    platforms = tuple(platform_tags())
+    platforms = platforms or tuple(platform_tags())
     answers: dict[str, SourceAnswer] = {}
     choice = Choice()
     for some in (candidates[:1], candidates):

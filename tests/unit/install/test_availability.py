@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from provision.install.availability import asked, choose_held
+from provision.install.availability import asked, choose_held, platforms_of
 from provision.install.configuration import Location
 from provision.install.listing import ListedFile
 from provision.install.lookup import SourceAnswer
-from provision.records import Build, Source
-from provision.versions import CudaVersion
+from provision.records import Build, Host, Source
+from provision.versions import CudaVersion, Glibc
 
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "linux_x86_64")
 
@@ -128,3 +128,14 @@ def test_rejections_count_the_sources_and_the_answers_are_kept_apart():
         ("https://empty", "no torch"),
     ]
     assert choose_held([build()], answers[:1], platforms=PLATFORMS).availability == "not held"
+
+
+def test_platforms_of_a_machine_that_is_not_this_one():
+    host = Host(system="linux", arch="aarch64", glibc=Glibc(2, 28))
+    tags = platforms_of(host)
+    assert tags[0] == "manylinux_2_28_aarch64"
+    assert tags[-1] == "linux_aarch64"
+    assert tags.index("manylinux_2_17_aarch64") < tags.index("manylinux2014_aarch64")
+    assert "manylinux_2_29_aarch64" not in tags
+    assert platforms_of(Host(system="windows")) == ("win_amd64",)
+    assert platforms_of(Host())[-1] == "linux_x86_64"
