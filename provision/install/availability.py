@@ -75,7 +75,7 @@ def tag_order(python: str, platforms: Sequence[str]) -> dict[Tag, int]:
 
 #: Platform tags from before tags named their glibc (PEP 513, 571, 599).
 _LEGACY = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
-#: glibc that is assumed of a machine that is not this one when nobody named it: what the plan takes it to be, new enough.
+#: glibc 2.x assumed of another machine when nobody named it: the plan takes it to be new enough.
 _NEW_ENOUGH = 40
 
 
