@@ -20,14 +20,14 @@ class Bar:
 
 BARS = {
     "smoke": Bar(
-        # The rule gives 0.9888 (mean 0.9987, deviation 0.0033), and the lowest of the 20 seeds is at 0.9850: the
-        # distribution has a tail below. 0.95 leaves it room and stays far above what must fail: 0.50 for the best bag
-        # of words, 0.33 for the best sabotage.
+        # Mean - 3 deviations of 20 seeds is 0.989 in fp32 (lowest seed 0.985) and 0.978 in bf16 (lowest 0.973): both
+        # distributions have a tail below. 0.95 leaves it room and stays far above what must fail: 0.50 for the best bag
+        # of words, 0.36 for the best sabotage.
         accuracy=0.95,
-        # Healthy runs end below 0.024, sabotaged ones above 0.79.
+        # Healthy runs end below 0.04, sabotaged ones above 0.79.
         loss_ratio=0.5,
         data_digest="2db1573684f5eda5bf90723ba6ee6f076972391c79cf06c9218c16121f5ef163",
-        source="20 reference seeds, mean - 3 sd = 0.989, lowered to 0.95: benchmarks/smoke_seeds/results.json",
+        source="20 seeds each in fp32 and bf16, mean - 3 sd 0.989 and 0.978, lowered to 0.95: benchmarks/smoke_seeds",
     ),
 }
 
