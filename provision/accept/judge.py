@@ -180,7 +180,7 @@ def _loss(report: Report, bar: Bar) -> Outcome:
         Criterion(
             "acc.loss",
             ratio if finite else None,
-            "last tenth / first tenth of the steps",
+            "last / first tenth of the steps",
             bar.loss_ratio,
             bar.source,
             finite and ratio is not None and ratio <= bar.loss_ratio,

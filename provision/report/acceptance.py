@@ -69,7 +69,7 @@ def _throughput_lines(acceptance: Acceptance, style: Style) -> Iterator[str]:
             f"p90 {seconds(steps.p90)}",
             f"p99 {seconds(steps.p99)}",
             f"cv {figure(100 * rate.cv)} %" if rate.cv is not None else "",
-            f"warm-up {rate.warmup_steps} steps left out",
+            f"({rate.warmup_steps} warm-up steps out)",
         )
 
 
