@@ -68,7 +68,7 @@ def _throughput_lines(acceptance: Acceptance, style: Style) -> Iterator[str]:
             f"p50 {seconds(steps.p50)}",
             f"p90 {seconds(steps.p90)}",
             f"p99 {seconds(steps.p99)}",
-            f"cv {figure(100 * rate.cv)} %" if rate.cv is not None else "",
+            f"cv {100 * rate.cv:.0f} %" if rate.cv is not None else "",
             f"({rate.warmup_steps} warm-up steps out)",
         )
 
