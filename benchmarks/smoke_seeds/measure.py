@@ -56,7 +56,12 @@ def in_process(seed: int, sabotage: str, threads: int, precision: str) -> dict:
     argv = [sys.executable, "-m", "benchmarks.smoke_seeds.measure", "--one", str(seed), sabotage]
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(
-        [*argv, "--threads", str(threads), "--precision", precision], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+        [*argv, "--threads", str(threads), "--precision", precision],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     entry = json.loads(done.stdout.splitlines()[-1])
     accuracy, ratio = entry["accuracy"], entry["loss_ratio"]
