@@ -55,23 +55,29 @@ make_environment() {
     python=$(find_python) || exit $?
     printf '%s\n' "gpusetup: making its own environment in ${env#"$root/"} (once)" >&2
     build="$env.$$"
-    trap 'rm -rf "$build"' EXIT
-    trap 'exit 130' INT
+    trap 'rm -rf "$build" "$build.log"' EXIT
+    trap 'printf "%s\n" "interrupted" >&2; exit 130' INT
     trap 'exit 143' TERM
-    fill_environment "$build" "$extras" "$python" \
-        || fail 'gpusetup: its own environment could not be made; the lines above say why. Nothing was left behind.'
+    # What the tools say is shown when they fail, not when somebody stopped them.
+    if ! fill_environment "$build" "$extras" "$python" 2>"$build.log"; then
+        cat "$build.log" >&2
+        fail 'gpusetup: its own environment could not be made; the lines above say why. Nothing was left behind.'
+    fi
     cp "$root/pyproject.toml" "$build/pyproject.toml"
     printf '%s\n' "$root" >"$build/made-in"
-    # Scripts carry the path that they were made under.
-    for script in "$build"/bin/*; do
-        if [ -f "$script" ] && [ ! -L "$script" ] && head -c 2 "$script" | grep -q '^#!'; then
-            sed -i "1s|$build|$env|" "$script"
-        fi
-    done
+    # Scripts carry the path that they were made under, in their first lines.
+    "$build/bin/python" -I -c '
+import pathlib, sys
+made, final = (bytes(pathlib.Path(name)) for name in sys.argv[1:])
+for script in (pathlib.Path(sys.argv[1]) / "bin").iterdir():
+    text = script.read_bytes() if script.is_file() and not script.is_symlink() else b""
+    if text.startswith(b"#!") and made in text[:4096]:
+        script.write_bytes(text.replace(made, final))
+' "$build" "$env"
     old="$env.old.$$"
     if [ -e "$env" ]; then mv "$env" "$old"; fi
     # A concurrent start may have been faster; its environment is as good as ours.
     mv -T "$build" "$env" 2>/dev/null || [ -x "$env_python" ] || fail "gpusetup: $env could not be put in place."
-    rm -rf "$old" "$build"
+    rm -rf "$old" "$build" "$build.log"
     trap - EXIT INT TERM
 }
