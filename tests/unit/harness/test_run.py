@@ -24,7 +24,7 @@ from harness.run import JobRunner  # noqa: E402
 from harness.train import Hooks, Samples, collate  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
-SHORT = Job(device="cpu", seed=4, steps=12, threads=1)
+SHORT = Job(device="cpu", seed=4, steps=12, threads=1, precision="fp32")
 
 
 def quiet(_: dict) -> None:
