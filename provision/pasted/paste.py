@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LONGEST_PASTE = 4 * 2**20
 """Characters; the XML of a box with 16 GPUs has under 1 MiB."""
 LONGEST_LINE = 1024
+MOST_LINES = 200_000
 MOST_GPUS = 1024
 
 _ANSI = re.compile(r"\x1b(?:\[[0-9;:?<=>]{0,64}[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)?|[()][0-9A-B]|[=>78cM])")
@@ -42,6 +43,8 @@ def read_paste(text: str) -> Paste:
     if len(text) > LONGEST_PASTE:
         raise InputError(f"{len(text)} characters, more than {LONGEST_PASTE}: no output that is read here is that long")
     unified = _ANSI.sub("", text).replace("\r\n", "\n").replace("\r", "\n").translate(_INVISIBLE)
+    if unified.count("\n") > MOST_LINES:
+        raise InputError(f"more than {MOST_LINES} lines: no output that is read here has that many")
     whole = [_unquoted(line) for line in clean_text(unified).split("\n")]
     lines = tuple(line[:LONGEST_LINE].translate(_BLANKS).rstrip() for line in whole)
     return Paste("\n".join(whole), lines)
