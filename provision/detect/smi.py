@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..plain_text import plain
 from ..records import Driver, GpuState, Machine, Reading
+from ..spellings import normal_bus_id
 from ..versions import ComputeCapability, CudaVersion, DriverVersion
 from .nvml import NvmlDevice, NvmlFacts
-from .pci import normal_bus_id
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
