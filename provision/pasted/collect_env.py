@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from ..detect.host import is_wsl_kernel
 from ..errors import InputError
 from ..records import Driver, Gpu, GpuState, Host, Interpreter, Machine
+from ..spellings import is_wsl_kernel
 from ..versions import Glibc
 from .paste import assuming, driver_version, gpu_facts, read_facts, value_of
 from .smi_list import listed_gpus
@@ -122,6 +122,9 @@ def _with_state(machine: Machine, fields: _Fields) -> Machine:
     """The machine with what the text shows of GPUs that it does not name."""
     if machine.gpus:
         return replace(machine, gpu_state=GpuState.USABLE)
+    rocm = fields.value("rocm used to build pytorch")
+    if rocm and machine.driver is None:
+        return assuming(machine, f"PyTorch is built for ROCm {rocm} there: an AMD GPU is not supported and left out.")
     nameless = replace(machine, driver=machine.driver or Driver(), gpus=(Gpu(index=0),), gpu_state=GpuState.USABLE)
     if (fields.value("is cuda available") or "").lower() in {"true", "yes"}:
         return assuming(

@@ -24,7 +24,9 @@ def with_capabilities(machine: Machine, matrix: Matrix) -> Machine:
         known = gpu.compute_capability or _told(gpu, matrix)
         beginning = capability_of_beginning(gpu.name or "", matrix) if known is None else None
         if beginning is not None:
-            lines.append(f"Every GPU of the matrix named {gpu.name!r} has compute capability {beginning}.")
+            lines.append(
+                f"{gpu.name} has compute capability {beginning}, as every name of the matrix with this beginning."
+            )
             gpu = replace(gpu, compute_capability=beginning)  # noqa: PLW2901 -- the same GPU with one more fact
         elif known is None and gpu.in_nvml is not False:
             lines.append(_unknown(gpu))

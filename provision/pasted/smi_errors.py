@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ..detect.pci import normal_bus_id
 from ..plain_text import plain
 from ..records import Driver, Gpu, GpuState, Machine, Reading
+from ..spellings import normal_bus_id
 from .paste import driver_version, require_few
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from ..detect.pci import normal_bus_id
 from ..records import Driver, Gpu, GpuState, Machine, Reading
+from ..spellings import normal_bus_id
 from .paste import (
     assuming,
     cuda_version,

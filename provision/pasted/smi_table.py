@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ..detect.pci import normal_bus_id
 from ..records import Driver, Gpu, GpuState, Host, Machine, Reading
+from ..spellings import normal_bus_id
 from .paste import assuming, cuda_version, driver_version, gpu_facts, mebibytes, read_facts, require_few, value_of
 from .smi_errors import with_lost_gpus
 

@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ..detect.smi import machine_from_smi_xml
 from ..records import Gpu, GpuState, Machine, Reading
 from .paste import assuming, not_shown
 
@@ -25,6 +24,8 @@ def recognise(paste: Paste) -> bool:
 
 def parse(paste: Paste) -> Machine:
     """Driver and GPUs of the document; of one that ends too early, what is there."""
+    from ..detect.smi import machine_from_smi_xml
+
     is_whole = f"</{_ROOT}>" in paste.text or f"<{_ROOT}" not in paste.text
     machine = machine_from_smi_xml(paste.text if is_whole else _closed(paste.text))
     if not is_whole:

@@ -112,6 +112,16 @@ def test_a_gpu_that_cuda_finds_and_nobody_names(pasted):
     )
 
 
+def test_an_amd_gpu_is_named_as_not_supported(pasted):
+    text = without("GPU 0", "GPU 1").replace("configuration:", "configuration: AMD Instinct MI300X (gfx942)")
+    text = text.replace("550.90.07", "Could not collect").replace(
+        "ROCM used to build PyTorch: N/A", "ROCM used to build PyTorch: 6.0"
+    )
+    machine = pasted(text)
+    assert (machine.gpu_state, machine.gpus) == (GpuState.NONE, ())
+    assert machine.assumptions == ("PyTorch is built for ROCm 6.0 there: an AMD GPU is not supported and left out.",)
+
+
 def test_a_driver_without_gpu_is_no_cpu_machine(pasted):
     text = without("GPU ").replace("available: True", "available: False")
     assert len(pasted(text).gpus) == 1

@@ -18,7 +18,7 @@ def test_a_table_of_two_gpus(pasted):
     assert (machine.gpu_state, machine.host.system, machine.host.is_wsl) == (GpuState.USABLE, "linux", None)
     assert machine.reading("driver.driver_version").source == "nvidia-smi"
     assert machine.assumptions == (
-        "Every GPU of the matrix named 'NVIDIA RTX PRO 6000 Blac...' has compute capability 12.0.",
+        "NVIDIA RTX PRO 6000 Blac... has compute capability 12.0, as every name of the matrix with this beginning.",
     )
 
 
