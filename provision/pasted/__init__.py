@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import InputError
 from . import collect_env, smi_errors, smi_list, smi_query, smi_table, smi_xml
-from .names import with_capabilities
+from .names import with_capabilities, with_open_end
 from .paste import Paste, assuming, first_line, read_paste
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def machine_from_paste(text: str, matrix: Matrix, *, origin: str) -> Machine:
         raise InputError(f"{origin}: {err.happened}", do=err.do) from err
     if machine is None:
         raise _not_understood(paste, origin)
+    machine = with_open_end(machine, paste)
     driver = machine.driver
     if machine.gpus and driver and not driver.driver_version and not driver.driver_cuda_version:
         machine = assuming(machine, "The paste names no driver version.")

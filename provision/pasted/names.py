@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..matrix.tables import Matrix
     from ..records import Gpu, Machine
     from ..versions import ComputeCapability
+    from .paste import Paste
 
 _CUT: Final = "..."
 
@@ -32,6 +33,22 @@ def with_capabilities(machine: Machine, matrix: Matrix) -> Machine:
             lines.append(_unknown(gpu))
         gpus.append(gpu)
     return assuming(replace(machine, gpus=tuple(gpus)), *dict.fromkeys(lines))
+
+
+def with_open_end(machine: Machine, paste: Paste) -> Machine:
+    """The machine with doubt about what the last line ends with: the copy may have stopped in the middle of it.
+
+    A name there becomes the beginning of one: "NVIDIA A10" may have been an A100.
+    """
+    last = paste.lines[-1].strip()
+    if not last or not machine.gpus:
+        return machine
+    gpu, driver = machine.gpus[-1], machine.driver and machine.driver.driver_version
+    if gpu.name and last.endswith(gpu.name) and not gpu.name.endswith(_CUT):
+        return replace(machine, gpus=(*machine.gpus[:-1], replace(gpu, name=gpu.name + _CUT)))
+    if driver and last.endswith(driver.text):
+        return assuming(machine, f"The driver version {driver} ends the paste and is taken to be whole.")
+    return machine
 
 
 def _told(gpu: Gpu, matrix: Matrix) -> ComputeCapability | None:

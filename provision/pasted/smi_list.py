@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..records import Driver, Gpu, GpuState, Machine
-from .paste import assuming, gpu_facts, gpu_uuid, require_few, value_of
+from .paste import gpu_facts, gpu_uuid, require_few, value_of
 from .smi_errors import with_lost_gpus
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "nvidia-smi -L"
 _GPU = re.compile(r"GPU ([0-9]{1,4}): {0,64}(\S.{0,255})")
+_AFTER_NAME = re.compile(r" \((?:UUID|UU?I?$)")
 _MIG = re.compile(r"MIG \S{1,64} {1,64}Device {1,64}[0-9]{1,4}:")
 
 
@@ -29,9 +30,6 @@ def parse(paste: Paste) -> Machine:
     """The GPUs of the list; it names no driver and no system."""
     gpus = listed_gpus(paste.lines)
     machine = Machine(driver=Driver(), gpus=gpus, gpu_state=GpuState.USABLE, readings=gpu_facts(SOURCE, gpus))
-    last = next((line for line in reversed(paste.lines) if line.strip()), "")
-    if gpus and "(UUID" not in last and _GPU.match(last.strip()):
-        machine = assuming(machine, f"The name of GPU {gpus[-1].index} ends the paste and is taken to be whole.")
     return with_lost_gpus(machine, paste)
 
 
@@ -44,7 +42,7 @@ def listed_gpus(lines: Iterable[str]) -> tuple[Gpu, ...]:
     for line in map(str.strip, lines):
         if match := _GPU.match(line):
             current = int(match[1])
-            name = value_of(match[2].split("(UUID", 1)[0])
+            name = value_of(_AFTER_NAME.split(match[2], maxsplit=1)[0])
             gpus.setdefault(current, Gpu(index=current, name=name, gpu_uuid=gpu_uuid(line), in_nvml=True))
         elif current in gpus and _MIG.match(line):
             gpus[current] = replace(gpus[current], mig_mode="enabled")

@@ -133,6 +133,11 @@ def test_a_text_that_ends_before_its_gpus_is_refused(pasted):
     assert caught.value.do
 
 
+def test_a_driver_at_the_very_end_may_be_cut(pasted):
+    text = COLLECT_ENV[: COLLECT_ENV.index("550.90.07") + 6]
+    assert pasted(text).assumptions == ("The driver version 550.90 ends the paste and is taken to be whole.",)
+
+
 def test_a_laptop_gpu_that_the_matrix_does_not_know(pasted):
     machine = pasted(COLLECT_ENV.replace("GPU 1: NVIDIA A10G", "GPU 1: NVIDIA GeForce RTX 4070 Laptop GPU"))
     assert machine.assumptions == (

@@ -1,3 +1,4 @@
+import pytest
 from paste_texts import LIST
 
 from provision.records import Driver, GpuState
@@ -13,9 +14,19 @@ def test_a_list_of_two_gpus(pasted):
     assert machine.assumptions == ("The paste names no driver version.",)
 
 
-def test_a_name_at_the_very_end_may_be_cut(pasted):
-    machine = pasted("GPU 0: NVIDIA A10")
-    assert machine.assumptions[0] == "The name of GPU 0 ends the paste and is taken to be whole."
+@pytest.mark.parametrize(
+    ("text", "name", "capability"),
+    [
+        ("GPU 0: NVIDIA A10", "NVIDIA A10...", None),  # or an A100
+        ("GPU 0: NVIDIA L40", "NVIDIA L40...", "8.9"),  # an L40S has the same
+        ("GPU 0: NVIDIA A10 (UU", "NVIDIA A10", None),
+        ("GPU 0: NVIDIA A10\n", "NVIDIA A10", None),
+    ],
+)
+def test_a_name_at_the_very_end_may_be_cut(text, name, capability, pasted):
+    (gpu,) = pasted(text).gpus
+    assert gpu.name == name
+    assert (str(gpu.compute_capability) if gpu.compute_capability else None) == capability
 
 
 def test_a_gpu_that_could_not_be_opened(pasted):
