@@ -56,7 +56,7 @@ def require_plannable(machine: Machine, request: Request, findings: Sequence[Fin
     raise NoUsableGpuError(
         cause.happened if cause else "A GPU is there and cannot be used.",
         code=cause.id if cause else "gpu-unusable",
-        evidence=cause.evidence if cause else (),
+        evidence=cause.evidence if cause else _said(machine),
         do=(*(cause.safe if cause else ("gpusetup check",)), "gpusetup up --cpu   (a CPU environment all the same)"),
         risky=cause.risky if cause else (),
     )
@@ -65,6 +65,15 @@ def require_plannable(machine: Machine, request: Request, findings: Sequence[Fin
 def _cause(findings: Sequence[Finding]) -> Finding | None:
     """The finding that leads: the caller has put it first."""
     return next((finding for finding in findings if finding.status in ("fail", "timed-out", "crashed")), None)
+
+
+def _said(machine: Machine) -> tuple[Evidence, ...]:
+    """What the driver's tools said of GPUs that do not answer, where no check has a name for it."""
+    return tuple(
+        Evidence(reading.name, reading.failure, source=reading.source)
+        for reading in machine.readings
+        if reading.failure and (reading.name == "nvml.init" or reading.name.endswith(".usable"))
+    )
 
 
 def _other_vendors(machine: Machine) -> tuple[Evidence, ...]:

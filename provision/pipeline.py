@@ -12,7 +12,7 @@ from .documents.envelope import finding_of
 from .errors import ExitCode, GpusetupError, HarnessError, NoBuildError
 from .events import Event
 from .gate import require_gpus, require_plannable, usable_gpus, without_lost_gpus
-from .records import Evidence, Finding, MatrixIdentity, Plan, Request
+from .records import Evidence, Finding, GpuState, MatrixIdentity, Plan, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +89,16 @@ def examine_host() -> Examined:
     machine = detect_machine()
     results = run_checks(machine, clock=time.perf_counter)
     return Examined(machine, results, *lead(results), is_here=True)
+
+
+def examine_paste(machine: Machine) -> Examined:
+    """A machine that a paste describes: the checks say why its GPU can't be used; where it can, they have no facts."""
+    from .checks import lead, run_checks
+
+    if machine.gpu_state is not GpuState.UNUSABLE:
+        return Examined(machine)
+    results = run_checks(machine)
+    return Examined(machine, results, *lead(results))
 
 
 def load_default_matrix() -> Matrix:

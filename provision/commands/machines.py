@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..documents.envelope import MAX_DOCUMENT_BYTES, parse_json, read_text
+from ..documents.envelope import MAX_DOCUMENT_BYTES, decode_text, parse_json, read_bytes
 from ..errors import InputError, UsageError
-from ..pipeline import Examined, examine_host
+from ..pipeline import Examined, examine_host, examine_paste
 from ..typed import machine_from_document, machine_from_words
 from .options import typed_machine_of
 
@@ -23,39 +24,44 @@ def examined_of(words: dict[str, Any], matrix: Matrix) -> Examined:
     if named and not typed.is_empty():
         raise UsageError("--from and a typed-in machine (--gpu, --driver, ...) exclude each other.")
     if named:
-        return Examined(_from_file(named, matrix))
+        return _from_file(named, matrix)
     if not typed.is_empty():
         return Examined(machine_from_words(typed, matrix))
     return examine_host()
 
 
-def _from_file(name: str, matrix: Matrix) -> Any:
-    if name == "-":
-        origin = "standard input"
-        text = sys.stdin.read(MAX_DOCUMENT_BYTES)
-    else:
-        origin = name
-        text = read_text(Path(name))
-    start = text.lstrip()[:400]
-    if start.startswith("<?xml") or "<nvidia_smi_log" in start:
-        from ..detect.smi import machine_from_smi_xml
+def _from_file(name: str, matrix: Matrix) -> Examined:
+    origin = "standard input" if name == "-" else name
+    text = _decoded(_read(name), origin=origin)
+    if not text.lstrip().startswith("{"):
+        from ..pasted import machine_from_paste
 
-        try:
-            return machine_from_smi_xml(text)
-        except InputError as err:
-            raise InputError(f"{origin}: {err.happened}") from err
-    if not start.startswith("{"):
-        raise InputError(
-            f"{origin}: neither JSON nor the XML of `nvidia-smi -q -x`; found {start[:40]!r}.",
-            do=("gpusetup detect --json > machine.json", "nvidia-smi -q -x > machine.xml"),
-        )
+        return examine_paste(machine_from_paste(text, matrix, origin=origin))
     value = parse_json(text, origin=origin)
     if "schema" not in value:
-        return machine_from_document(value, matrix, origin=origin)
+        return Examined(machine_from_document(value, matrix, origin=origin))
     schema = str(value["schema"])
     data = value.get("data")
     if schema == "gpusetup.report/1" and isinstance(data, dict):
         data = data.get("machine")
     elif schema != "gpusetup.machine/1":
         raise InputError(f"{origin}: schema: expected 'gpusetup.machine/1', found {schema!r}")
-    return machine_from_document(data, matrix, origin=origin)
+    return Examined(machine_from_document(data, matrix, origin=origin))
+
+
+def _read(name: str) -> bytes:
+    if name != "-":
+        return read_bytes(Path(name))
+    raw = sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
+    if len(raw) > MAX_DOCUMENT_BYTES:
+        raise InputError(f"standard input: larger than {MAX_DOCUMENT_BYTES} bytes; this is no gpusetup document")
+    return raw
+
+
+def _decoded(raw: bytes, *, origin: str) -> str:
+    """The text of a file. Windows shells redirect in UTF-16; a document must be UTF-8, a paste is read as it comes."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", errors="replace")
+    if raw.lstrip().startswith(b"{"):
+        return decode_text(raw, origin=origin)
+    return raw.decode("utf-8-sig", errors="replace")

@@ -73,7 +73,8 @@ machine_options = _stack(
         "--from",
         "from_",
         metavar="FILE",
-        help="A machine that is not this one: a machine document or `nvidia-smi -q -x`; - is stdin.",
+        help="A machine that is not this one: a machine document, or what nvidia-smi (also -q, -q -x, -L) or "
+        "torch.utils.collect_env printed there; - is stdin.",
     ),
     click.option("--gpu", "gpus", multiple=True, metavar="NAME", help="Plan for this GPU; NAME*8 for eight."),
     click.option("--driver", metavar="VERSION", help="Driver of the typed-in machine."),

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from ..plain_text import plain
 from ..records import Reading
+from ..spellings import normal_bus_id
 from ..versions import DriverVersion
 from .loader import WSL_FOLDER, Library, find_library
-from .pci import normal_bus_id
 
 if TYPE_CHECKING:
     from .surroundings import Surroundings

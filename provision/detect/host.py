@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..plain_text import plain
 from ..records import Container, Host, Reading
+from ..spellings import is_wsl_kernel
 from ..versions import Glibc
 
 if TYPE_CHECKING:
@@ -117,13 +118,6 @@ def _glibc(around: Surroundings) -> tuple[Glibc | None, Reading]:
 
 
 # --- WSL, container, virtual machine
-
-
-# 5.15.153.1-microsoft-standard-WSL2          (WSL 2)
-# 4.4.0-19041-Microsoft                       (WSL 1)
-def is_wsl_kernel(text: str) -> bool:
-    """Whether a kernel release or version text is that of Windows Subsystem for Linux."""
-    return bool(re.search(r"-microsoft\b|\bwsl2?\b", text, re.IGNORECASE))
 
 
 def _wsl(around: Surroundings) -> tuple[bool, Reading]:

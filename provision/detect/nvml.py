@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..plain_text import plain
 from ..records import Reading
+from ..spellings import normal_bus_id
 from ..versions import ComputeCapability, CudaVersion, DriverVersion
-from .pci import normal_bus_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..records import OtherGpu, Reading
+from ..spellings import normal_bus_id
 
 if TYPE_CHECKING:
     from .surroundings import Surroundings
@@ -142,13 +143,3 @@ def parse_id(text: str) -> str | None:
     """Four lower-case hexadecimal digits of a sysfs `vendor` or `device` file."""
     match = re.fullmatch(r"0x([0-9a-fA-F]{4})", text.strip())
     return match[1].lower() if match else None
-
-
-# 00000000:07:00.0 (NVML)   0000:07:00.0 (sysfs)   0:7:0.0
-def normal_bus_id(text: str) -> str | None:
-    """Lower-case domain:bus:device.function with a domain of at least four digits; None for anything else."""
-    match = re.fullmatch(r"(?:([0-9a-fA-F]{1,8}):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})\.([0-7])", text.strip())
-    if not match:
-        return None
-    domain, bus, device = (int(part or "0", 16) for part in match.groups()[:3])
-    return f"{domain:04x}:{bus:02x}:{device:02x}.{match[4]}"

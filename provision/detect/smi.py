@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..plain_text import plain
 from ..records import Driver, GpuState, Machine, Reading
+from ..spellings import normal_bus_id
 from ..versions import ComputeCapability, CudaVersion, DriverVersion
 from .nvml import NvmlDevice, NvmlFacts
-from .pci import normal_bus_id
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -118,8 +118,8 @@ def parse_smi_xml(text: str) -> NvmlFacts:
     root = _parse_safely(text)
     if root.tag != "nvidia_smi_log":
         raise InputError(f"not an nvidia-smi XML document: its root is <{plain(root.tag, longest=60)}>")
-    driver = _first(root, "driver_version", "kmd_version")
-    cuda = _first(root, "cuda_version", "cuda_umd_version")
+    driver = _first(root, "kmd_version", "driver_version")
+    cuda = _first(root, "cuda_umd_version", "cuda_version")
     devices = tuple(_gpu(index, element) for index, element in enumerate(root.findall("gpu")))
     readings = (
         _reading("smi.driver_version", driver),
@@ -201,9 +201,9 @@ def _text(element: Element, path: str) -> str | None:
 
 
 def _first(root: Element, *tags: str) -> str | None:
-    """First of the tags that has a version, not a sentence such as "Deprecated, see ..."."""
+    """First of the tags that has a version, without a note behind it; not a sentence such as "Deprecated, see ..."."""
     texts = (_text(root, tag) for tag in tags)
-    return next((text for text in texts if text and re.match(r"\d", text)), None)
+    return next((text.split()[0] for text in texts if text and re.match(r"\d", text)), None)
 
 
 def _driver_version(text: str | None) -> DriverVersion | None:

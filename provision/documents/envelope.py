@@ -115,12 +115,19 @@ def parse_json(text: str, *, origin: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as err:
         raise InputError(f"{origin}: line {err.lineno} column {err.colno}: not JSON: {err.msg}") from err
+    except ValueError as err:
+        raise InputError(f"{origin}: it holds a number with more digits than any fact has") from err
     except RecursionError as err:
         raise InputError(f"{origin}: nested too deeply to be a gpusetup document") from err
 
 
 def read_text(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> str:
     """The text of a file; InputError when it can't be read, is too large or is not UTF-8."""
+    return decode_text(read_bytes(path, limit=limit), origin=str(path))
+
+
+def read_bytes(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """What a file holds; InputError when it can't be read or is too large."""
     try:
         with path.open("rb") as stream:
             raw = stream.read(limit + 1)
@@ -128,10 +135,15 @@ def read_text(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> str:
         raise InputError(f"{path}: cannot be read: {err.strerror}") from err
     if len(raw) > limit:
         raise InputError(f"{path}: larger than {limit} bytes; this is no gpusetup document")
+    return raw
+
+
+def decode_text(raw: bytes, *, origin: str) -> str:
+    """The text of UTF-8 bytes; InputError names the first byte that is not."""
     try:
         return raw.decode()
     except UnicodeDecodeError as err:
-        raise InputError(f"{path}: not UTF-8 text (byte {err.start})") from err
+        raise InputError(f"{origin}: not UTF-8 text (byte {err.start})") from err
 
 
 def load_document(text: str, *, origin: str, expect: str) -> Loaded:

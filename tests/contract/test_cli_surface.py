@@ -123,6 +123,36 @@ def test_errors_for_people_go_to_stderr(capsys):
     assert "/no/such/file: cannot be read: No such file or directory" in captured.err
 
 
+LIST = "GPU 0: NVIDIA L40S (UUID: x)\n"
+TABLE = """\
+| NVIDIA-SMI 570.133.20    Driver Version: 570.133.20    CUDA Version: 12.8 |
+|   0  NVIDIA L40S    Off  | 00000000:01:00.0 Off |                       0 |
+"""
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (TABLE.encode(), 0),
+        (TABLE.encode("utf-16"), 0),  # what a Windows shell writes
+        (b"\xef\xbb\xbf" + TABLE.encode(), 0),
+        (b"\xe9\xff caf\xe9\n" + TABLE.encode(), 0),
+        (LIST.encode(), 4),
+        (b"No devices were found\n", 3),
+        (b"\xef\xbb\xbf" + b'{"gpus": [{"name": "NVIDIA L40S"}]}', 0),
+        (b'{"gpus": [{"name": "caf\xe9"}]}', 7),
+        (b'{"gpus": ' + b"1" * 5000 + b"}", 7),
+        (b"nothing of the kind", 7),
+        (b"", 7),
+    ],
+)
+def test_a_machine_from_a_file(raw, code, tmp_path, capsys):
+    path = tmp_path / "paste"
+    path.write_bytes(raw)
+    assert run(["plan", "--from", str(path), "--json"]) == code
+    assert json.loads(capsys.readouterr().out)["exit_code"] == code
+
+
 def test_version(capsys):
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"gpusetup {__version__}\n"

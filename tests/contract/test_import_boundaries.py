@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("detect", "checks", "matrix", "resolve", "install", "accept", "report", "drivers")
+STAGES = ("detect", "checks", "matrix", "resolve", "install", "accept", "report", "drivers", "pasted")
 
 #: What one stage may import of another: data models that a pure stage decides by, never another stage's work.
 ALLOWED_BETWEEN_STAGES = {
@@ -16,15 +16,19 @@ ALLOWED_BETWEEN_STAGES = {
     ("drivers", "matrix"),  # so does the choice of a driver
     ("report", "drivers"),  # a plan of drivers is a record too
     ("report", "matrix"),  # and so are the rows of the matrix
+    ("pasted", "matrix"),  # the beginning of a name that was cut off is looked up
+    ("pasted", "detect"),  # the XML is also what detection asks for
 }
 #: Modules that decide and must be testable with literals alone.
 PURE = (
     "provision/resolve",
     "provision/checks",
+    "provision/pasted",
     "provision/report",
     "provision/gate.py",
     "provision/typed.py",
     "provision/versions.py",
+    "provision/spellings.py",
     "provision/records.py",
     "provision/accept/judge.py",
     "provision/detect/assemble.py",

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from provision.detect.pci import detect_pci, normal_bus_id, parse_class, parse_id
+from provision.detect.pci import detect_pci, parse_class, parse_id
 from provision.detect.surroundings import Surroundings
+from provision.spellings import normal_bus_id
 
 
 def bus(tree):

@@ -55,6 +55,14 @@ def test_deprecation_sentence_is_no_version():
     assert parse_smi_xml(text).driver_version is None
 
 
+def test_a_note_of_deprecation_behind_a_release_is_left_out():
+    text = (
+        document().replace("535.54.03", "535.54.03 [Deprecated; use KMD Version instead]").replace("12.2<", "12.2 [x]<")
+    )
+    facts = parse_smi_xml(text)
+    assert (facts.driver_version, facts.cuda_version) == (DriverVersion("535.54.03"), CudaVersion(12, 2))
+
+
 def test_warnings_around_the_document_are_left_out():
     text = "WARNING: infoROM is corrupted at gpu 0000:01:00.0\n" + document() + "WARNING: infoROM is corrupted\n"
     assert len(parse_smi_xml(text).devices) == 1

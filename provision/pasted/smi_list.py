@@ -1,0 +1,50 @@
+"""The lines of `nvidia-smi -L`. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from ..records import Driver, Gpu, GpuState, Machine
+from .paste import gpu_facts, gpu_uuid, require_few, value_of
+from .smi_errors import with_lost_gpus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .paste import Paste
+
+SOURCE: Final = "nvidia-smi -L"
+_GPU = re.compile(r"GPU ([0-9]{1,4}): {0,64}(\S.{0,255})")
+_AFTER_NAME = re.compile(r" \((?:UUID|UU?I?$)")
+_MIG = re.compile(r"MIG \S{1,64} {1,64}Device {1,64}[0-9]{1,4}:")
+
+
+def recognise(paste: Paste) -> bool:
+    """Whether a line names a GPU as the list does."""
+    return any(_GPU.match(line.strip()) for line in paste.lines)
+
+
+def parse(paste: Paste) -> Machine:
+    """The GPUs of the list; it names no driver and no system."""
+    gpus = listed_gpus(paste.lines)
+    machine = Machine(driver=Driver(), gpus=gpus, gpu_state=GpuState.USABLE, readings=gpu_facts(SOURCE, gpus))
+    return with_lost_gpus(machine, paste)
+
+
+# GPU 0: NVIDIA H200 (UUID: GPU-00000000-0000-0000-0000-000000000000)
+#   MIG 1c.3g.71gb  Device  0: (UUID: MIG-00000000-0000-0000-0000-000000000000)
+def listed_gpus(lines: Iterable[str]) -> tuple[Gpu, ...]:
+    """One GPU for every number, the first of each; a line with MIG devices below it is in MIG mode."""
+    gpus: dict[int, Gpu] = {}
+    current = -1
+    for line in map(str.strip, lines):
+        if match := _GPU.match(line):
+            current = int(match[1])
+            name = value_of(_AFTER_NAME.split(match[2], maxsplit=1)[0])
+            gpus.setdefault(current, Gpu(index=current, name=name, gpu_uuid=gpu_uuid(line), in_nvml=True))
+        elif current in gpus and _MIG.match(line):
+            gpus[current] = replace(gpus[current], mig_mode="enabled")
+    require_few(list(gpus.values()), SOURCE)
+    return tuple(gpus.values())
