@@ -14,8 +14,12 @@ def data_folder() -> Path:
     """$XDG_DATA_HOME/gpusetup, by default ~/.local/share/gpusetup. Not created here."""
     base = os.environ.get("XDG_DATA_HOME")
     # The XDG specification: a relative path is invalid and is ignored.
-    root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "share"
-    return root / "gpusetup"
+    if base and Path(base).is_absolute():
+        return Path(base) / "gpusetup"
+    try:
+        return Path.home() / ".local" / "share" / "gpusetup"
+    except RuntimeError:  # no HOME and no entry in the password file: a container started with a bare user number
+        return Path(tempfile.gettempdir()) / f"gpusetup-{os.getuid()}"
 
 
 def default_environment() -> Path:
@@ -31,6 +35,11 @@ def reports_folder() -> Path:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all: beside, flushed to the disk, then renamed over."""
+    path = Path(os.path.realpath(path))  # a link stays a link, and what it points to is written
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8") as stream:  # a device or a pipe is written to, never replaced
+            stream.write(text)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -54,6 +63,12 @@ def _umask() -> int:
 
 def write_bug_log(err: Exception) -> Path | None:
     """The traceback of a bug as a file in the log folder; None when not even that can be written."""
+    with contextlib.suppress(Exception):
+        return _write_bug_log(err)
+    return None
+
+
+def _write_bug_log(err: Exception) -> Path | None:
     folder = data_folder() / "logs"
     name = time.strftime("bug-%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{os.getpid()}.log"
     for place in (folder, Path(tempfile.gettempdir())):

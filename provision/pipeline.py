@@ -36,6 +36,7 @@ _PHASES = {
 }
 
 #: States of a check that a person should see.
+_BAD = ("fail", "timed-out", "crashed")
 _SHOWN = ("fail", "timed-out", "crashed", "warn", "unknown")
 
 
@@ -78,6 +79,8 @@ class Report:
     data: ReportData
     findings: tuple[Finding, ...] = ()
     exit_code: ExitCode = ExitCode.OK
+    is_degraded: bool = False
+    """Whether the verdict is degraded, or a check failed that did not stop the job."""
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -161,6 +164,28 @@ def no_build(plan: Plan) -> NoBuildError:
     )
 
 
+def not_held(plan: Plan) -> NoBuildError:
+    """The error of a plan that fits and that no source holds; its evidence is what every source said."""
+    name = plan.build.local_version if plan.build else "torch"
+    return NoBuildError(
+        f"No configured package source holds torch {name}, nor another build that fits.",
+        code="not-in-sources",
+        evidence=[Evidence(said.source.url, said.answer, source=said.source.name) for said in plan.asked],
+        do=("name a source that holds it: --torch-index ADDRESS, or find-links in pip's configuration",),
+    )
+
+
+def require_plannable_here(examined: Examined, plan: Plan, request: Request) -> None:
+    """NoUsableGpuError when a plan made elsewhere does not suit the GPUs of this machine.
+
+    A CPU plan is welcome on a box with an unusable GPU only when somebody asked for the CPU, here or when it was made.
+    """
+    wish = replace(plan.request, cpu=plan.request.cpu or request.cpu, require_gpu=request.require_gpu)
+    require_plannable(examined.machine, wish, examined.findings)
+    if plan.build is not None:
+        require_device(examined, plan.build.kind, require_gpu=request.require_gpu)
+
+
 def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> tuple[Plan, Receipt]:
     """Make the environment of a plan; the plan comes back with what the sources really held."""
     from .install.apply import install
@@ -230,7 +255,7 @@ def require_device(examined: Examined, kind: str, *, require_gpu: int = 0) -> No
     require_gpus(examined.machine, Request(require_gpu=least), examined.findings)
 
 
-def accept_environment(receipt: Receipt, events: EventSink, *, preset: str, seed: int | None) -> Acceptance:
+def accept_environment(env: Path, receipt: Receipt, events: EventSink, *, preset: str, seed: int | None) -> Acceptance:
     """Run the harness in an environment and judge what it reports."""
     from harness import contract
 
@@ -241,14 +266,14 @@ def accept_environment(receipt: Receipt, events: EventSink, *, preset: str, seed
     job = contract.Job(preset=preset, device=device)
     if seed is not None:
         job = replace(job, seed=seed)
-    python = f"{receipt.path}/bin/python"
+    python = f"{env}/bin/python"
     report = launch(python, job, on_progress=lambda progress: events(_accept_event(progress)))
     if report.status == "failed" and report.workload is None:
         # There never was a model to train: that is no verdict on the machine.
         raise HarnessError(
             "The acceptance workload could not run in the environment.",
-            evidence=(Evidence("reason", report.reason, source=receipt.path),),
-            do=(f"gpusetup install --fresh --env {receipt.path}",),
+            evidence=(Evidence("reason", report.reason, source=str(env)),),
+            do=(f"gpusetup install --fresh --env {env}",),
         )
     return accept(report, expected=receipt.build)
 
@@ -306,10 +331,11 @@ def _run_stages(
         report.findings = (*report.findings, *plan.findings)
         stage.text = summary.install_text(receipt)
     with _timed(report, events, "accept") as stage:
-        acceptance = accept_environment(receipt, events, preset=preset, seed=seed)
+        acceptance = accept_environment(options.env, receipt, events, preset=preset, seed=seed)
         report.data = replace(report.data, acceptance=acceptance)
         report.findings = (*report.findings, *acceptance.findings)
         report.exit_code = ExitCode.FAILED if acceptance.verdict == "rejected" else ExitCode.OK
+        report.is_degraded = acceptance.verdict == "degraded" or any(f.status in _BAD for f in report.findings)
         stage.text = summary.accept_text(acceptance)
 
 

@@ -62,7 +62,9 @@ def machine_from_words(words: TypedMachine, matrix: Matrix) -> Machine:
         gpus=gpus,
         gpu_state=GpuState.USABLE if gpus else GpuState.NONE,
     )
-    return _with_assumed_driver(machine, matrix)
+    if driver and not gpus:
+        raise UsageError("--driver without a GPU: nothing says which GPUs it drives.", do=("add --gpu NAME",))
+    return _with_assumed_driver(_with_unknown_gpus(machine, is_given=bool(gpus)), matrix)
 
 
 def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
@@ -77,10 +79,16 @@ def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
     driver = machine.driver
     if driver and driver.driver_version and driver.driver_cuda_version is None:
         driver = replace(driver, driver_cuda_version=_cuda_of(driver.driver_version, matrix))
-    if "gpu_state" not in data:
+    if "gpu_state" not in data or (machine.gpus and machine.gpu_state is GpuState.NONE):
         machine = replace(machine, gpu_state=_state(machine, has_driver_key="driver" in data))
     machine = replace(machine, driver=driver)
-    return _with_assumed_driver(machine, matrix)
+    if driver and not machine.gpus and "gpus" not in data:
+        raise InputError(
+            f"{origin}: data.driver is given and data.gpus is not: nothing says which GPUs the driver serves; "
+            "expected a list of GPUs, empty when there is none"
+        )
+    is_given = "gpus" in data or "gpu_state" in data
+    return _with_assumed_driver(_with_unknown_gpus(machine, is_given=is_given), matrix)
 
 
 def _state(machine: Machine, *, has_driver_key: bool) -> GpuState:
@@ -88,6 +96,15 @@ def _state(machine: Machine, *, has_driver_key: bool) -> GpuState:
     if not machine.gpus:
         return GpuState.NONE
     return GpuState.UNUSABLE if has_driver_key and machine.driver is None else GpuState.USABLE
+
+
+def _with_unknown_gpus(machine: Machine, *, is_given: bool) -> Machine:
+    """The machine with a line that says that nobody spoke of GPUs, where nobody did."""
+    if is_given:
+        return machine
+    return replace(
+        machine, assumptions=(*machine.assumptions, "GPUs were not given; a machine without one is assumed.")
+    )
 
 
 def _with_assumed_driver(machine: Machine, matrix: Matrix) -> Machine:
@@ -168,5 +185,7 @@ def _system(text: str | None) -> tuple[Any, str | None, str | None]:
     name, _, version = text.strip().lower().partition(" ")
     if not version:
         name, _, version = name.partition("-")
+    if name in ("freebsd", "openbsd", "netbsd", "solaris", "aix"):
+        raise UsageError(f"--os: {name} is not planned for; expected a Linux distribution, windows or macos.")
     system = {"windows": "windows", "darwin": "darwin", "macos": "darwin"}.get(name, "linux")
     return system, name, version or None

@@ -196,7 +196,7 @@ def _start(argv: list[str], environment: dict[str, str], folder: str) -> subproc
         raise HarnessError(
             f"The interpreter of the target environment cannot be started: {err.strerror or err}.",
             evidence=(Evidence("interpreter", argv[0], source=str(err)),),
-            do=("gpusetup env list", "gpusetup install"),
+            do=("gpusetup install",),
         ) from err
 
 
@@ -218,7 +218,7 @@ def _follow(child: subprocess.Popen[bytes], on_progress: Callable[[Progress], No
             f"The acceptance run was ended: {expired}.{ending}",
             code="harness-timed-out",
             evidence=(Evidence("stderr, last lines", tail.text()),),
-            do=("gpusetup check --level standard", "gpusetup accept --json"),
+            do=("gpusetup check", "gpusetup accept --json"),
         )
     return tail
 
@@ -308,7 +308,7 @@ def _read_report(path: Path, child: subprocess.Popen[bytes], tail: _Tail) -> con
         raise HarnessError(
             f"The acceptance run ended without a report, {_worded_status(child.returncode)}.",
             evidence=evidence,
-            do=("gpusetup env list", "gpusetup install", "gpusetup check --level standard"),
+            do=("gpusetup install", "gpusetup check"),
         ) from err
     except (contract.ContractError, OSError) as err:
         raise HarnessError(f"The report of the acceptance run cannot be read: {err}", evidence=evidence) from err

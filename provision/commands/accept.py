@@ -34,7 +34,7 @@ def accept(context: click.Context, /, **words: Any) -> int:
             f"{env} is no environment that gpusetup made.", do=(f"gpusetup install --env {env}", "gpusetup up")
         )
     require_device(examine_host(), receipt.build.kind, require_gpu=words["require_gpu"] or 0)
-    acceptance = accept_environment(receipt, console.progress, preset=words["preset"], seed=words["seed"])
+    acceptance = accept_environment(env, receipt, console.progress, preset=words["preset"], seed=words["seed"])
     is_bad = acceptance.verdict == "rejected" or (words["strict"] and acceptance.verdict == "degraded")
     return emit(
         context,

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..cli import emit
 from ..documents.data import plan_from_data, receipt_data, rehearsal_data
 from ..documents.envelope import Outcome, load_document, read_text
-from ..pipeline import InstallOptions, examine_host, install_plan, load_default_matrix, plan_for, rehearse_install
+from ..errors import InputError, UsageError
+from ..pipeline import (
+    InstallOptions,
+    examine_host,
+    install_plan,
+    load_default_matrix,
+    plan_for,
+    rehearse_install,
+    require_plannable_here,
+)
+from ..records import Request
 from .options import (
     backend_option,
     env_option,
@@ -20,6 +31,9 @@ from .options import (
     request_options,
     torch_index_option,
 )
+
+if TYPE_CHECKING:
+    from ..records import Plan
 
 
 @click.command(epilog="\b\nExample:\n  gpusetup plan --json > plan.json\n  gpusetup install plan.json --env ./env")
@@ -38,11 +52,12 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
 
     console: Any = context.find_root().obj
     examined = examine_host()
+    request = request_of(words)
     if plan_file is None:
-        plan = plan_for(examined, request_of(words), load_default_matrix())
+        plan = plan_for(examined, request, load_default_matrix())
     else:
-        loaded = load_document(read_text(plan_file), origin=str(plan_file), expect="plan")
-        plan = plan_from_data(loaded.data)
+        plan = plan_of_file(plan_file, request)
+        require_plannable_here(examined, plan, request)
     options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
     if words["dry_run"]:
         rehearsal = rehearse_install(plan, examined.machine, options, console.progress)
@@ -52,6 +67,17 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
     plan, receipt = install_plan(plan, examined.machine, options, console.progress)
     text = render_receipt(receipt, console.out)
     return emit(context, Outcome("gpusetup.receipt/1", "install", receipt_data(receipt), plan.findings, text=text))
+
+
+def plan_of_file(path: Path, request: Request) -> Plan:
+    """The plan of a document; UsageError when the command line asks for something else beside it."""
+    asked = replace(request, cpu=False, require_gpu=0)
+    if asked != Request():
+        raise UsageError("A plan file says what is installed; --torch, --cuda, --transformers and --python exclude it.")
+    loaded = load_document(read_text(path), origin=str(path), expect="plan")
+    if loaded.data is None:
+        raise InputError(f"{path}: data: expected a plan, found null")
+    return plan_from_data(loaded.data, origin=str(path))
 
 
 COMMAND = install

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,9 +10,12 @@ from ..cli import emit
 from ..documents.data import plan_data
 from ..documents.envelope import Outcome, finding_of
 from ..errors import ExitCode
-from ..pipeline import check_sources, load_default_matrix, no_build, plan_for
+from ..pipeline import check_sources, load_default_matrix, no_build, not_held, plan_for
 from .machines import examined_of
 from .options import json_option, machine_options, request_of, request_options, torch_index_option
+
+if TYPE_CHECKING:
+    from ..records import Finding
 
 
 @click.command(
@@ -39,7 +42,11 @@ def plan(context: click.Context, /, **words: Any) -> int:
     made = plan_for(examined, request_of(words), matrix)
     if words["check_sources"] and made.build is not None:
         made = check_sources(made, examined.machine, is_here=examined.is_here, torch_index=words["torch_index"])
-    failure = (finding_of(no_build(made)),) if made.build is None else ()
+    failure: tuple[Finding, ...] = ()
+    if made.build is None:
+        failure = (finding_of(no_build(made)),)
+    elif made.availability in ("not held", "partly looked"):
+        failure = (finding_of(not_held(made)),)
     return emit(
         context,
         Outcome(
@@ -47,7 +54,7 @@ def plan(context: click.Context, /, **words: Any) -> int:
             "plan",
             plan_data(made),
             findings=(*failure, *made.findings),
-            exit_code=ExitCode.NO_BUILD if made.build is None else ExitCode.OK,
+            exit_code=ExitCode.NO_BUILD if failure else ExitCode.OK,
             text=host_line(examined.machine, console.out) + "\n" + render_plan(made, console.out),
         ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import click
 
 from ..cli import emit
 from ..documents.envelope import Outcome, document, dumps
-from ..errors import ExitCode
+from ..errors import ExitCode, UsageError
 from ..paths import reports_folder, write_whole
 from ..pipeline import InstallOptions
 from ..pipeline import up as run_up
@@ -42,21 +42,38 @@ def up(context: click.Context, /, report_file: Path | None, **words: Any) -> int
     from ..report.summary import render_report
 
     console: Any = context.find_root().obj
+    require_writable(report_file)
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
     report = run_up(request_of(words), options, console.progress, seed=words["seed"], started_at=started)
-    acceptance = report.data.acceptance
-    is_degraded = acceptance is not None and acceptance.verdict == "degraded"
-    exit_code = ExitCode.FAILED if is_degraded and words["strict"] else report.exit_code
-    outcome = Outcome("gpusetup.report/1", "up", report.data, report.findings, exit_code, is_degraded=is_degraded)
-    text = dumps(document(outcome))
-    kept = reports_folder() / f"{started.replace(':', '').replace('-', '')}-{report.data.machine_name()}.json"
-    with contextlib.suppress(OSError):  # a read-only home must not cost the answer
-        write_whole(kept, text)
-    if report_file is not None:
-        write_whole(report_file, text)
-    shown = render_report(report.data, console.out, path=report_file or kept)
-    return emit(context, outcome.with_text(shown))
+    exit_code = ExitCode.FAILED if report.is_degraded and words["strict"] else report.exit_code
+    outcome = Outcome(
+        "gpusetup.report/1", "up", report.data, report.findings, exit_code, is_degraded=report.is_degraded
+    )
+    name = f"{started.replace(':', '').replace('-', '')}-{report.data.machine_name()}-{os.getpid()}.json"
+    written = keep_report(dumps(document(outcome)), reports_folder() / name, report_file, console)
+    return emit(context, outcome.with_text(render_report(report.data, console.out, path=written)))
+
+
+def keep_report(text: str, kept: Path, asked: Path | None, console: Any) -> Path | None:
+    """Write the report to the history and to where it was asked for; a place that refuses is noted, never fatal."""
+    written = None
+    for path in (kept, *([asked] if asked else [])):
+        try:
+            write_whole(path, text)
+            written = path
+        except OSError as err:
+            console.note(f"the report could not be written to {path}: {err.strerror}")
+    return written
+
+
+def require_writable(path: Path | None) -> None:
+    """UsageError when a report can't be written there: said before the work, not after it."""
+    if path is None:
+        return
+    parent = Path(os.path.realpath(path)).parent
+    if not str(path) or path.is_dir() or not os.access(parent, os.W_OK):
+        raise UsageError(f"--report: {path} can't be written; expected a file in a folder that exists and is writable.")
 
 
 COMMAND = up

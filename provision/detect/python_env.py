@@ -81,7 +81,7 @@ def _candidates(around: Surroundings) -> Iterator[tuple[str, Interpreter]]:
 
 def _is_foreign(folder: Path) -> bool:
     """Folders whose interpreters are not themselves: version managers' shims, and virtual environments."""
-    return folder.name == "shims" or (folder.parent / "pyvenv.cfg").exists()
+    return folder.name == "shims" or os.path.exists(folder.parent / "pyvenv.cfg")  # noqa: PTH110  Path.exists raises where the parent is closed
 
 
 def _executables(folder: Path) -> Iterator[tuple[str, Interpreter]]:

@@ -8,8 +8,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from packaging.version import Version
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
 
+from ..errors import InputError
 from ..records import (
     Acceptance,
     Asked,
@@ -215,6 +217,31 @@ def _source_rows(plan: Plan) -> tuple[SourceRow, ...]:
     return (SourceRow("index", plan.build.index, "matrix"),) if plan.build else ()
 
 
+_PYTHON = re.compile(r"3\.\d{1,2}t?")
+_VARIANT = re.compile(r"cpu|cu\d{2,3}")
+
+
+def _require_sound(build: Build, where: str) -> None:
+    """InputError when a build of a document could make an installer do anything but install named packages."""
+    if not _PYTHON.fullmatch(build.python):
+        raise InputError(f"{where}.python: found {build.python!r}, expected 3.12 or 3.14t")
+    if not _VARIANT.fullmatch(build.variant):
+        raise InputError(f"{where}.variant: found {build.variant!r}, expected cpu or cu126")
+    try:
+        Version(build.torch)
+    except InvalidVersion as err:
+        raise InputError(f"{where}.torch: found {build.torch!r}, expected a version such as 2.9.1") from err
+    if "@" in build.index or not build.index.startswith("https://"):
+        raise InputError(f"{where}.index: expected an https address without a login; --torch-index names a mirror")
+    for number, line in enumerate(build.requirements):
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement as err:
+            raise InputError(f"{where}.requirements[{number}]: found {line!r}, expected name and versions") from err
+        if requirement.url or (number == 0) != (requirement.name == "torch"):
+            raise InputError(f"{where}.requirements[{number}]: found {line!r}; torch stands first, addresses nowhere")
+
+
 _SEEN_ONLY_BY_LOOKING = ("not-in-sources", "wheel-is-another-build")
 
 
@@ -239,8 +266,17 @@ def passed_over(plan: Plan) -> tuple[Rejection, ...]:
     return tuple(r for r in refused if asked or Version(r.torch) >= chosen)
 
 
-def plan_from_data(data: PlanData) -> Plan:
-    """The plan of a document, ready to be installed."""
+def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
+    """The plan of a document, ready to be installed; InputError when an edited field contradicts or oversteps."""
+    for where, build in (("build", data.build), *((f"fallbacks[{n}]", b) for n, b in enumerate(data.fallbacks))):
+        if build is not None:
+            _require_sound(build, f"{origin}: data.{where}")
+    head = (data.build.torch, data.build.variant, data.build.python) if data.build else (None, None, None)
+    if (data.torch, data.variant, data.python) != head:
+        raise InputError(
+            f"{origin}: data.torch, variant and python are {data.torch}, {data.variant}, {data.python}; "
+            f"data.build says {head[0]}, {head[1]}, {head[2]}. A plan is made by `gpusetup plan`, not by hand."
+        )
     candidates = (data.build, *data.fallbacks) if data.build else data.fallbacks
     resolution = Resolution(
         candidates=candidates,

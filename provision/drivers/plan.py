@@ -44,6 +44,12 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
     `today` is an ISO date: a branch past its end of life is not chosen. NoUsableGpuError without an
     NVIDIA GPU; NoBuildError when no branch serves all of them or the distribution is not known.
     """
+    if machine.host.is_wsl:
+        raise NoBuildError(
+            "Under WSL the driver is that of Windows: a Linux driver inside would hide it.",
+            code="distribution-not-covered",
+            do=("update the NVIDIA driver in Windows, then: wsl --shutdown",),
+        )
     architectures = architectures_of(machine, matrix)
     branch = choose_branch(architectures, matrix, today=today)
     flavour = _flavour(architectures, branch, matrix)
@@ -57,12 +63,12 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
             do=(f"Install driver branch {branch.branch} ({flavour} kernel module) as your distribution documents.",),
         )
     return DriverPlan(
-        branch=branch.branch,
+        branch=None if os_name in _ONE_BRANCH else branch.branch,
         kernel_module=flavour,
         architectures=tuple(a.name for a in architectures),
         distribution=os_name,
         steps=steps,
-        notes=_NOTES.get(os_name, ()),
+        notes=(*_NOTES.get(os_name, ()), *_surroundings(machine)),
     )
 
 
@@ -146,7 +152,7 @@ def _ubuntu(branch: int, flavour: Flavour) -> tuple[DriverStep, ...]:
     )
 
 
-def _debian(branch: int, flavour: Flavour) -> tuple[DriverStep, ...]:  # noqa: ARG001  Debian's archive has one branch
+def _debian(branch: int, flavour: Flavour) -> tuple[DriverStep, ...]:  # noqa: ARG001  its archive has one branch
     module = "nvidia-open-kernel-dkms" if flavour == "open" else "nvidia-kernel-dkms"
     return (
         DriverStep(
@@ -165,6 +171,14 @@ def _debian(branch: int, flavour: Flavour) -> tuple[DriverStep, ...]:  # noqa: A
     )
 
 
+def _surroundings(machine: Machine) -> tuple[str, ...]:
+    if machine.host.container is None:
+        return ()
+    return ("This is a container: the driver belongs on its host, and these are the steps of this container's system.",)
+
+
+#: Distributions whose archive has one driver branch per release, whatever branch would be best.
+_ONE_BRANCH = ("debian",)
 _DISTRIBUTIONS = {"ubuntu": _ubuntu, "debian": _debian}
 _NOTES = {
     "debian": (

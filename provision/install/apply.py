@@ -175,6 +175,8 @@ def reusable(order: Order) -> Receipt | None:
     receipt = read_receipt(current) if current else None
     if order.is_fresh or current is None or receipt is None or receipt.plan_digest != order.plan_digest:
         return None
+    if Path(receipt.path) != order.environment:
+        return None  # moved or copied: its scripts still name the old place
     return None if first_damage(current, receipt) else replace(receipt, reused=True)
 
 

@@ -73,7 +73,7 @@ class PackageConfiguration:
     def variant_index(self, build_index: str, variant: str) -> Location:
         """The wheel index of one variant: the matrix's address, or the user's replacement for its base."""
         if self.torch_index is None:
-            return Location(Source("index", build_index, name="matrix"), build_index)
+            return Location(Source("index", shown(build_index), name="matrix"), build_index)
         address = f"{self.torch_index.rstrip('/')}/{variant}"
         return Location(Source("index", shown(address), name="--torch-index"), address)
 

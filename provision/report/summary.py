@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ..documents.data import CheckData, PlanData, ReceiptData, ReportData
+    from ..documents.data import CheckData, CheckSummary, PlanData, ReceiptData, ReportData
     from ..records import Acceptance, CheckResult, Machine, Plan, Receipt
 
 #: Lines for logs carry no colour; marks are spelled out.
@@ -85,10 +85,20 @@ def _next_stage(report: ReportData) -> str:
     return {"machine": "detect", "receipt": "install", "acceptance": "accept"}.get(missing, missing)
 
 
+def _problems(counts: CheckSummary) -> tuple[tuple[str, int], ...]:
+    return (
+        ("failed", counts.fail),
+        ("timed out", counts.timed_out),
+        ("crashed", counts.crashed),
+        ("warned", counts.warn),
+        ("unknown", counts.unknown),
+    )
+
+
 def _check_line(check: CheckData, style: Style) -> str:
     counts = check.summary
     words = [f"{counts.pass_} passed", f"{counts.skip} skipped"]
-    words += [f"{count} {word}" for word, count in (("failed", counts.fail), ("warned", counts.warn)) if count]
+    words += [f"{count} {word}" for word, count in _problems(counts) if count]
     return style.row("check", ", ".join(words), f"cause {check.cause}" if check.cause else "")
 
 
