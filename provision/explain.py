@@ -19,18 +19,22 @@ slower. Mend the cause (`gpusetup check`), or say --cpu to get a CPU environment
 
 `gpusetup plan` lists every build that was passed over with its failing rule, and the smallest changes (another driver,
 Python or torch) that would admit one.""",
-    "no-source-holds-it": """Builds fit the machine, and none of the configured package sources holds one.
+    "not-in-sources": """A build that fits is held by none of the package sources that were asked.
 
 gpusetup asks the index that the matrix names and the sources of your own configuration (pip.conf, PIP_*, uv settings,
-find-links). A CPU plan is met only by a CPU build, a CUDA plan only by that CUDA build. Check the network and proxies, point
---torch-index at a mirror of PyTorch's wheel index, or add a find-links folder that holds the wheel.""",
-    "not-in-sources": """A build that fits is held by none of the sources that were asked.
-
-The plan goes on to the next build of the same kind. Each source that was asked is listed with its answer.""",
+find-links), and goes on to the next build of the same kind: a CPU plan is met only by a CPU build, a CUDA plan only by that CUDA
+build. Each source is listed with its answer. Check the network and proxies, point --torch-index at a mirror of PyTorch's wheel
+index, or add a find-links folder that holds the wheel.""",
     "install-failed": """The environment could not be made. The old one, if there was one, still works.
 
 The installer's own last lines and its log are named with the error. Running the command again finishes the job; leftovers
 of the failed run are removed first.""",
+    "install-silent": """The installer said nothing and wrote nothing for a long time, and was ended.
+
+The deadline is on silence, not on total time. The network or the disk may be stuck; the log that is named tells how far it came.""",
+    "native-cuda": """Of two builds of one torch the one whose CUDA the driver implements itself is preferred.
+
+A newer CUDA of the same major would run by minor version compatibility; a newer driver makes it native.""",
     "harness-failed": """The acceptance workload could not run in the environment.
 
 The lines that it wrote last are part of the error. This is not a verdict on the machine: nothing was measured.""",
@@ -123,8 +127,8 @@ were, and by a kernel whose result was compared with the CPU's. What to do: `gpu
 How it is decided: the mean of the last steps against the mean of the first ones; the bar stands beside the figure.""",
     "acc.quality": """The held-out accuracy must be above the bar of the workload.
 
-The bar is the mean minus three standard deviations over at least 20 reference seeds, kept under benchmarks/. A word-counting
-classifier stays clearly below it, so only a model that really learned passes.""",
+The bar is set below every one of 20 reference seeds in fp32 and in bf16, kept under benchmarks/smoke_seeds. Classifiers that
+count words reach one half, far below it, so only a model that really learned passes.""",
     "acc.steps": """As many optimizer steps must have been executed as were planned; otherwise no rate is printed.""",
     "acc.software": """torch.__version__ and torch.version.cuda inside the environment must equal the plan.""",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .documents.data import ReportData, check_data, passed_over, plan_data, plan_digest, receipt_data
 from .documents.envelope import finding_of
-from .errors import ExitCode, GpusetupError, HarnessError, NoBuildError
+from .errors import ExitCode, GpusetupError, HarnessError, NoBuildError, UsageError
 from .events import Event
 from .gate import require_gpus, require_plannable, usable_gpus, without_lost_gpus
 from .records import Evidence, Finding, GpuState, MatrixIdentity, Plan, Request
@@ -89,6 +90,8 @@ def examine_host() -> Examined:
     from .checks import lead, run_checks
     from .detect import detect_machine
 
+    if not sys.platform.startswith("linux"):
+        raise UsageError("gpusetup runs on Linux and WSL 2; Windows and macOS are plan targets only (plan --os).")
     machine = detect_machine()
     results = run_checks(machine, clock=time.perf_counter)
     return Examined(machine, results, *lead(results), is_here=True)

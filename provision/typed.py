@@ -82,11 +82,10 @@ def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
     if "gpu_state" not in data or (machine.gpus and machine.gpu_state is GpuState.NONE):
         machine = replace(machine, gpu_state=_state(machine, has_driver_key="driver" in data))
     machine = replace(machine, driver=driver)
-    if driver and not machine.gpus and "gpus" not in data:
-        raise InputError(
-            f"{origin}: data.driver is given and data.gpus is not: nothing says which GPUs the driver serves; "
-            "expected a list of GPUs, empty when there is none"
-        )
+    if driver and "gpus" not in data and "gpu_state" not in data:
+        # A driver is there for a GPU; of what kind, nobody said, and a plan for the CPU would be a guess.
+        line = "GPUs were not given; the driver says that there is one, of a kind that is not known."
+        return replace(machine, gpus=(Gpu(0),), gpu_state=GpuState.USABLE, assumptions=(*machine.assumptions, line))
     is_given = "gpus" in data or "gpu_state" in data
     return _with_assumed_driver(_with_unknown_gpus(machine, is_given=is_given), matrix)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..errors import UsageError
 from ..paths import default_environment
 from ..records import Request
 from ..typed import TypedMachine
@@ -43,6 +44,8 @@ require_gpu_option = click.option(
 
 def environment_of(words: dict[str, Any]) -> Path:
     """The absolute path of the environment; a link at its end stays a link, because that is what gets switched."""
+    if words["env"] is not None and not str(words["env"]).strip(" ."):
+        raise UsageError(f"--env: found {str(words['env'])!r}, expected the path of the environment, such as ./env.")
     return Path(os.path.abspath(words["env"] or default_environment()))  # noqa: PTH100  Path.resolve follows the link
 
 

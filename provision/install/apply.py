@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -54,7 +54,7 @@ class Limits:
     sources: Deadlines = field(default_factory=Deadlines)
     silence_s: float = 600.0
     verify_s: float = 120.0
-    lock_wait_s: float = 10.0
+    lock_wait_s: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) ->
     with (
         sigterm_unwinds(),
         envs.disk_errors_named(store),
-        envs.locked(store, wait_s=order.limits.lock_wait_s) as lock_fd,
+        _held(order, store, on_event) as lock_fd,
     ):
         envs.clear_leftovers(store)
         # Another run may have made it while we waited for the lock.
@@ -126,6 +126,15 @@ def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) ->
         receipt = _make_first_true(order, store, on_event, lock_fd)
         envs.prune(store)
     return receipt
+
+
+def _held(order: Order, store: envs.Store, on_event: Callable[[Event], None]) -> AbstractContextManager[int]:
+    """The store's lock; who has to wait for it is told so."""
+
+    def tell(text: str) -> None:
+        on_event(Event("line", "lock", text))
+
+    return envs.locked(store, wait_s=order.limits.lock_wait_s, on_wait=tell)
 
 
 def _make_first_true(order: Order, store: envs.Store, on_event: Callable[[Event], None], lock_fd: int) -> Receipt:

@@ -27,7 +27,7 @@ from ..errors import InstallError
 from ..records import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PART = ".part"
 KEPT = 2
@@ -117,12 +117,12 @@ def disk_errors_named(store: Store) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(store: Store, *, wait_s: float = 10.0) -> Iterator[int]:
+def locked(store: Store, *, wait_s: float = 10.0, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[int]:
     """Hold the store against other runs; gives the lock's descriptor, InstallError names the holder after `wait_s`."""
     store.folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(store.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        _wait_for(descriptor, store, wait_s)
+        _wait_for(descriptor, store, wait_s, on_wait)
         holder = (
             f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ}\n"
         )
@@ -133,13 +133,17 @@ def locked(store: Store, *, wait_s: float = 10.0) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _wait_for(descriptor: int, store: Store, wait_s: float) -> None:
+def _wait_for(descriptor: int, store: Store, wait_s: float, on_wait: Callable[[str], None]) -> None:
     end = time.monotonic() + wait_s
+    is_told = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() < end:
+                if not is_told:
+                    on_wait(f"waiting for another gpusetup that works on {store.path}")
+                    is_told = True
                 time.sleep(0.1)
                 continue
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"

@@ -79,3 +79,23 @@ def test_an_empty_document_is_a_machine_without_gpu():
 def test_a_document_that_is_none_is_refused(data):
     with pytest.raises(InputError, match="x: data: expected an object"):
         machine_from_document(data, MATRIX, origin="x")
+
+
+def test_a_driver_without_gpus_is_never_a_cpu_plan():
+    """Somebody's driver says that a GPU is there; of what kind, nobody said."""
+    machine = machine_from_document({"driver": {"driver_version": "535.104.05"}}, MATRIX, origin="x")
+    assert machine.gpu_state is GpuState.USABLE
+    assert machine.gpus[0].compute_capability is None
+    assert "GPUs were not given" in machine.assumptions[-1]
+    with pytest.raises(UsageError, match="nothing says which GPUs"):
+        machine_from_words(TypedMachine(driver="535.104.05"), MATRIX)
+
+
+def test_gpus_that_nobody_mentioned_are_an_assumption():
+    assert "GPUs were not given" in machine_from_document({}, MATRIX, origin="x").assumptions[0]
+    assert machine_from_document({"gpus": []}, MATRIX, origin="x").assumptions == ()
+
+
+def test_a_state_that_contradicts_the_gpus_is_not_believed():
+    data = {"gpus": [{"name": "Tesla T4"}], "gpu_state": "none", "driver": None}
+    assert machine_from_document(data, MATRIX, origin="x").gpu_state is GpuState.UNUSABLE
