@@ -30,6 +30,13 @@ def choose_device(kind: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
+def other_devices(device: torch.device) -> list[torch.device]:
+    """The other GPUs that this process may use; none for the CPU."""
+    if device.type != "cuda":
+        return []
+    return [torch.device("cuda", index) for index in range(torch.cuda.device_count()) if index != device.index]
+
+
 def kernel_error(device: torch.device) -> float:
     """Largest error of a matrix product on the device, relative to the largest element of the same in fp64 on the CPU.
 

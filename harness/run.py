@@ -23,6 +23,7 @@ from .device import (
     cpu_features,
     describe,
     kernel_error,
+    other_devices,
     peak_memory,
 )
 from .environment import explain_gaps, read_software
@@ -35,6 +36,11 @@ from .tokenizer import Tokenizer, build_tokenizer
 from .train import Course, Emit, Hooks, Run, Samples, evaluate, finite, train
 
 EVALUATION_BATCH = 64
+
+
+def _require_exact(device: torch.device, error: float) -> None:
+    if not error <= KERNEL_BAR:  # not-a-number is not below the bar either
+        raise DeviceUnavailableError(f"a matrix product on {device} is off by {error:.3g} of its largest element")
 
 
 class JobRunner:
@@ -75,7 +81,7 @@ class JobRunner:
             self._learn(software=software)
         with self._phase("device"):
             device = self._device()
-            self._learn(notes=explain_gaps(software, device.type))
+            self._learn(notes=(*self.report.notes, *explain_gaps(software, device.type)))
         precision = job.precision or choose_precision(device.type, capability(device), cpu_features())
         course = Course(preset, device, precision, job.seed, job.deadline_s, self._emit, self._hooks)
         with self._phase("data"):
@@ -116,8 +122,13 @@ class JobRunner:
             devices=(describe(device),),
             placement=Placement(self.job.device, kernel_error=finite(error), kernel_bar=KERNEL_BAR),
         )
-        if not error <= KERNEL_BAR:
-            raise DeviceUnavailableError(f"a matrix product on {device} is off by {error:.3g} of its largest element")
+        _require_exact(device, error)
+        others = other_devices(device)
+        for other in others:
+            _require_exact(other, kernel_error(other))
+        if others:
+            note = f"The training ran on {device} alone; each of the {len(others)} other GPUs ran one checked kernel."
+            self._learn(notes=(*self.report.notes, note))
         return device
 
     def _ended_early(self, run: Run) -> bool:

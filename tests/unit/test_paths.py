@@ -1,7 +1,7 @@
 """Files of ours: written whole, special files written to, links followed."""
 
 import os
-import stat
+from pathlib import Path
 
 from provision.paths import data_folder, write_whole
 
@@ -22,7 +22,7 @@ def test_a_link_stays_a_link(tmp_path):
 def test_a_device_is_written_to_and_never_replaced(tmp_path):
     (tmp_path / "null").symlink_to(os.devnull)
     write_whole(tmp_path / "null", "text")
-    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+    assert Path(os.devnull).is_char_device()
     assert (tmp_path / "null").is_symlink()
 
 
