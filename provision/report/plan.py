@@ -48,7 +48,7 @@ def _choice(build: Build, plan: Plan, style: Style) -> Iterator[str]:
         f"Python {build.python}",
     )
     yield style.row("wheel", build.wheel_tag)
-    yield style.row("with", ", ".join(build.requirements[1:]))
+    yield from style.block("with", ", ".join(build.requirements[1:]))
     if plan.wheel is not None:
         size = gib(plan.wheel.size_bytes) if plan.wheel.size_bytes else ""
         yield style.row("source", plan.wheel.source.url, f"({plan.wheel.source.name})", size)
