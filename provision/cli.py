@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-import sys
+import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from . import __version__
-from .console import Console, OutputError, is_lost, lose_answer
+from .console import Console, OutputError, lose_answer
 from .errors import ExitCode, GpusetupError
 
 # The records and documents are imported where they are needed: --help and --version need none of them.
@@ -128,11 +128,16 @@ def _run(arguments: Sequence[str], console: Console, name: str) -> int:
     except OutputError:
         raise
     except Exception as err:  # noqa: BLE001  the last resort: a bug of ours, told with its log
-        lost = is_lost(sys.stdout) if isinstance(err, OSError) else None
-        if lost is None:
+        if not (isinstance(err, OSError) and _is_from_echo(err)):
             return _bug(console, name, err)
-        lose_answer(lost)  # click's own output, the help, has lost its reader
+        lose_answer(err)
         return int(ExitCode.OK)
+
+
+def _is_from_echo(err: OSError) -> bool:
+    """Whether click failed to print what it prints itself: the help and the version."""
+    *_, (frame, _) = traceback.walk_tb(err.__traceback__)
+    return frame.f_globals.get("__name__") == "click.utils"
 
 
 def command_name(arguments: Sequence[str]) -> str:

@@ -70,15 +70,6 @@ def abandon(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def is_lost(stream: TextIO) -> OSError | None:
-    """The error of a stream that can't be written; None where it can."""
-    try:
-        stream.flush()
-    except OSError as err:
-        return err
-    return None
-
-
 def lose_answer(error: OSError, exit_code: int = 0) -> None:
     """Give stdout up. A reader that went away (`| head`) has all that it wanted; anything else is an OutputError."""
     abandon(sys.stdout)
