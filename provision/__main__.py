@@ -7,11 +7,20 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from .console import open_missing_streams
+
+        open_missing_streams()
     if sys.argv[1:] == ["--version"]:  # the one answer that needs nothing else to be imported
         from . import __version__
 
-        sys.stdout.write(f"gpusetup {__version__}\n")
-        raise SystemExit(0)
+        try:
+            sys.stdout.write(f"gpusetup {__version__}\n")
+            sys.stdout.flush()
+        except OSError:
+            pass  # the command line below words it
+        else:
+            raise SystemExit(0)
     try:
         from .cli import run
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-import sys
+import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from . import __version__
-from .console import Console
+from .console import Console, OutputError, lose_answer
 from .errors import ExitCode, GpusetupError
 
 # The records and documents are imported where they are needed: --help and --version need none of them.
@@ -34,6 +34,13 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "driver": ("The steps that put the right NVIDIA driver on this distribution.", "driver-plan/1"),
     "matrix": ("Browse or validate the compatibility matrix.", "matrix/1"),
     "explain": ("The page of a check, rule or error, offline.", "explanation/1"),
+}
+
+#: Commands that are groups. An error is told with the full name, and may come before the module is imported.
+SUBCOMMANDS: Final[dict[str, tuple[str, ...]]] = {
+    "report": ("show",),
+    "driver": ("plan",),
+    "matrix": ("validate", "show"),
 }
 
 EPILOG: Final = """\b
@@ -90,10 +97,23 @@ def gpusetup() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code. No traceback reaches a user."""
     console = Console(wants_json="--json" in arguments)
-    name = next((word for word in arguments if not word.startswith("-")), "")
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        return int(gpusetup.main(list(arguments), prog_name="gpusetup", standalone_mode=False, obj=console) or 0)
+        return _run(arguments, console, command_name(arguments))
+    except OutputError as err:
+        # Only the answer is missing: the command's own failure stays, a success that nobody can read is a failure.
+        # Neither 5 (an install) nor 70 (a bug) happened.
+        console.note(str(err))
+        return err.exit_code or int(ExitCode.FAILED)
+
+
+def _run(arguments: Sequence[str], console: Console, name: str) -> int:
+    try:
+        if os.environ.get("_GPUSETUP_COMPLETE"):  # a shell asks for completions, which only `main` answers
+            gpusetup.main(prog_name="gpusetup")
+        # Not `main`: it turns every EPIPE, also one of a socket, into a silent exit with 1.
+        with gpusetup.make_context("gpusetup", list(arguments), obj=console) as context:
+            return int(gpusetup.invoke(context) or 0)
     except click.exceptions.Exit as err:
         return err.exit_code
     except (click.ClickException, GpusetupError) as err:
@@ -105,12 +125,27 @@ def run(arguments: Sequence[str]) -> int:
         return _stopped(console, name, ExitCode.INTERRUPTED)
     except Terminated:
         return _stopped(console, name, ExitCode.TERMINATED)
-    except BrokenPipeError:
-        # The reader went away (`| head`); point stdout at nothing so that the flush at exit stays quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OK)
+    except OutputError:
+        raise
     except Exception as err:  # noqa: BLE001  the last resort: a bug of ours, told with its log
-        return _bug(console, name, err)
+        if not (isinstance(err, OSError) and _is_from_echo(err)):
+            return _bug(console, name, err)
+        lose_answer(err)
+        return int(ExitCode.OK)
+
+
+def _is_from_echo(err: OSError) -> bool:
+    """Whether click failed to print what it prints itself: the help and the version."""
+    *_, (frame, _) = traceback.walk_tb(err.__traceback__)
+    return frame.f_globals.get("__name__") == "click.utils"
+
+
+def command_name(arguments: Sequence[str]) -> str:
+    """The command that the words name, with its subcommand: `report show`."""
+    words = [word for word in arguments if not word.startswith("-")]
+    if len(words) > 1 and words[1] in SUBCOMMANDS.get(words[0], ()):
+        return f"{words[0]} {words[1]}"
+    return words[0] if words else ""
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -119,7 +154,8 @@ def _terminate(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 def schema_of_command(name: str) -> str:
     """Full schema name of a command's document; `gpusetup.error/1` where the command is not known."""
-    return f"gpusetup.{COMMANDS[name][1]}" if name in COMMANDS else "gpusetup.error/1"
+    command = name.partition(" ")[0]
+    return f"gpusetup.{COMMANDS[command][1]}" if command in COMMANDS else "gpusetup.error/1"
 
 
 def _fail(console: Console, name: str, err: click.ClickException | GpusetupError) -> int:
@@ -128,7 +164,7 @@ def _fail(console: Console, name: str, err: click.ClickException | GpusetupError
 
     if isinstance(err, GpusetupError):
         return _end(console, name, finding_of(err), err.exit_code)
-    hint = f"gpusetup {name} --help" if name in COMMANDS else "gpusetup --help"
+    hint = f"gpusetup {name} --help" if name.partition(" ")[0] in COMMANDS else "gpusetup --help"
     return _end(console, name, Finding("usage", "fail", err.format_message(), safe=(hint,)), ExitCode.USAGE)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, TextIO
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TextIO
 
 from .plain_text import clean_text
 from .report.style import LABEL, Style, seconds
@@ -16,6 +19,71 @@ if TYPE_CHECKING:
 
     from .documents.envelope import Outcome
     from .events import Event
+
+#: The codes that our own colours use; every other one came from the outside.
+_OWN_CODES: Final = frozenset({"0", "1", "2", "31", "32", "33"})
+
+
+class OutputError(Exception):
+    """The answer could not be written: a full disk, a failing device.
+
+    `exit_code` is the one that the command ended with.
+    """
+
+    def __init__(self, error: OSError, exit_code: int = 0) -> None:
+        super().__init__(f"The answer could not be written: {error.strerror or error}.")
+        self.exit_code = exit_code
+
+
+def open_missing_streams() -> None:
+    """Put the null device where the caller closed stdin, stdout or stderr (`>&-`).
+
+    The descriptors are filled too: the next file that is opened would become stdout otherwise, also of child processes.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is given out, and those below are open by now.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003  takes no keyword
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+def forgive_encoding(stream: TextIO) -> None:
+    """Let a character that the stream's encoding lacks be written as an escape instead of ending the command."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
+        stream.reconfigure(errors="backslashreplace")
+
+
+def is_utf8(stream: TextIO) -> bool:
+    """Whether the stream shows every character."""
+    return (stream.encoding or "ascii").lower().replace("-", "").replace("_", "").startswith("utf8")
+
+
+def abandon(stream: TextIO) -> None:
+    """Point a stream that can't be written at nothing, so that what it still holds is dropped in silence at exit."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def lose_answer(error: OSError, exit_code: int = 0) -> None:
+    """Give stdout up. A reader that went away (`| head`) has all that it wanted; anything else is an OutputError."""
+    abandon(sys.stdout)
+    if error.errno != errno.EPIPE:
+        raise OutputError(error, exit_code) from error
+
+
+def say(stream: TextIO, text: str) -> None:
+    """Write to stderr; where that fails there is nobody left to tell."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        abandon(stream)
 
 
 def style_of(stream: TextIO, environ: Mapping[str, str]) -> Style:
@@ -42,33 +110,49 @@ class Console:
 
     def __init__(self, *, wants_json: bool = False) -> None:
         self.wants_json = wants_json
+        forgive_encoding(sys.stdout)
+        forgive_encoding(sys.stderr)
         self.out = style_of(sys.stdout, os.environ)
         self.err = style_of(sys.stderr, os.environ)
         self.progress = Progress(sys.stderr, self.err)
 
     def emit(self, outcome: Outcome) -> None:
-        """Print the outcome: one JSON document, or the text and then the findings."""
+        """Print the outcome: one JSON document, or the text and then the findings.
+
+        OutputError when stdout takes no more.
+        """
+        self.progress.close()
+        answer, aside = self._words(outcome)
+        error = None
+        try:
+            sys.stdout.write(answer)
+            sys.stdout.flush()
+        except OSError as err:
+            error = err
+        if aside:
+            say(sys.stderr, aside)
+        if error is not None:
+            lose_answer(error, int(outcome.exit_code))
+
+    def _words(self, outcome: Outcome) -> tuple[str, str]:
+        """What goes to stdout and what goes to stderr."""
         from .documents.envelope import document, dumps
         from .report.findings import render_findings
 
-        self.progress.close()
         if self.wants_json:
-            sys.stdout.write(dumps(document(outcome)))
-        else:
-            if outcome.text:
-                sys.stdout.write(clean_terminal(outcome.text.rstrip("\n"), self.out) + "\n")
-            sys.stdout.flush()
-            if outcome.findings and not outcome.has_findings_in_text:
-                stream, style = (sys.stderr, self.err) if outcome.exit_code else (sys.stdout, self.out)
-                gap = "\n" if outcome.text else ""
-                stream.write(gap + clean_terminal(render_findings(outcome.findings, style), style) + "\n")
-        sys.stdout.flush()
+            return dumps(document(outcome), is_ascii=not is_utf8(sys.stdout)), ""
+        answer = clean_terminal(outcome.text.rstrip("\n"), self.out) + "\n" if outcome.text else ""
+        if not outcome.findings or outcome.has_findings_in_text:
+            return answer, ""
+        style = self.err if outcome.exit_code else self.out
+        gap = "\n" if outcome.text else ""
+        findings = gap + clean_terminal(render_findings(outcome.findings, style), style) + "\n"
+        return (answer, findings) if outcome.exit_code else (answer + findings, "")
 
     def note(self, text: str) -> None:
         """One line for the person at the terminal."""
         self.progress.close()
-        sys.stderr.write(clean_text(text) + "\n")
-        sys.stderr.flush()
+        say(sys.stderr, clean_text(text) + "\n")
 
 
 def clean_terminal(text: str, style: Style) -> str:
@@ -79,7 +163,7 @@ def clean_terminal(text: str, style: Style) -> str:
     kept = [clean_text(parts[0])]
     for part in parts[1:]:
         code, mark, rest = part.partition("m")
-        kept.append(f"\x1b[{code}m{clean_text(rest)}" if mark and code.isdigit() else clean_text(part))
+        kept.append(f"\x1b[{code}m{clean_text(rest)}" if mark and code in _OWN_CODES else clean_text(part))
     return "".join(kept)
 
 
@@ -106,8 +190,7 @@ class Progress:
         took = f"  {seconds(event.seconds)}" if event.seconds is not None else ""
         if event.text:
             label = event.stage if event.kind != "note" else ""
-            self._stream.write(f"{label:<{LABEL}}{clean_text(event.text)}{took}\n")
-            self._stream.flush()
+            say(self._stream, f"{label:<{LABEL}}{clean_text(event.text)}{took}\n")
         self._drawn_at = time.monotonic()
 
     def _progress(self, event: Event) -> None:
@@ -117,12 +200,11 @@ class Progress:
         self._drawn_at = now
         text = clean_text(event.text.replace("\n", " "))
         if not self._is_terminal:
-            self._stream.write(f"{event.stage:<{LABEL}}{text}\n")
+            say(self._stream, f"{event.stage:<{LABEL}}{text}\n")
         else:
             line = f"{event.stage:<{LABEL}}{self._bar(event.fraction)}{text}"
-            self._stream.write("\r\x1b[K" + line[: self._style.width - 1])
+            say(self._stream, "\r\x1b[K" + line[: self._style.width - 1])
             self._has_bar = True
-        self._stream.flush()
 
     def _bar(self, fraction: float | None, width: int = 20) -> str:
         if fraction is None:
@@ -134,6 +216,5 @@ class Progress:
     def close(self) -> None:
         """Remove the bar, so that the next line starts at the left."""
         if self._has_bar:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+            say(self._stream, "\r\x1b[K")
             self._has_bar = False

@@ -6,12 +6,13 @@ import re
 
 LONGEST = 256
 
-# C0 and C1 controls but tab and newline, line separators, and the characters that turn the direction of text.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# C0 and C1 controls but tab and newline, line separators, the characters that turn the direction of text, and
+# surrogates, which no stream can encode.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def clean_text(text: str) -> str:
-    """The text without control and direction characters; tab and newline stay."""
+    """The text without control, direction and surrogate characters; tab and newline stay."""
     return _CONTROL.sub("", text)
 
 

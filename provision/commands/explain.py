@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 import click
 
@@ -31,7 +32,9 @@ def explain(context: click.Context, id_: str | None) -> int:
     if text is None:
         near = difflib.get_close_matches(id_, known_ids(), n=3)
         raise UsageError(f"Nothing has the id {id_!r}.", do=tuple(f"gpusetup explain {name}" for name in near))
-    return emit(context, Outcome("gpusetup.explanation/1", "explain", Explanation(id_, text), text=f"{id_}\n\n{text}"))
+    console: Any = context.find_root().obj
+    shown = f"{id_}\n\n{console.out.reflowed(text)}"
+    return emit(context, Outcome("gpusetup.explanation/1", "explain", Explanation(id_, text), text=shown))
 
 
 COMMAND = explain

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -21,6 +22,14 @@ from ..plain_text import clean_text
 from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 
 T = TypeVar("T")
+
+#: Whole numbers and figures beyond these are no facts of a machine, and not every reader of JSON can hold them.
+MOST_WHOLE = 2**63
+MOST_FIGURE = 1e300
+
+# Bounded in depth and length, whatever a file holds.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 60
 
 #: Values that travel as text, and how text becomes a value again.
 _TEXTUAL: dict[type, Any] = {
@@ -77,6 +86,8 @@ def decode(kind: type[T], value: Any, *, where: str) -> T:
 
 
 def _decode(kind: Any, value: Any, where: str) -> Any:
+    if isinstance(value, (int, float)):
+        _require_bounded(value, where)
     if kind is Any:
         return value
     origin = typing.get_origin(kind)
@@ -91,6 +102,13 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
     if origin in (dict, Mapping):
         return _decode_mapping(typing.get_args(kind), value, where)
     return _decode_plain(kind, value, where)
+
+
+def _require_bounded(value: float, where: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{where}: expected a finite number, found {value}")
+    if abs(value) >= (MOST_FIGURE if isinstance(value, float) else MOST_WHOLE):
+        raise InputError(f"{where}: expected a number that a fact can have, found one that is too large")
 
 
 def _decode_plain(kind: Any, value: Any, where: str) -> Any:
@@ -177,6 +195,6 @@ def _decode_mapping(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _mismatch(where: str, expected: str, found: Any) -> InputError:
-    text = repr(found)
+    text = _SHOWN.repr(found)
     shown = text if len(text) <= 60 else text[:57] + "..."
     return InputError(f"{where}: expected {expected}, found {clean_text(shown)}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,9 +94,13 @@ def document(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def dumps(value: Any) -> str:
-    """Indented JSON text with a final newline; not-a-number can't get in."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def dumps(value: Any, *, is_ascii: bool = False) -> str:
+    """Indented JSON text with a final newline; not-a-number can't get in.
+
+    A path that is not UTF-8 holds surrogates: they are written as JSON escapes, so that the text can always be encoded.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=is_ascii, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,15 @@ def parse_json(text: str, *, origin: str) -> Any:
 
 
 def read_text(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> str:
-    """The text of a file; InputError when it can't be read, is too large or is not UTF-8."""
+    """The text of a regular file; InputError when it can't be read, is too large or is not UTF-8."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as err:
+        raise InputError(f"{path}: cannot be read: {err.strerror}") from err
+    except ValueError as err:
+        raise InputError(f"{path}: no file can have this name") from err
+    if not stat.S_ISREG(mode):  # reading a pipe or a device might never end
+        raise InputError(f"{path}: cannot be read: {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}")
     return decode_text(read_bytes(path, limit=limit), origin=str(path))
 
 
@@ -139,9 +153,9 @@ def read_bytes(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
 
 
 def decode_text(raw: bytes, *, origin: str) -> str:
-    """The text of UTF-8 bytes; InputError names the first byte that is not."""
+    """The text of UTF-8 bytes, with or without a byte order mark; InputError names the first byte that is not."""
     try:
-        return raw.decode()
+        return raw.decode().removeprefix(codecs.BOM_UTF8.decode())
     except UnicodeDecodeError as err:
         raise InputError(f"{origin}: not UTF-8 text (byte {err.start})") from err
 

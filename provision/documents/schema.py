@@ -77,7 +77,7 @@ def _record(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def document_schemas() -> dict[str, dict[str, Any]]:
-    """Schema of every document that a command emits, by name: machine-1, plan-1, ..."""
+    """Schema of every document that is emitted, by name: machine-1, plan-1, ...; error-1 where no command is known."""
     from ..drivers.plan import DriverPlan
     from ..records import Acceptance, Machine
     from .data import CheckData, Explanation, MatrixData, PlanData, ReceiptData, ReportData
@@ -86,6 +86,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "acceptance": Acceptance,
         "check": CheckData,
         "driver-plan": DriverPlan,
+        "error": type(None),
         "explanation": Explanation,
         "machine": Machine,
         "matrix": MatrixData,
@@ -100,7 +101,9 @@ def _document_schema(name: str, kind: Any) -> dict[str, Any]:
     from .envelope import FindingRow
 
     definitions: dict[str, Any] = {}
-    data = {"anyOf": [{"type": "null"}, schema_of(kind, definitions)]}
+    data = schema_of(kind, definitions)
+    if kind is not type(None):
+        data = {"anyOf": [{"type": "null"}, data]}
     findings = schema_of(tuple[FindingRow, ...], definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

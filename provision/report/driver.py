@@ -18,7 +18,8 @@ def render_driver_plan(plan: DriverPlan, style: Style) -> str:
         style.row("on", plan.distribution, "as root:"),
     ]
     for step in plan.steps:
-        lines += [style.paint(f"  # {step.why}", "dim"), f"  {step.command}"]
+        lines += [style.paint(f"  # {line.lstrip()}", "dim") for line in style.wrapped(step.why, indent=4)]
+        lines.append(f"  {step.command}")
     for note in plan.notes:
         lines += style.block("note", note)
     lines.append(style.row(style.mark("pass"), f"{len(plan.steps)} steps; none of them has been run"))

@@ -36,7 +36,7 @@ def render_machine(machine: Machine, style: Style) -> str:
     ]
     if not machine.gpus:
         lines.append(style.row("gpu", no_gpu_text(machine)))
-    lines.append(style.row("state", _state(machine, style)))
+    lines += style.block("state", _state(machine, style))
     return "\n".join(lines)
 
 

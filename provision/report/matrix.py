@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from ..documents.data import MatrixData
@@ -49,4 +50,9 @@ def _gpu(row: GpuRow) -> str:
 def render_matrix(data: MatrixData, style: Style) -> str:
     """The rows, then what the matrix holds."""
     count = f"{data.torch_releases} torch releases, {data.builds} builds, {data.gpus} GPUs"
-    return "\n".join([*data.rows, style.row(style.mark("pass"), f"revision {data.revision}", count)])
+    rows = [line for row in data.rows for line in _folded(row, style)]
+    return "\n".join([*rows, style.row(style.mark("pass"), f"revision {data.revision}", count)])
+
+
+def _folded(row: str, style: Style) -> list[str]:
+    return textwrap.wrap(row, style.width, subsequent_indent=" " * 15, break_long_words=False, break_on_hyphens=False)

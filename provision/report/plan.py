@@ -36,7 +36,7 @@ def render_plan(plan: Plan, style: Style) -> str:
         lines.append(style.row("unlock", change, f"admits torch {unlock.torch}+{unlock.variant}"))
     for assumption in plan.resolution.assumptions:
         lines += style.block("assumed", assumption)
-    lines.append(_verdict(plan, len(over), style))
+    lines += _verdict(plan, len(over), style)
     return "\n".join(lines)
 
 
@@ -48,7 +48,7 @@ def _choice(build: Build, plan: Plan, style: Style) -> Iterator[str]:
         f"Python {build.python}",
     )
     yield style.row("wheel", build.wheel_tag)
-    yield style.row("with", ", ".join(build.requirements[1:]))
+    yield from style.block("with", ", ".join(build.requirements[1:]))
     if plan.wheel is not None:
         size = gib(plan.wheel.size_bytes) if plan.wheel.size_bytes else ""
         yield style.row("source", plan.wheel.source.url, f"({plan.wheel.source.name})", size)
@@ -78,13 +78,13 @@ def _passed(text: str, rejection: Rejection, style: Style) -> list[str]:
     return style.block("passed", reason)
 
 
-def _verdict(plan: Plan, over: int, style: Style) -> str:
+def _verdict(plan: Plan, over: int, style: Style) -> list[str]:
     if plan.build is None:
-        return style.row(style.mark("fail"), f"no build fits; {over} passed over")
+        return style.block(style.mark("fail"), f"no build fits; {over} passed over")
     looked = {
         "not looked": "no source asked (--check-sources asks)",
         "held": "a source holds it",
         "not held": "no source holds it",
         "partly looked": "not every source answered",
     }[plan.availability]
-    return style.row(style.mark("pass"), f"1 build chosen, {over} passed over; {looked}")
+    return style.block(style.mark("pass"), f"1 build chosen, {over} passed over; {looked}")

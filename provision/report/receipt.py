@@ -20,7 +20,7 @@ def render_receipt(receipt: Receipt, style: Style) -> str:
     versions = {d.name: d.version for d in receipt.distributions}
     lines = [
         style.row("env", style.path(receipt.path), f"Python {receipt.python}"),
-        style.row("holds", ", ".join(f"{name} {versions[name]}" for name in _NAMED if name in versions)),
+        *style.block("holds", ", ".join(f"{name} {versions[name]}" for name in _NAMED if name in versions)),
     ]
     lines += [
         style.row(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from provision import __version__
-from provision.cli import COMMANDS, gpusetup, run
+from provision.cli import COMMANDS, SUBCOMMANDS, gpusetup, run
 from provision.errors import ExitCode, GpusetupError
 
 SURFACE = {
@@ -169,3 +173,84 @@ def test_no_command_is_answered_with_the_help_as_it_is(words, capsys):
 def test_an_unknown_command_is_named(words, capsys):
     assert run(words) == 2
     assert "'nonsense'" in capsys.readouterr().err
+
+
+def test_the_groups_are_those_of_the_commands():
+    names = {f"{name} {sub}" for name, subs in SUBCOMMANDS.items() for sub in subs}
+    assert names == {name for name in leaf_commands() if " " in name}
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "schema"),
+    [
+        (["report", "show", "/no/such/file"], "report show", "gpusetup.report/1"),
+        (["matrix", "validate", "--nonsense"], "matrix validate", "gpusetup.matrix/1"),
+        (["report", "nonsense"], "report", "gpusetup.report/1"),
+        (["plan", "--nonsense"], "plan", "gpusetup.plan/1"),
+        (["nonsense"], "nonsense", "gpusetup.error/1"),
+    ],
+)
+def test_an_error_names_its_command_in_full(words, name, schema, capsys):
+    run([*words, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert (document["command"], document["schema"]) == (name, schema)
+
+
+REPORT = '{"schema": "gpusetup.report/1", "status": "ok", "exit_code": 0, "findings": [], "data": %s}'
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (REPORT % "{}", 0),
+        ("\ufeff" + REPORT % "{}", 0),
+        (REPORT % '{"machine": {"host": {"hostname": "box\\ud800"}}}', 0),
+        (REPORT % '{"seconds": {"accept": NaN}}', 7),
+        (REPORT % '{"seconds": {"accept": 1e999}}', 7),
+        (REPORT % ('{"seconds": {"accept": ' + "1" * 5000 + "}}"), 7),
+        (REPORT % ('{"seconds": {"accept": ' + "1" * 400 + "}}"), 7),
+        (REPORT % ("[" * 100_000), 7),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_hostile_report_is_shown_or_refused(raw, code, options, tmp_path, capsys):
+    path = tmp_path / "report.json"
+    path.write_text(raw, encoding="utf-8")
+    assert run(["report", "show", str(path), *options]) == code
+    captured = capsys.readouterr()
+    (captured.out + captured.err).encode("utf-8")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "report.json")
+    assert run(["report", "show", str(tmp_path / "report.json")]) == 7
+    assert "not a regular file" in capsys.readouterr().err
+
+
+def in_shell(words: str, redirection: str) -> tuple[int, str]:
+    """Exit code of the command line and what it wrote to stderr."""
+    line = f"set -o pipefail; {sys.executable} -m provision {words} {redirection}"
+    root = Path(__file__).parents[2]
+    done = subprocess.run(["bash", "-c", line], cwd=root, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("words", ["explain usage", "explain usage --json", "--version", "--help"])
+def test_an_answer_that_nobody_reads_is_no_bug(words):
+    assert in_shell(words, ">&-") == (0, "")
+    assert in_shell(words, "<&- >&- 2>&-") == (0, "")
+    assert in_shell(words, "| true") == (0, "")
+    assert in_shell(words, ">/dev/full") == (1, "The answer could not be written: No space left on device.\n")
+
+
+def test_a_failure_keeps_its_exit_code_where_its_answer_is_lost():
+    assert in_shell("nonsense --json", ">/dev/full")[0] == 2
+    assert in_shell("nonsense", "2>/dev/full")[0] == 2
+    assert in_shell("nonsense --json", "| true")[0] == 2
+
+
+def test_pages_fit_the_width(capsys):
+    run(["explain"])
+    for name in capsys.readouterr().out.split():
+        run(["explain", name])
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80, name

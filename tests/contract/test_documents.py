@@ -51,6 +51,8 @@ def test_schemas_are_schemas(path):
         ["report", "show", "/no/such/file"],
         ["accept", "--env", "/no/such/env"],
         ["driver", "plan"],
+        ["nonsense"],
+        ["report", "nonsense"],
     ],
     ids=" ".join,
 )

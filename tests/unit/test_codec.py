@@ -51,6 +51,12 @@ def test_not_a_number_becomes_null():
         ({"driver": {"driver_version": "new"}}, "data.driver.driver_version: not a driver version: 'new'"),
         ({"host": {"is_wsl": "no"}}, "data.host.is_wsl: expected true or false, found 'no'"),
         ({"host": [1]}, "data.host: expected an object, found [1]"),
+        ({"gpus": [{"index": 2**63}]}, "data.gpus[0].index: expected a number that a fact can have"),
+        ({"gpus": [{"index": 10**4000}]}, "data.gpus[0].index: expected a number that a fact can have"),
+        (
+            {"readings": [{"name": "x", "source": "y", "value": float("inf")}]},
+            "data.readings[0].value: expected a finite",
+        ),
     ],
 )
 def test_the_error_names_place_found_and_expected(change, message):
@@ -76,3 +82,23 @@ def test_a_union_error_tells_of_the_option_that_fitted_best():
 
     with pytest.raises(InputError, match=r"x\.kind: expected 'a' or 'b'"):
         decode(Inner | str, {"kind": "c"}, where="x")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e305, 10**400, -(2**63)])
+def test_a_figure_that_no_fact_has_is_refused_with_its_place(value):
+    with pytest.raises(InputError, match=r"^data\.seconds: expected a "):
+        decode(float, value, where="data.seconds")
+
+
+def test_figures_within_the_bounds_are_read():
+    assert decode(float, 1e30, where="x") == 1e30
+    assert decode(int, 2**63 - 1, where="x") == 2**63 - 1
+
+
+def test_what_was_found_is_shown_in_bounds_however_deep_it_is():
+    value: list = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(InputError) as caught:
+        decode(int, value, where="x")
+    assert len(caught.value.happened) < 120

@@ -1,11 +1,13 @@
 """Streams, colour, progress: the only module that prints."""
 
+import errno
 import io
 import json
+import sys
 
 import pytest
 
-from provision.console import Console, Progress, clean_terminal, style_of
+from provision.console import Console, OutputError, Progress, clean_terminal, style_of
 from provision.documents.envelope import Outcome
 from provision.errors import ExitCode
 from provision.events import Event
@@ -53,6 +55,7 @@ def test_a_hostile_name_cannot_move_the_cursor():
     style = Style(has_colour=True)
     assert clean_terminal("gpu \x1b[2J\x1b[31mred\x1b[0m\rx", style) == "gpu 2J\x1b[31mred\x1b[0mx"
     assert clean_terminal("gpu \x1b[31mred", Style()) == "gpu [31mred"
+    assert clean_terminal("\x1b[8mhidden\x1b[5m\x1b[٣m\x1b[1mx\x1b[0m", style) == "8mhidden5m٣m\x1b[1mx\x1b[0m"
 
 
 def test_off_a_terminal_progress_is_lines_and_rare():
@@ -91,3 +94,43 @@ def test_findings_of_a_failure_go_to_stderr_and_of_a_success_to_stdout(capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "row-doubtful" in captured.err
+
+
+@pytest.mark.parametrize(("wants_json", "shown"), [(True, b"\\u540d\\u00e9"), (False, b"\\u540d\xe9")])
+def test_a_stream_that_lacks_a_character_shows_an_escape(wants_json, shown, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="iso-8859-1"))
+    finding = Finding("row-doubtful", "warn", "名é")
+    Console(wants_json=wants_json).emit(Outcome("gpusetup.plan/1", "plan", findings=(finding,)))
+    assert shown in raw.getvalue()
+    if wants_json:
+        assert json.loads(raw.getvalue())["findings"][0]["happened"] == "名é"
+
+
+class Broken(Stream):
+    """A stream whose device fails."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def write(self, text: str) -> int:
+        raise OSError(self._number, "No space left on device")
+
+
+def test_an_answer_that_cannot_be_written_is_an_error_of_its_own(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC))
+    with pytest.raises(OutputError, match="No space left on device"):
+        Console().emit(Outcome("gpusetup.plan/1", "plan", text="choice"))
+
+
+def test_a_reader_that_went_away_is_none(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Broken(errno.EPIPE))
+    Console().emit(Outcome("gpusetup.plan/1", "plan", text="choice"))
+
+
+def test_notes_and_progress_that_nobody_can_read_end_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Broken(errno.ENOSPC))
+    console = Console()
+    console.note("x")
+    console.progress(Event("install", "end", "done"))

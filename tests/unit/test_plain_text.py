@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from provision.plain_text import plain
+from provision.plain_text import clean_text, plain
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,7 @@ from provision.plain_text import plain
 )
 def test_text_is_made_safe(text, safe):
     assert plain(text) == safe
+
+
+def test_a_surrogate_that_no_stream_can_encode_is_removed():
+    assert clean_text("a\ud800b\udcffc") == "abc"
