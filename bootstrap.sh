@@ -90,10 +90,11 @@ sys.exit(not os.path.samestat(os.fstat(0), os.stat(sys.argv[1])))
 }
 
 # What killed starts left behind, and replaced environments, in which a process may have been running until now.
+# One with our own number is of an earlier process: in containers the numbers recur.
 remove_leftovers() {
     for leftover in "$1".[0-9]* "$1".old.[0-9]*; do
         pid=${leftover#"$1".} pid=${pid#old.} pid=${pid%.log}
-        if [ -e "$leftover" ] && ! kill -0 "$pid" 2>/dev/null; then rm -rf "$leftover"; fi
+        if [ "$pid" = "$$" ] || ! kill -0 "$pid" 2>/dev/null; then rm -rf "$leftover"; fi
     done
 }
 
@@ -142,6 +143,7 @@ replace_environment() {
     fi
     # A process may be running in the one that is replaced: it is kept until the next is made.
     if [ -e "$env" ] || [ -L "$env" ]; then mv "$env" "$env.old.$$"; fi
-    mv -T "$build" "$env" || fail "gpusetup: $env could not be put in place."
-    rm -f "$build.log"
+    # Where locks do not work another start may have been faster; its environment is as good as ours.
+    mv -T "$build" "$env" 2>/dev/null || is_current "$env" || fail "gpusetup: $env could not be put in place."
+    rm -rf "$build" "$build.log"
 }
