@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .matrix.tables import Matrix
     from .records import Acceptance, CheckResult, Machine, Receipt, Rejection
 
-
+#: What the phases of an install do, for people.
 _PHASES = {
     "look": "asking the package sources",
     "resolve": "resolving versions and hashes",
@@ -36,9 +36,9 @@ _PHASES = {
     "switch": "putting it in place",
 }
 
-#: States of a check that a person should see.
+#: States of a check that is not well, and all that a person should see.
 _BAD = ("fail", "timed-out", "crashed")
-_SHOWN = ("fail", "timed-out", "crashed", "warn", "unknown")
+_SHOWN = (*_BAD, "warn", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
