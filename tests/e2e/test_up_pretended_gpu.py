@@ -31,9 +31,9 @@ def gpusetup(site, tmp_path, fake_nvml):
     """Runs a command on the pretended box with only the local index in reach; returns (exit code, document)."""
     with bench_index.serving(site) as (address, _):
 
-        def run(*words: str, profile: str = "h100-driver-535", general: str = "general", **overrides: object):
+        def run(*words: str, profile: str | None = "h100-driver-535", general: str = "general", **overrides: object):
             environ = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_", "GPUSETUP_"))}
-            environ |= fake_nvml(profile, **overrides)
+            environ |= fake_nvml(profile, **overrides) if profile else {}
             environ |= {
                 "PIP_CONFIG_FILE": os.devnull,
                 "PIP_INDEX_URL": f"{address}/{general}",
@@ -130,3 +130,18 @@ def test_require_gpu_counts_the_pretended_gpus(gpusetup):
     code, document = gpusetup("detect", "--require-gpu=2")
     assert code == 3
     assert "1 usable GPU here, 2 asked for" in document["findings"][0]["happened"]
+
+
+def test_a_plan_file_for_cuda_is_installed_where_no_gpu_is(gpusetup, tmp_path):
+    """An image is built on a machine without a GPU; a dead GPU under the same plan stops it."""
+    words = ["--gpu", "NVIDIA H100 80GB HBM3", "--driver", "535.104.05", "--python", PYTHON, "--torch", "2.6"]
+    code, plan = gpusetup("plan", *words)
+    assert code == 0
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    install = ["install", str(tmp_path / "plan.json"), "--env", str(tmp_path / "env")]
+    assert gpusetup(*install, **{"err.nvmlInit": 18})[0] == 3
+    code, refused = gpusetup(*install, "--torch", "2.5")
+    assert (code, refused["findings"][0]["id"]) == (2, "usage")
+    code, receipt = gpusetup(*install, profile=None)
+    assert code == 0, receipt["findings"]
+    assert receipt["data"]["build"]["variant"] == "cu124"
