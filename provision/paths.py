@@ -1,4 +1,4 @@
-"""Where gpusetup keeps things of its own: the user's data folder, nothing else (EDGE)."""
+"""Where gpusetup keeps things of its own: the user's data folder and cache folder (EDGE)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,22 @@ def data_folder() -> Path:
         return Path.home() / ".local" / "share" / "gpusetup"
     except RuntimeError:  # no HOME and no entry in the password file: a container started with a bare user number
         return Path(tempfile.gettempdir()) / f"gpusetup-{os.getuid()}"
+
+
+def cache_folder() -> Path | None:
+    """$XDG_CACHE_HOME/gpusetup, by default ~/.cache/gpusetup; not created here. None where the user has no home.
+
+    None on Windows too, where nothing tells in the same way that a folder is the user's alone.
+    """
+    if os.name != "posix":
+        return None
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base and Path(base).is_absolute():
+        return Path(base) / "gpusetup"
+    try:
+        return Path.home() / ".cache" / "gpusetup"
+    except RuntimeError:
+        return None
 
 
 def default_environment() -> Path:

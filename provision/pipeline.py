@@ -109,9 +109,10 @@ def examine_paste(machine: Machine) -> Examined:
 
 def load_default_matrix() -> Matrix:
     """The matrix that ships with gpusetup."""
-    from .matrix.load import default_matrix_path, read_matrix
+    from .matrix.load import default_matrix
+    from .paths import cache_folder
 
-    return read_matrix(default_matrix_path())
+    return default_matrix(cache_folder())
 
 
 def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:

@@ -9,8 +9,8 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
-from .document import PlaceError
 from .model import Numbers, VersionRange, numbers
+from .places import PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

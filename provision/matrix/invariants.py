@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from .document import PlaceError
+from .places import PlaceError
 
 if TYPE_CHECKING:
     from ..versions import DriverVersion

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
     from .model import (
         Architecture,
@@ -26,9 +29,12 @@ def plain_name(name: str) -> str:
     return " ".join(words[1:] if words[:1] == ["nvidia"] else words)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Matrix:
-    """Every compatibility fact. Tables keep the order of the file; releases are oldest first."""
+    """Every compatibility fact. Tables keep the order of the file; releases are oldest first.
+
+    Without slots, because a table that a plan seldom asks for is built when it is first asked for, and kept.
+    """
 
     revision: str
     read_on: str
@@ -51,20 +57,27 @@ class Matrix:
     transformers: tuple[TransformersMinor, ...]
     free_threaded: tuple[tuple[str, tuple[str, ...]], ...]
     """Per compiled companion, the free-threaded Python tags that it publishes wheels for."""
-    gpus: tuple[GpuRow, ...]
-    _names: dict[str, GpuRow] = field(init=False, repr=False, compare=False)
-    _pci: dict[str, tuple[GpuRow, ...]] = field(init=False, repr=False, compare=False)
+    read_gpus: Callable[[], tuple[GpuRow, ...]]
+    """Reads the rows of `gpus`, which is what is asked for."""
 
-    def __post_init__(self) -> None:
-        names = {plain_name(name): row for row in self.gpus for name in (*row.nvml_names, row.name)}
+    # --- GPUs -----------------------------------------------------------------------------------
+
+    @cached_property
+    def gpus(self) -> tuple[GpuRow, ...]:
+        """Every GPU product. A GPU that tells its compute capability needs none of them, and they are most rows."""
+        return self.read_gpus()
+
+    @cached_property
+    def _names(self) -> dict[str, GpuRow]:
+        return {plain_name(name): row for row in self.gpus for name in (*row.nvml_names, row.name)}
+
+    @cached_property
+    def _pci(self) -> dict[str, tuple[GpuRow, ...]]:
         pci: dict[str, tuple[GpuRow, ...]] = {}
         for row in self.gpus:
             for device in row.pci_device_ids:
                 pci[device] = (*pci.get(device, ()), row)
-        object.__setattr__(self, "_names", names)
-        object.__setattr__(self, "_pci", pci)
-
-    # --- GPUs -----------------------------------------------------------------------------------
+        return pci
 
     def gpu_by_name(self, name: str) -> GpuRow | None:
         """The row of a name as nvidia-smi prints it, with or without 'NVIDIA ', or of a row's own name.
