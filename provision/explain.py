@@ -105,9 +105,10 @@ The environment is in place; what is listed is not known to work. The acceptance
 
 A general index may hold a rebuilt torch under the official version number. The build is passed over for the next one.""",
     "uv-missing": """uv resolves what an environment needs, whichever backend installs it; it is a dependency of gpusetup.""",
-    "matrix-invalid": """A matrix file breaks a rule of its own.
+    "matrix-invalid": """A matrix file, or a site file that is laid over the matrix, breaks a rule of its own.
 
-The message names the file, the place inside it, what was found and what was expected.""",
+The message names the file, the place inside it, what was found and what was expected. A site file is checked alone and
+with the matrix under it: `gpusetup matrix validate FILE`. `--site none` plans without one.""",
     "distribution-not-covered": """The driver steps of this distribution are not written yet; Ubuntu and Debian are covered.""",
     "gpu-not-in-matrix": """The matrix does not know this GPU, so nothing says which driver branch serves it.""",
     "no-common-driver-branch": """No driver branch serves all GPUs of this machine together.

@@ -8,6 +8,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import Final
 
 
 def data_folder() -> Path:
@@ -36,6 +37,26 @@ def cache_folder() -> Path | None:
         return Path.home() / ".cache" / "gpusetup"
     except RuntimeError:
         return None
+
+
+SITE_FILE: Final = Path("/etc/gpusetup/site.yaml")
+"""The site file of a machine; what names another one comes before it."""
+
+
+def site_file(named: str | None) -> Path | None:
+    """The one site file that counts: --site, else GPUSETUP_SITE, the user's own, that of the machine; None without one.
+
+    `none` as a name says that none counts. A file that is named must be there, and one that is there must be readable.
+    """
+    named = named or os.environ.get("GPUSETUP_SITE")
+    if named:
+        return None if named == "none" else Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME")
+    with contextlib.suppress(RuntimeError):
+        own = Path(base) if base and Path(base).is_absolute() else Path.home() / ".config"
+        if os.path.lexists(own / "gpusetup" / "site.yaml"):
+            return own / "gpusetup" / "site.yaml"
+    return SITE_FILE if os.path.lexists(SITE_FILE) else None
 
 
 def default_environment() -> Path:

@@ -107,12 +107,12 @@ def examine_paste(machine: Machine) -> Examined:
     return Examined(machine, results, *lead(results))
 
 
-def load_default_matrix() -> Matrix:
-    """The matrix that ships with gpusetup."""
+def load_default_matrix(site: str | None = None) -> Matrix:
+    """The matrix that ships with gpusetup, with the site file over it that was named or is found."""
     from .matrix.load import default_matrix
-    from .paths import cache_folder
+    from .paths import cache_folder, site_file
 
-    return default_matrix(cache_folder())
+    return default_matrix(cache_folder(), site=site_file(site))
 
 
 def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
@@ -121,6 +121,8 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
 
     require_plannable(examined.machine, request, examined.findings)
     resolution = resolve(without_lost_gpus(examined.machine), request, matrix)
+    if matrix.site:
+        resolution = replace(resolution, assumptions=(*resolution.assumptions, matrix.site.summary))
     return Plan(
         build=resolution.chosen,
         resolution=resolution,
@@ -296,12 +298,13 @@ def up(
     *,
     preset: str = "smoke",
     seed: int | None = None,
+    site: str | None = None,
     started_at: str,
 ) -> Report:
     """The main job. Errors of a stage end it and become findings: the report says how far it came."""
     report = Report(ReportData(started_at=started_at))
     try:
-        _run_stages(report, request, options, events, preset=preset, seed=seed)
+        _run_stages(report, request, options, events, preset=preset, seed=seed, site=site)
     except GpusetupError as err:
         report.findings = (finding_of(err), *(f for f in report.findings if f.id != err.code))
         report.exit_code = err.exit_code
@@ -310,7 +313,14 @@ def up(
 
 
 def _run_stages(
-    report: Report, request: Request, options: InstallOptions, events: EventSink, *, preset: str, seed: int | None
+    report: Report,
+    request: Request,
+    options: InstallOptions,
+    events: EventSink,
+    *,
+    preset: str,
+    seed: int | None,
+    site: str | None,
 ) -> None:
     from .report import summary
 
@@ -323,7 +333,7 @@ def _run_stages(
         report.findings = examined.findings
         stage.text = summary.check_text(examined.results)
     with _timed(report, events, "plan") as stage:
-        plan = plan_for(examined, request, load_default_matrix())
+        plan = plan_for(examined, request, load_default_matrix(site))
         report.data = replace(report.data, plan=plan_data(plan))
         if plan.build is None:
             raise no_build(plan)

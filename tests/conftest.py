@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests leave nothing in the cache of whoever runs them, and read nothing out of it."""
+    """Tests leave nothing in the cache of whoever runs them, read nothing out of it and know no site file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("GPUSETUP_SITE", "none")
         yield
 
 

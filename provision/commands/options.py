@@ -55,6 +55,13 @@ env_option = click.option(
     help="The environment [default: GPUSETUP_ENV, else env in the user's data folder].",
 )
 
+site_option = click.option(
+    "--site",
+    metavar="FILE",
+    help="A site file: rows of the matrix that it adds, builds that it forbids; none for no file "
+    "[default: GPUSETUP_SITE, else gpusetup/site.yaml in the user's configuration, else in /etc].",
+)
+
 torch_index_option = click.option(
     "--torch-index",
     envvar="GPUSETUP_TORCH_INDEX",

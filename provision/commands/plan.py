@@ -12,7 +12,7 @@ from ..documents.envelope import Outcome, finding_of
 from ..errors import ExitCode
 from ..pipeline import check_sources, load_default_matrix, no_build, not_held, plan_for
 from .machines import examined_of
-from .options import json_option, machine_options, request_of, request_options, torch_index_option
+from .options import json_option, machine_options, request_of, request_options, site_option, torch_index_option
 
 if TYPE_CHECKING:
     from ..records import Finding
@@ -29,6 +29,7 @@ Examples:
 @machine_options
 @click.option("--check-sources", is_flag=True, help="Ask the configured package sources whether they hold the plan.")
 @torch_index_option
+@site_option
 @json_option
 @click.pass_context
 def plan(context: click.Context, /, **words: Any) -> int:
@@ -37,7 +38,7 @@ def plan(context: click.Context, /, **words: Any) -> int:
     from ..report.plan import render_plan
 
     console: Any = context.find_root().obj
-    matrix = load_default_matrix()
+    matrix = load_default_matrix(words["site"])
     examined = examined_of(words, matrix)
     made = plan_for(examined, request_of(words), matrix)
     if words["check_sources"] and made.build is not None:

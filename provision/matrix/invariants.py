@@ -101,8 +101,8 @@ def builds_are_complete(matrix: Matrix) -> None:
 def _check_platforms(release: TorchRelease) -> None:
     for row in release.platforms:
         path = ("torch", "releases", release.version, "platforms", row.platform)
-        variant = release.variant(row.general_variant)
-        if variant is None or row.platform not in variant.on:
+        variant = release.variant(row.general_variant or "")
+        if row.general_variant and (variant is None or row.platform not in variant.on):
             expected = "a variant of this release that is published for the platform"
             raise _fault(repr(row.general_variant), expected, *path, "general_variant")
         if row.platform.startswith("linux") and row.glibc is None:

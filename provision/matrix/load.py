@@ -6,10 +6,12 @@ plain tree of a text that passed them all, so that the next start needs neither 
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .places import MAX_BYTES, PlaceError, bad_file, path_text
+from .fields import mapping
+from .places import MAX_BYTES, MAX_SITE_BYTES, PlaceError, bad_file, path_text
 from .rows import matrix_of
 
 if TYPE_CHECKING:
@@ -26,37 +28,76 @@ def default_matrix_path() -> Path:
     return packaged if packaged.is_file() else package.parent / "matrix.yaml"
 
 
-def read_matrix(path: Path | None = None) -> Matrix:
+def read_matrix(path: Path | None = None, *, site: Path | None = None) -> Matrix:
     """The matrix of a file, by default the one that ships with the tool. Nothing is taken from a cache."""
     path = path or default_matrix_path()
-    return load_matrix(_text_of(path), origin=str(path))
+    return _read(_text_of(path), str(path), site, None)
 
 
-def default_matrix(folder: Path | None) -> Matrix:
+def default_matrix(folder: Path | None, *, site: Path | None = None) -> Matrix:
     """The matrix that ships with the tool, through the derived cache in that folder; None: without a cache."""
     path = default_matrix_path()
-    text, origin = _text_of(path), str(path)
-    if folder is None:
-        return load_matrix(text, origin=origin)
-    from . import cache
-
-    key = cache.key_of(text)
-    if key is None:
-        return load_matrix(text, origin=origin)
-    tree = cache.fetch(folder, key)
-    if tree is not None:
-        try:
-            return matrix_of(tree, origin=origin)
-        except PlaceError:  # not what these modules wrote: the file itself is read
-            pass
-    tree, matrix = _checked(text, origin)
-    cache.keep(folder, key, tree)
-    return matrix
+    return _read(_text_of(path), str(path), site, folder)
 
 
 def load_matrix(text: str, *, origin: str) -> Matrix:
     """The matrix of a text; `origin` names it in messages. InputError when anything is not as it should be."""
     return _checked(text, origin)[1]
+
+
+def _read(text: str, origin: str, site: Path | None, folder: Path | None) -> Matrix:
+    """The matrix of a text with a site file laid over it, through the cache where there is a folder for it."""
+    site_text = None if site is None else _site_text(site)
+    if folder is None:
+        return _sum(text, origin, site, site_text)[1]
+    from . import cache
+
+    key = cache.key_of(text, *([] if site_text is None else [site_text]))
+    plain = cache.fetch(folder, key) if key else None
+    if plain is not None:
+        try:
+            return _kept(plain, origin, site, site_text)
+        except PlaceError:  # not what these modules wrote: the files themselves are read
+            pass
+    plain, matrix = _sum(text, origin, site, site_text)
+    if key:
+        cache.keep(folder, key, plain)
+    return matrix
+
+
+def _kept(plain: Any, origin: str, site: Path | None, site_text: str | None) -> Matrix:
+    """The matrix of plain trees that passed every check before."""
+    root = mapping(plain, frozenset(("matrix", "site")))
+    if site is None or site_text is None:
+        return matrix_of(root["matrix"], origin=origin)
+    from .site import site_of
+
+    digest = hashlib.sha256(site_text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return matrix_of(root["matrix"], origin=origin, site=site_of(root["site"], path=str(site), digest=digest))
+
+
+def _sum(text: str, origin: str, site: Path | None, site_text: str | None) -> tuple[dict[str, Any], Matrix]:
+    """The plain trees of the matrix with the site's rows and of the site itself, and the matrix, fully checked."""
+    tree, matrix = _checked(text, origin)
+    if site is None or site_text is None:
+        return {"matrix": tree, "site": None}, matrix
+    from .invariants import check_invariants
+    from .overlay import blamed, overlaid
+
+    merged, plain_site = overlaid(tree, site_text, origin=str(site))
+    plain = {"matrix": merged, "site": plain_site}
+    try:
+        matrix = _kept(plain, origin, site, site_text)
+        check_invariants(matrix)
+    except PlaceError as fault:
+        raise blamed(fault, plain_site, site_text, origin=str(site), base=origin) from None
+    return plain, matrix
+
+
+def _site_text(path: Path) -> str:
+    from ..documents.envelope import read_text
+
+    return read_text(path, limit=MAX_SITE_BYTES)
 
 
 def _checked(text: str, origin: str) -> tuple[Any, Matrix]:

@@ -55,8 +55,8 @@ class WheelPlatform:
     """Platform tag of the wheels on the PyTorch index."""
     general_tag: str
     """Platform tag of the wheels on the general package index."""
-    general_variant: str
-    """Variant that the general package index publishes without a local label."""
+    general_variant: str | None
+    """Variant that the general package index publishes without a local label; None when it has no wheel at all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

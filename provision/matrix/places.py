@@ -17,6 +17,7 @@ Place = tuple[str | int, ...]
 """Keys and positions that lead to a value of a tree."""
 
 MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_SITE_BYTES: Final = 256 * 1024
 
 
 class PlaceError(Exception):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..versions import ComputeCapability
+    from .site import Site
 
 SCHEMA: Final = "gpusetup.matrix/1"
 
@@ -39,7 +40,7 @@ _BLOCK = frozenset(("source", "read_on", "rows"))
 _NONE: frozenset[str] = frozenset()
 
 
-def matrix_of(tree: Any, *, origin: str) -> Matrix:
+def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
     """The matrix of a plain tree; rows of GPUs are read when they are first asked for."""
     root = fields.mapping(tree, _ROOT)
     fields.field(root, "schema", fields.one_of(SCHEMA))
@@ -63,7 +64,7 @@ def matrix_of(tree: Any, *, origin: str) -> Matrix:
     except PlaceError as fault:
         raise fault.inside("torch") from None
     return Matrix(
-        revision=fields.field(root, "revision", fields.text),
+        revision=fields.field(root, "revision", fields.text) + (f"+site.{site.digest}" if site else ""),
         read_on=fields.field(root, "read_on", fields.date),
         origin=origin,
         sources=sources,
@@ -82,6 +83,7 @@ def matrix_of(tree: Any, *, origin: str) -> Matrix:
         transformers=_table(transformers, "transformers", _transformers),
         free_threaded=_within("transformers", lambda: fields.field(transformers, "free_threaded", _free_threaded)),
         read_gpus=partial(_table, gpus, "gpus", partial(_gpu, cite=cite)),
+        site=site,
     )
 
 
@@ -160,7 +162,7 @@ def _wheel_platform(name: str, value: Any) -> WheelPlatform:
         glibc=fields.maybe(row, "glibc", fields.glibc),
         tag=fields.field(row, "tag", fields.text),
         general_tag=fields.field(row, "general_tag", fields.text),
-        general_variant=fields.field(row, "general_variant", fields.text),
+        general_variant=fields.maybe(row, "general_variant", fields.text),
     )
 
 

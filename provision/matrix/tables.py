@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         TorchRelease,
         TransformersMinor,
     )
+    from .site import Site
 
 
 def plain_name(name: str) -> str:
@@ -59,6 +60,8 @@ class Matrix:
     """Per compiled companion, the free-threaded Python tags that it publishes wheels for."""
     read_gpus: Callable[[], tuple[GpuRow, ...]]
     """Reads the rows of `gpus`, which is what is asked for."""
+    site: Site | None = None
+    """The site file whose rows are among these, and what it forbids."""
 
     # --- GPUs -----------------------------------------------------------------------------------
 
@@ -127,6 +130,12 @@ class Matrix:
     def release(self, version: str) -> TorchRelease | None:
         """The release of that exact version."""
         return next((row for row in self.releases if row.version == version), None)
+
+    def place_of_build(self, version: str, variant: str) -> str:
+        """Where the row of a build stands, for `source` of a reason."""
+        path = ("torch", "releases", version, "variants", variant)
+        file = self.site.path if self.site and self.site.owns(*path) else "matrix.yaml"
+        return f"{file}: torch.releases[{version!r}].variants.{variant}"
 
     def index_url(self, variant: str) -> str:
         """Address of the wheel index of a variant."""

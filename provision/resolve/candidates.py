@@ -97,7 +97,7 @@ class Catalogue:
                         floors=(major.linux, major.windows) if major else None,
                         cuda=variant.cuda,
                         codes=_codes(variant, platform),
-                        place=f"matrix.yaml: torch.releases[{release.version!r}].variants.{variant.name}",
+                        place=self.matrix.place_of_build(release.version, variant.name),
                     )
                 )
         return made

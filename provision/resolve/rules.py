@@ -13,6 +13,8 @@ from .candidates import python_tag
 from .situation import is_listed
 
 if TYPE_CHECKING:
+    from ..matrix.site import Ban
+    from ..versions import DriverVersion
     from .candidates import Candidate
     from .situation import Situation
 
@@ -38,6 +40,40 @@ def not_asked_for(situation: Situation, candidate: Candidate) -> Rejection | Non
     if wishes.cuda and not wishes.cuda.allows(candidate.variant.name, candidate.cuda):
         return _no(candidate, "not-asked-for", candidate.variant.name, f"CUDA {wishes.cuda.text}", "request")
     return None
+
+
+# --- what the site forbids ----------------------------------------------------------------------
+
+
+def forbidden_by_site(situation: Situation, candidate: Candidate, python: str | None = None) -> Rejection | None:
+    """A site file forbids the build; the reason is the site's own, and the file and line stand beside it.
+
+    Change the entry under `forbid` in that file, or plan with another one (`--site FILE`, `--site none`).
+    """
+    ban = site_ban(situation, candidate, situation.driver_version, python)
+    if ban is None:
+        return None
+    no = _no(candidate, "forbidden-by-site", str(ban), ban.reason, ban.place)
+    return Rejection(no.torch, no.variant, no.rule, no.found, no.needs, no.source, python)
+
+
+def site_ban(
+    situation: Situation, candidate: Candidate, driver: DriverVersion | None, python: str | None = None
+) -> Ban | None:
+    """The entry of the site file that forbids the build on that driver; None: there is none."""
+    site = situation.catalogue.matrix.site
+    if site is None:
+        return None
+    branch = driver_branch(situation, driver)
+    return site.ban(candidate.release.key, candidate.variant.name, branch=branch, python=python)
+
+
+def driver_branch(situation: Situation, driver: DriverVersion | None) -> int | None:
+    """The branch of a driver of this machine; Windows numbers lie between the branches, Tegra's belong to none."""
+    if driver is None or situation.is_tegra:
+        return None
+    row = situation.catalogue.matrix.branch_of(driver) if situation.is_windows_driver else None
+    return row.branch if row else driver.branch
 
 
 # --- platform -----------------------------------------------------------------------------------
@@ -263,6 +299,7 @@ def no_transformers_pair(situation: Situation, candidate: Candidate, python: str
 
 BUILD_RULES: Final[tuple[BuildRule, ...]] = (
     not_asked_for,
+    forbidden_by_site,
     platform_not_published,
     publication_unknown,
     musl_libc,
@@ -282,11 +319,11 @@ BUILD_RULES: Final[tuple[BuildRule, ...]] = (
 LAST_RESORT_RULES: Final[tuple[BuildRule, ...]] = (arch_list_unknown,)
 """Rules that hold only while another build fits."""
 
-PYTHON_RULES: Final[tuple[PythonRule, ...]] = (python_tag_missing, no_transformers_pair)
+PYTHON_RULES: Final[tuple[PythonRule, ...]] = (forbidden_by_site, python_tag_missing, no_transformers_pair)
 """Rules about a build on one Python."""
 
-RULES: Final = (*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RULES)
-"""Every rule, in the order in which reasons are listed."""
+RULES: Final = tuple(dict.fromkeys((*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RULES)))
+"""Every rule once, in the order in which reasons are listed."""
 
 
 def _driver_facts(situation: Situation) -> tuple[Hashable, ...]:
@@ -296,6 +333,9 @@ def _driver_facts(situation: Situation) -> tuple[Hashable, ...]:
 
 READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
     not_asked_for: lambda situation: situation.asked_builds,
+    forbidden_by_site: lambda situation: (
+        (driver_branch(situation, situation.driver_version),) if situation.catalogue.matrix.site else None
+    ),
     platform_not_published: lambda situation: situation.platform,
     publication_unknown: lambda situation: situation.platform,
     musl_libc: lambda situation: situation.is_musl or None,

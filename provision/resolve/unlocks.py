@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..records import Unlock
 from .candidates import python_name
-from .rules import DRIVER_RULES
+from .rules import DRIVER_RULES, site_ban
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,8 @@ def _needed_driver(situation: Situation, candidate: Candidate, least: DriverVers
         if native is None:
             return None
         needed = max(needed, native)
-    return max(needed, least) if least else needed
+    needed = max(needed, least) if least else needed
+    return None if site_ban(situation, candidate, needed) else needed
 
 
 def _python(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
@@ -126,7 +127,8 @@ def _python(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
             if tag.endswith("t") or (known and known.release_order < candidate.release_order):
                 continue
             is_better = known is None or _preference(candidate, cuda) < _preference(known, cuda)
-            if is_better and situation.catalogue.has_pair(candidate, python, wish):
+            is_free = site_ban(situation, candidate, situation.driver_version, python) is None
+            if is_better and is_free and situation.catalogue.has_pair(candidate, python, wish):
                 best[python] = candidate
     paying = _paying(sorted(best.items(), key=lambda step: _distance(current, step[0])))
     if current is None:

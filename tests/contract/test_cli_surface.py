@@ -21,16 +21,16 @@ SURFACE = {
     "plan": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
-        *("--check-sources", "--torch-index", "--json"),
+        *("--check-sources", "--torch-index", "--site", "--json"),
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--env", "--backend", "--torch-index", "--fresh", "--dry-run", "--json"),
+        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--dry-run", "--json"),
     ],
     "accept": ["--env", "--preset", "--seed", "--strict", "--require-gpu", "--json"],
     "up": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--env", "--backend", "--torch-index", "--fresh", "--seed", "--report", "--strict", "--json"),
+        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--seed", "--report", "--strict", "--json"),
     ],
     "report show": ["--json"],
     "driver plan": ["--json"],

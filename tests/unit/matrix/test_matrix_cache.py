@@ -132,7 +132,7 @@ def test_an_entry_of_another_shape_is_not_trusted(tree, folder):
     key = cache.key_of(load.default_matrix_path().read_text(encoding="utf-8"))
     cache.keep(folder, key, tree)
     assert default_matrix(folder).releases
-    assert cache.fetch(folder, key)["schema"] == "gpusetup.matrix/1"
+    assert cache.fetch(folder, key)["matrix"]["schema"] == "gpusetup.matrix/1"
 
 
 def test_a_large_entry_is_neither_written_nor_read(folder, monkeypatch):
@@ -290,4 +290,4 @@ def test_an_entry_is_json_and_nothing_else(folder):
     (entry,) = entries(folder)
     head, payload = entry.read_bytes().split(b"\n")
     assert head.startswith(b"gpusetup-matrix 1 ")
-    assert json.loads(payload)["schema"] == "gpusetup.matrix/1"
+    assert json.loads(payload)["matrix"]["schema"] == "gpusetup.matrix/1"
