@@ -147,6 +147,8 @@ class Gpu:
     compute_capability: ComputeCapability | None = None
     memory_bytes: int | None = None
     mig_mode: Literal["enabled", "disabled"] | None = None
+    mig_instances: int | None = None
+    """Compute instances that CUDA programs can be given; None when MIG is off or nobody counted."""
     kernel_driver: str | None = None
     """Kernel driver bound to the PCI function: nvidia, nouveau, vfio-pci; None when nothing is bound or unknown."""
     in_nvml: bool | None = None
@@ -222,6 +224,8 @@ class Request:
     cpu: bool = False
     require_gpu: int = 0
     """Least number of usable GPUs; 0: no demand."""
+    why_not: tuple[str, ...] = ()
+    """Builds to be told about: cu130, 2.9, 2.9.1+cu130."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,11 +280,24 @@ class Unlock:
     """The smallest change of one thing that would admit a newer build."""
 
     change: str
-    """driver, python, os, torch, gpu."""
+    """driver, kernel-module, forward-compatibility, python, os, mig, torch, cuda, transformers, gpu."""
     from_: str
     to: str
     torch: str
     variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class GpuLeftOut:
+    """A GPU that the chosen build cannot run on; the plan is for the others."""
+
+    index: int
+    name: str | None
+    rule: str
+    """Rule that the chosen build fails on this GPU."""
+    found: str
+    needs: str
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +310,8 @@ class Resolution:
     unlocks: tuple[Unlock, ...] = ()
     assumptions: tuple[str, ...] = ()
     notes: tuple[Finding, ...] = ()
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs that no build serves together with the more capable ones of the box."""
 
     @property
     def chosen(self) -> Build | None:
