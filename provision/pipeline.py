@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from .documents.data import ReportData, check_data, passed_over, plan_data, plan_digest, receipt_data
+from .documents.data import check_data, passed_over, plan_data, plan_digest, receipt_data
 from .documents.envelope import finding_of
 from .errors import ExitCode, GpusetupError, HarnessError, NoBuildError, UsageError
 from .events import Event
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .accept.launch import Progress
+    from .acceptance import Acceptance
+    from .documents.report_data import ReportData
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import Acceptance, CheckResult, Machine, Receipt, Rejection
+    from .records import CheckResult, Machine, Receipt, Rejection
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -302,6 +304,8 @@ def up(
     started_at: str,
 ) -> Report:
     """The main job. Errors of a stage end it and become findings: the report says how far it came."""
+    from .documents.report_data import ReportData
+
     report = Report(ReportData(started_at=started_at))
     try:
         _run_stages(report, request, options, events, preset=preset, seed=seed, site=site)

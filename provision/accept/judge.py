@@ -5,21 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..records import (
+from ..acceptance import (
     Acceptance,
     AcceptedDevice,
     AcceptedSoftware,
-    Build,
     Criterion,
-    Evidence,
-    Finding,
     Numerics,
     Quality,
-    Scalar,
     StepTime,
     Throughput,
     Workload,
 )
+from ..records import Build, Evidence, Finding, Scalar
 from .bars import BARS, DATA_WAIT_SHARE, FOREIGN_LOAD_SHARE, Bar
 
 if TYPE_CHECKING:

@@ -13,14 +13,12 @@ from packaging.version import InvalidVersion, Version
 
 from ..errors import InputError
 from ..records import (
-    Acceptance,
     Asked,
     Build,
     Distribution,
     Evidence,
     FindingStatus,
     HeldWheel,
-    Machine,
     MatrixIdentity,
     Plan,
     Receipt,
@@ -388,29 +386,6 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         wheel=receipt.wheel,
         passed_over=receipt.passed_over,
     )
-
-
-# --- report/1 -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ReportData:
-    """Data of report/1: the data of the other documents; null where a stage was not reached."""
-
-    machine: Machine | None = None
-    check: CheckData | None = None
-    plan: PlanData | None = None
-    receipt: ReceiptData | None = None
-    acceptance: Acceptance | None = None
-    started_at: str | None = None
-    """UTC time of the start, ISO 8601."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Wall seconds of each stage."""
-
-    def machine_name(self) -> str:
-        """Host name as a part of a file name."""
-        name = (self.machine.host.hostname if self.machine else None) or "machine"
-        return re.sub(r"[^A-Za-z0-9.-]", "_", name)[:64]
 
 
 # --- explanation/1 and matrix/1 -----------------------------------------------------------------

@@ -69,6 +69,21 @@ def branches_ascend_with_cuda(matrix: Matrix) -> None:
             raise _fault(found, "both ascending", "driver_branches", "rows", str(newer.branch))
 
 
+def forward_compatibility_is_one_answer(matrix: Matrix) -> None:
+    """No driver branch both works and does not, no class of boards either, and a CUDA has one row."""
+    forward = matrix.forward
+    if both := set(forward.classes) & set(forward.refused_classes):
+        raise _fault(f"{min(both)} in both lists", "one of them", "forward_compatibility", "refused_classes")
+    for older, newer in pairwise(forward.rows):
+        if newer.cuda <= older.cuda:
+            found = f"CUDA {newer.cuda} after {older.cuda}"
+            raise _fault(found, "rows in ascending order", "forward_compatibility", "rows", str(newer.cuda))
+    for row in forward.rows:
+        if branches := set(row.accepted or ()) & set(row.refused or ()):
+            found = f"{min(branches)} in both accepted and refused"
+            raise _fault(found, "one of them", "forward_compatibility", "rows", str(row.cuda))
+
+
 def architectures_are_disjoint(matrix: Matrix) -> None:
     """A compute capability belongs to one architecture."""
     owner: dict[object, str] = {}
@@ -152,11 +167,21 @@ def gpus_are_known(matrix: Matrix) -> None:
                 raise _fault(found, "a subsystem that tells them apart", "gpus", "rows", row.name, "pci", index)
 
 
+def open_only_gpus_are_known(matrix: Matrix) -> None:
+    """GPUs that need the open module have a row."""
+    names = {row.name for row in matrix.gpus}
+    for index, name in enumerate(matrix.module_branches.open_only):
+        if name not in names:
+            raise _fault(repr(name), "a row of gpus", "architectures", "module_branches", "open_only", index)
+
+
 INVARIANTS: Final = (
     releases_ascend,
     newer_cuda_needs_no_older_driver,
     branches_ascend_with_cuda,
+    forward_compatibility_is_one_answer,
     architectures_are_disjoint,
     builds_are_complete,
     gpus_are_known,
+    open_only_gpus_are_known,
 )

@@ -172,6 +172,35 @@ class CudaMajor:
     doubtful: str | None
 
 
+GpuClass = Literal["data_center", "workstation", "geforce", "embedded"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForwardRow:
+    """Driver branches under the compatibility package of one CUDA minor."""
+
+    cuda: CudaVersion
+    accepted: tuple[int, ...] | None
+    """Branches of the kernel driver that the package runs on."""
+    refused: tuple[int, ...] | None
+    """Branches that NVIDIA names as not working."""
+    doubtful: str | None
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForwardCompatibility:
+    """Where user space of a newer CUDA runs on an older kernel driver (cuda-compat): by board class and branch."""
+
+    classes: tuple[GpuClass, ...]
+    """Boards that it works on."""
+    refused_classes: tuple[GpuClass, ...]
+    """Boards on which cuInit refuses it (error 804)."""
+    rows: tuple[ForwardRow, ...]
+    doubtful: str | None
+    """Why the classes are not certain."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CudaToolkit:
     """A toolkit release and the drivers that serve all of it."""
@@ -232,6 +261,8 @@ class ModuleBranches:
     first_open: int
     open_default: int
     last_proprietary: int
+    open_only: tuple[str, ...]
+    """GPU rows that need the open module though their architecture runs on either."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -267,7 +298,7 @@ class GpuRow:
     nvml_names: tuple[str, ...]
     architecture: str
     compute_capability: ComputeCapability
-    gpu_class: Literal["data_center", "workstation", "geforce", "embedded"]
+    gpu_class: GpuClass
     pci_device_ids: tuple[str, ...]
     subsystems: tuple[str, ...]
     """device:subvendor:subdevice where one device id carries several products."""

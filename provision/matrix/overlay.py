@@ -26,6 +26,7 @@ SCHEMA: Final = "gpusetup.site/1"
 _TABLES: Final[dict[str, frozenset[str]]] = {
     "cubins": frozenset(),
     "cuda_majors": frozenset(),
+    "forward_compatibility": frozenset(("source",)),
     "cuda_toolkits": frozenset(),
     "driver_branches": frozenset(),
     "architectures": frozenset(),
@@ -33,7 +34,7 @@ _TABLES: Final[dict[str, frozenset[str]]] = {
     "gpus": frozenset(("source",)),
 }
 _PROVENANCE: Final = frozenset(("source", "read_on"))
-_ORDERED: Final = frozenset(("cuda_majors", "cuda_toolkits", "driver_branches", "transformers"))
+_UNORDERED: Final = frozenset(("cubins", "architectures", "gpus"))
 _ROOT: Final = frozenset(("sources", "forbid", "torch", *_TABLES))
 
 
@@ -113,7 +114,7 @@ class _Sum:
         return {**known, **dict(fields.rows(value, read))}
 
     def _table(self, name: str, value: Any, kept: frozenset[str]) -> dict[str, Any]:
-        is_ordered = name in _ORDERED
+        is_ordered = name not in _UNORDERED
         return self._rows((name, "rows"), value, self.tree[name]["rows"], kept=kept, is_ordered=is_ordered)
 
     def _rows(

@@ -15,6 +15,8 @@ from .model import (
     CudaMajor,
     CudaToolkit,
     DriverBranch,
+    ForwardCompatibility,
+    ForwardRow,
     GpuRow,
     ModuleBranches,
     Peaks,
@@ -34,7 +36,16 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "gpusetup.matrix/1"
 
-_TABLES = ("cubins", "cuda_majors", "cuda_toolkits", "driver_branches", "architectures", "transformers", "gpus")
+_TABLES = (
+    "cubins",
+    "cuda_majors",
+    "forward_compatibility",
+    "cuda_toolkits",
+    "driver_branches",
+    "architectures",
+    "transformers",
+    "gpus",
+)
 _ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES))
 _BLOCK = frozenset(("source", "read_on", "rows"))
 _NONE: frozenset[str] = frozenset()
@@ -74,6 +85,7 @@ def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
         cubins=_table(cubins, "cubins", _cubin),
         tegra=_within("cubins", lambda: fields.items(cubins, "tegra", fields.capability)),
         cuda_majors=_table(fields.field(root, "cuda_majors", partial(_block, cite=cite)), "cuda_majors", _cuda_major),
+        forward=_forward_compatibility(root, cite),
         toolkits=_table(fields.field(root, "cuda_toolkits", partial(_block, cite=cite)), "cuda_toolkits", _toolkit),
         branches=_table(fields.field(root, "driver_branches", partial(_block, cite=cite)), "driver_branches", _branch),
         architectures=_table(architectures, "architectures", _architecture),
@@ -99,9 +111,11 @@ def _table(block: dict[str, Any], name: str, read: Callable[[str, Any], Any]) ->
     return rows
 
 
-def _block(value: Any, *, cite: Callable[[Any], str], extra: frozenset[str] = _NONE) -> dict[str, Any]:
+def _block(
+    value: Any, *, cite: Callable[[Any], str], extra: frozenset[str] = _NONE, optional: frozenset[str] = _NONE
+) -> dict[str, Any]:
     """A table with the sources and the day of its last reading."""
-    block = fields.mapping(value, _BLOCK | extra)
+    block = fields.mapping(value, _BLOCK | extra, optional)
     fields.items(block, "source", cite)
     fields.field(block, "read_on", fields.date)
     return block
@@ -246,6 +260,36 @@ def _cuda_major(major: str, value: Any) -> CudaMajor:
     )
 
 
+_FORWARD = frozenset(("classes", "refused_classes"))
+_FORWARD_ROW = frozenset(("accepted", "refused", "source"))
+_gpu_class = fields.one_of("data_center", "workstation", "geforce", "embedded")
+
+
+def _forward_compatibility(root: dict[str, Any], cite: Callable[[Any], str]) -> ForwardCompatibility:
+    name = "forward_compatibility"
+    block = fields.field(root, name, partial(_block, cite=cite, extra=_FORWARD, optional=frozenset(("doubtful",))))
+    try:
+        return ForwardCompatibility(
+            classes=fields.items(block, "classes", _gpu_class),
+            refused_classes=fields.items(block, "refused_classes", _gpu_class),
+            rows=fields.field(block, "rows", lambda entry: fields.rows(entry, partial(_forward_row, cite=cite))),
+            doubtful=fields.maybe(block, "doubtful", fields.text),
+        )
+    except PlaceError as fault:
+        raise fault.inside(name) from None
+
+
+def _forward_row(cuda: str, value: Any, *, cite: Callable[[Any], str]) -> ForwardRow:
+    row = fields.mapping(value, _FORWARD_ROW, frozenset(("doubtful",)))
+    return ForwardRow(
+        cuda=fields.cuda(cuda),
+        accepted=fields.maybe(row, "accepted", lambda entry: fields.sequence(entry, fields.whole)),
+        refused=fields.maybe(row, "refused", lambda entry: fields.sequence(entry, fields.whole)),
+        doubtful=fields.maybe(row, "doubtful", fields.text),
+        source=fields.items(row, "source", cite),
+    )
+
+
 def _toolkit(version: str, value: Any) -> CudaToolkit:
     row = fields.mapping(value, frozenset(("released", "linux", "windows")), frozenset(("doubtful",)))
     return CudaToolkit(
@@ -291,8 +335,13 @@ def _architecture(name: str, value: Any) -> Architecture:
 
 
 def _module_branches(value: Any) -> ModuleBranches:
-    row = fields.mapping(value, frozenset(("first_open", "open_default", "last_proprietary")))
-    return ModuleBranches(**{key: fields.field(row, key, fields.whole) for key in row})
+    row = fields.mapping(value, frozenset(("first_open", "open_default", "last_proprietary", "open_only")))
+    return ModuleBranches(
+        first_open=fields.field(row, "first_open", fields.whole),
+        open_default=fields.field(row, "open_default", fields.whole),
+        last_proprietary=fields.field(row, "last_proprietary", fields.whole),
+        open_only=fields.items(row, "open_only", fields.text),
+    )
 
 
 # --- transformers and GPUs ----------------------------------------------------------------------
@@ -324,7 +373,7 @@ def _gpu(name: str, value: Any, *, cite: Callable[[Any], str]) -> GpuRow:
         nvml_names=fields.items(row, "nvml", fields.text),
         architecture=fields.field(row, "architecture", fields.text),
         compute_capability=fields.field(row, "capability", fields.capability),
-        gpu_class=fields.field(row, "class", fields.one_of("data_center", "workstation", "geforce", "embedded")),
+        gpu_class=fields.field(row, "class", _gpu_class),
         pci_device_ids=fields.items(row, "pci", fields.pci_id),
         subsystems=fields.items(row, "subsystem", fields.subsystem),
         memory_gib=fields.maybe(row, "memory_gib", fields.number),

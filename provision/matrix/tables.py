@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         CudaMajor,
         CudaToolkit,
         DriverBranch,
+        ForwardCompatibility,
+        ForwardRow,
         GpuRow,
         ModuleBranches,
         TorchRelease,
@@ -51,6 +53,8 @@ class Matrix:
     tegra: tuple[ComputeCapability, ...]
     """Devices whose driver numbers do not compare with desktop branches."""
     cuda_majors: tuple[CudaMajor, ...]
+    forward: ForwardCompatibility
+    """Which boards and driver branches the compatibility package of each CUDA works on."""
     toolkits: tuple[CudaToolkit, ...]
     branches: tuple[DriverBranch, ...]
     architectures: tuple[Architecture, ...]
@@ -155,6 +159,22 @@ class Matrix:
         """Oldest driver known to serve everything of that CUDA minor: the least figure of its toolkits."""
         drivers = [row.windows if is_windows else row.linux for row in self.toolkits if row.cuda == cuda]
         return min((driver for driver in drivers if driver), default=None)
+
+    def forward_row(self, cuda: CudaVersion) -> ForwardRow | None:
+        """The row of the compatibility package of a CUDA minor."""
+        return next((row for row in self.forward.rows if row.cuda == cuda), None)
+
+    def forward_compatible(self, cuda: CudaVersion, branch: int) -> bool | None:
+        """Whether the compatibility package of a CUDA runs on kernel drivers of a branch; None: nobody has read it.
+
+        It is a question about branches older than that of the CUDA itself, on boards of `forward.classes`.
+        """
+        row = self.forward_row(cuda)
+        if row is None:
+            return None
+        if branch in (row.refused or ()):
+            return False
+        return True if branch in (row.accepted or ()) else None
 
     def branch_of(self, driver: DriverVersion) -> DriverBranch | None:
         """The branch of a driver: its own, else the next older one (Windows numbers lie between the branches)."""

@@ -64,7 +64,7 @@ architectures:
   rows:
     Ampere: {capabilities: [8.0, 8.6, 8.7], first_branch: 450, last_branch: null, kernel_module: either, first_cuda: 11.0, last_cuda: null}
     Hopper: {capabilities: [9.0], first_branch: 520, last_branch: null, kernel_module: either, first_cuda: 11.8, last_cuda: null}
-  module_branches: {first_open: 515, open_default: 560, last_proprietary: 610}
+  module_branches: {first_open: 515, open_default: 560, last_proprietary: 610, open_only: []}
 transformers:
   source: [wheels]
   read_on: 2026-11-23
@@ -78,4 +78,12 @@ gpus:
     A100-SXM4-40GB: {nvml: [NVIDIA A100-SXM4-40GB], architecture: Ampere, capability: 8.0, class: data_center, pci: ["10de:20b0"], memory_gib: 40, bandwidth: 1555, tdp_w: 400, tflops: {fp32: 19.5, bf16: 312}, source: [notes]}
     A16: {nvml: [NVIDIA A16], architecture: Ampere, capability: 8.6, class: data_center, pci: ["10de:25b6"], subsystem: ["25b6:10de:14a9"], tflops: {}, source: [notes]}
     A2: {nvml: [NVIDIA A2], architecture: Ampere, capability: 8.6, class: data_center, pci: ["10de:25b6"], subsystem: ["25b6:10de:157e"], tflops: {}, source: [notes]}
+forward_compatibility:
+  source: [notes]
+  read_on: 2026-11-23
+  classes: [data_center]
+  refused_classes: [geforce]
+  rows:
+    12.8: {accepted: [470, 535], refused: [418, 560], source: [notes]}
+    13.0: {accepted: [535], refused: null, doubtful: a start gate alone, source: [notes]}
 """  # noqa: E501  rows stand on one line, as in the real file

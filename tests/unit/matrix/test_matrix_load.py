@@ -86,7 +86,10 @@ BROKEN = [
     ("[8.0, 8.6, 8.7]", "[8.0, 8.0]", "architectures.rows.Ampere.capabilities[1] (line 62): found '8.0', expected each entry once"),
     ("last: 4.57.6", "last: []", "transformers.rows['4.57.1'].last (line 70): found a list of 0, expected a release such as 2.9.1"),
     ("revision: 2026.11.23", "revision: null", "revision (line 2): found null, expected text"),
-    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses (line 71): found unknown key 'guesses', expected one of architectures, cubins, cuda_majors, cuda_toolkits, driver_branches, gpus, read_on, revision, schema, sources, torch, transformers"),
+    ("accepted: [470, 535]", "accepted: [470, R535]", "forward_compatibility.rows['12.8'].accepted[1] (line 84): found 'R535', expected a whole number above 0"),
+    ("classes: [data_center]", "classes: [server]", "forward_compatibility.classes[0] (line 81): found 'server', expected one of data_center, workstation, geforce, embedded"),
+    ("12.8: {accepted", "12.x: {accepted", "forward_compatibility.rows['12.x'] (line 84): found '12.x', expected a CUDA release such as 12.8"),
+    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses (line 71): found unknown key 'guesses', expected one of architectures, cubins, cuda_majors, cuda_toolkits, driver_branches, forward_compatibility, gpus, read_on, revision, schema, sources, torch, transformers"),
 ]  # fmt: skip
 
 
@@ -116,6 +119,9 @@ CONTRADICTIONS = [
     ("unknown_on: [linux_aarch64]", "unknown_on: [linux_x86_64]", "torch.releases['2.10.0'].variants.cu130 (line 26): found linux_x86_64 in both on and unknown_on, expected one of them"),
     ("glibc: 2.28, tag", "glibc: null, tag", "torch.releases['2.9.0'].platforms.linux_x86_64.glibc (line 14): found null, expected the glibc that the wheels need"),
     ("NVIDIA A16]", "NVIDIA A2]", "gpus.rows.A2.nvml[0] (line 77): found 'NVIDIA A2', already of A16, expected each name once"),
+    ("refused: [418, 560]", "refused: [418, 535]", "forward_compatibility.rows['12.8'] (line 84): found 535 in both accepted and refused, expected one of them"),
+    ("refused_classes: [geforce]", "refused_classes: [data_center]", "forward_compatibility.refused_classes (line 82): found data_center in both lists, expected one of them"),
+    ("13.0: {accepted", "12.4: {accepted", "forward_compatibility.rows['12.4'] (line 85): found CUDA 12.4 after 12.8, expected rows in ascending order"),
     (', subsystem: ["25b6:10de:14a9"]', "", None),
     ("architecture: Ampere, capability: 8.0", "architecture: Hopper, capability: 8.0", "gpus.rows['A100-SXM4-40GB'].architecture (line 75): found 'Hopper', expected the architecture of 8.0, Ampere"),
 ]  # fmt: skip

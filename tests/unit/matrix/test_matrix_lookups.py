@@ -83,6 +83,28 @@ def test_native_drivers_are_those_of_the_first_toolkit(matrix):
 
 
 @pytest.mark.parametrize(
+    ("cuda", "branch", "works"),
+    [
+        ("12.8", 470, True),
+        ("12.8", 560, False),
+        ("12.8", 515, None),
+        ("13.0", 535, True),
+        ("13.0", 530, None),
+        ("12.6", 545, None),
+        ("12.7", 535, None),
+        ("13.9", 580, None),
+    ],
+)
+def test_forward_compatibility_is_known_per_branch_or_unknown(matrix, cuda, branch, works):
+    assert matrix.forward_compatible(CudaVersion.parse(cuda), branch) is works
+
+
+def test_forward_compatibility_serves_data_center_boards_and_jetson(matrix):
+    assert matrix.forward.classes == ("data_center", "embedded")
+    assert matrix.forward.refused_classes == ("geforce", "workstation")
+
+
+@pytest.mark.parametrize(
     ("code", "device", "cuda", "runs"),
     [
         ("8.0", "8.0", "12.8", True),
