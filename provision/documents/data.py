@@ -388,7 +388,7 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
     )
 
 
-# --- explanation/1 and matrix/1 -----------------------------------------------------------------
+# --- explanation/1 ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,17 +397,3 @@ class Explanation:
 
     id: str
     page: str
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixData:
-    """Data of matrix/1: what a matrix file holds."""
-
-    path: str
-    revision: str
-    read_on: str
-    torch_releases: int
-    builds: int
-    gpus: int
-    rows: tuple[str, ...] = ()
-    """The rows that were asked for, as text."""

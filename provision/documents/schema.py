@@ -81,7 +81,8 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..acceptance import Acceptance
     from ..drivers.plan import DriverPlan
     from ..records import Machine
-    from .data import CheckData, Explanation, MatrixData, PlanData, ReceiptData
+    from .data import CheckData, Explanation, PlanData, ReceiptData
+    from .matrix_data import MatrixData
     from .report_data import ReportData
 
     kinds = {

@@ -40,6 +40,13 @@ def default_matrix(folder: Path | None, *, site: Path | None = None) -> Matrix:
     return _read(_text_of(path), str(path), site, folder)
 
 
+def is_site_file(path: Path) -> bool:
+    """Whether a file says of itself that it is a site file; InputError when it can't be read at all."""
+    from .overlay import is_site_tree
+
+    return is_site_tree(_text_of(path), origin=str(path))
+
+
 def load_matrix(text: str, *, origin: str) -> Matrix:
     """The matrix of a text; `origin` names it in messages. InputError when anything is not as it should be."""
     return _checked(text, origin)[1]

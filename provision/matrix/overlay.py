@@ -38,7 +38,7 @@ _UNORDERED: Final = frozenset(("cubins", "architectures", "gpus"))
 _ROOT: Final = frozenset(("sources", "forbid", "torch", *_TABLES))
 
 
-def is_site_file(text: str, *, origin: str) -> bool:
+def is_site_tree(text: str, *, origin: str) -> bool:
     """Whether the text says of itself that it is a site file; InputError when it can't be read at all."""
     tree = parse_document(text, origin=origin)
     return isinstance(tree, dict) and str(tree.get("schema")).startswith(SCHEMA.partition("/")[0])

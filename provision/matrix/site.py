@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from . import fields
 from .model import Numbers, numbers
 from .places import Place, PlaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NUMBERS = r"\d{1,6}(?:\.\d{1,6}){0,3}"
 _CLAUSE: Final = re.compile(rf"(==|!=|<=|>=|<|>)\s*({_NUMBERS})", re.ASCII)
@@ -155,9 +158,9 @@ def ban_of(value: Any, *, place: str) -> Ban:
         raise PlaceError("an entry that names nothing", "one of " + ", ".join(BAN_KEYS))
     python = fields.maybe(entry, "python", _python)
     return Ban(
-        torch=fields.maybe(entry, "torch", _span("releases such as 2.9 or >=2.10,<2.12")),
+        torch=fields.maybe(entry, "torch", span("releases such as 2.9 or >=2.10,<2.12")),
         variant=fields.maybe(entry, "variant", _variant),
-        driver=fields.maybe(entry, "driver", _span("driver branches such as 590 or >=535,<570")),
+        driver=fields.maybe(entry, "driver", span("driver branches such as 590 or >=535,<570")),
         python=python[0] if python else None,
         is_free_threaded_alone=bool(python and python[1]),
         reason=" ".join(fields.field(entry, "reason", fields.text).split()),
@@ -165,7 +168,9 @@ def ban_of(value: Any, *, place: str) -> Ban:
     )
 
 
-def _span(expected: str) -> Any:
+def span(expected: str) -> Callable[[Any], Span]:
+    """A reader of releases in words; what it refuses, it says to expect."""
+
     def read(value: Any) -> Span:
         text = value.strip() if isinstance(value, str) else ""
         if _PREFIX.fullmatch(text):
@@ -181,8 +186,8 @@ def _span(expected: str) -> Any:
 def _python(value: Any) -> tuple[Span, bool]:
     text = value.strip() if isinstance(value, str) else ""
     is_alone = bool(re.fullmatch(r"3\.\d{1,2}t", text, re.ASCII))
-    span: Span = _span("a Python such as 3.14, 3.14t or >=3.13")(text[:-1] if is_alone else value)
-    return span, is_alone
+    found = span("a Python such as 3.14, 3.14t or >=3.13")(text[:-1] if is_alone else value)
+    return found, is_alone
 
 
 def _variant(value: Any) -> str:

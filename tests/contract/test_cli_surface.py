@@ -34,8 +34,8 @@ SURFACE = {
     ],
     "report show": ["--json"],
     "driver plan": ["--json"],
-    "matrix validate": ["--json"],
-    "matrix show": ["--torch", "--gpu", "--json"],
+    "matrix validate": ["--site", "--json"],
+    "matrix show": ["--torch", "--cuda", "--gpu", "--driver", "--site", "--json"],
     "explain": ["--json"],
 }
 

@@ -1,0 +1,393 @@
+"""What `matrix show` was asked about, from the matrix to the records of its document. Pure lookups, no judgement."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Final, Literal
+
+from ..documents.matrix_data import (
+    MatrixBan,
+    MatrixBuild,
+    MatrixCuda,
+    MatrixData,
+    MatrixDriver,
+    MatrixGpu,
+    MatrixOverview,
+    MatrixPlatform,
+    MatrixRelease,
+    MatrixSite,
+    MatrixToolkit,
+)
+from ..errors import UsageError
+from ..matrix.places import PlaceError, path_text
+from ..matrix.site import span
+from ..records import Evidence
+from ..versions import CudaVersion, DriverVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..matrix.model import Architecture, DriverBranch, GpuRow, TorchRelease, Variant
+    from ..matrix.site import Site
+    from ..matrix.tables import Matrix
+
+RunsAs = Literal["binary", "ptx", "unknown"]
+
+_BRANCH: Final = re.compile(r"(\d{3,4})(?:\.x)?", re.ASCII)
+_PCI: Final = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
+_WORST: Final[tuple[RunsAs, ...]] = ("unknown", "ptx", "binary")
+
+
+@dataclass(frozen=True, slots=True)
+class Selectors:
+    """The words of `matrix show`; None: not asked about."""
+
+    torch: str | None = None
+    cuda: str | None = None
+    gpu: str | None = None
+    driver: str | None = None
+
+    def is_empty(self) -> bool:
+        """Whether the whole was asked for."""
+        return self.torch is None and self.cuda is None and self.gpu is None and self.driver is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    """A driver that was asked about: the version, or the newest of the branch."""
+
+    asked: str
+    branch: DriverBranch
+    version: DriverVersion
+    is_windows: bool
+    """Whether the number is one of Windows, which lie between the branches."""
+
+
+def matrix_data(matrix: Matrix, *, path: str, selectors: Selectors | None = None) -> MatrixData:
+    """What a matrix holds, with the rows that were asked for; UsageError names a word that leads to none."""
+    asked = selectors or Selectors()
+    releases = matrix.releases if asked.torch is None else _releases(matrix, asked.torch)
+    minors = () if asked.cuda is None else _minors(matrix, asked.cuda)
+    gpus = () if asked.gpu is None else _gpus(matrix, asked.gpu)
+    driver = None if asked.driver is None else _driver(matrix, asked.driver)
+    builds: tuple[MatrixBuild, ...] = ()
+    gpu_rows = tuple(_gpu(matrix, row, driver) for row in gpus)
+    if not asked.is_empty() and all(row.is_served is not False for row in gpu_rows):
+        pairs = ((release, variant) for release in releases for variant in release.variants)
+        of_cuda = (pair for pair in pairs if asked.cuda is None or pair[1].cuda in minors)
+        builds = tuple(build for pair in of_cuda if (build := _build(matrix, *pair, gpus=gpus, driver=driver)))
+    found = {build.torch for build in builds}
+    return MatrixData(
+        path=path,
+        revision=matrix.revision,
+        read_on=matrix.read_on,
+        torch_releases=len(matrix.releases),
+        builds=sum(len(release.variants) for release in matrix.releases),
+        gpus=len(matrix.gpus),
+        rows=(*(_build_text(build) for build in builds if asked.torch), *map(_gpu_text, gpus)),
+        overview=_overview(matrix) if selectors is not None and asked.is_empty() else None,
+        release_rows=tuple(_release(row) for row in releases if row.version in found) if asked.torch else (),
+        build_rows=builds,
+        cuda_rows=tuple(_cuda(matrix, minor) for minor in minors),
+        gpu_rows=gpu_rows,
+        driver_rows=(_driver_row(matrix, driver),) if driver else (),
+        site=_site(matrix.site) if matrix.site else None,
+    )
+
+
+# --- what a word means --------------------------------------------------------------------------
+
+
+def _unknown(option: str, word: str, what: str, near: Sequence[str], expected: str) -> UsageError:
+    return UsageError(
+        f"--{option}: the matrix has no {what} {word!r}.",
+        evidence=(Evidence(f"--{option}", word, source="command line", needs=expected),),
+        do=tuple(f"gpusetup matrix show --{option} {_quoted(name)}" for name in near) or ("gpusetup matrix show",),
+    )
+
+
+def _quoted(word: str) -> str:
+    return f"'{word}'" if set(word) & set(" ()<>*") else word
+
+
+def _near(word: str, names: Sequence[str]) -> list[str]:
+    folded = {name.casefold(): name for name in names}
+    return [folded[name] for name in difflib.get_close_matches(word.casefold(), list(folded), n=3, cutoff=0.4)]
+
+
+def _releases(matrix: Matrix, word: str) -> tuple[TorchRelease, ...]:
+    expected = "a release such as 2.9 or 2.9.1, or >=2.6,<2.10"
+    names = [row.version for row in matrix.releases]
+    try:
+        wanted = span(expected)(word)
+    except PlaceError:
+        raise _unknown("torch", word, "torch release", _near(word, names), expected) from None
+    found = tuple(row for row in matrix.releases if wanted.holds(row.key))
+    if not found:
+        raise _unknown("torch", word, "torch release", _near(word, names), expected)
+    return found
+
+
+def known_minors(matrix: Matrix) -> tuple[CudaVersion, ...]:
+    """Every CUDA minor that a toolkit, a driver branch or a build is listed with, oldest first."""
+    known = {row.cuda for row in matrix.toolkits} | {row.cuda for row in matrix.branches}
+    known |= {variant.cuda for release in matrix.releases for variant in release.variants if variant.cuda}
+    return tuple(sorted(known))
+
+
+def _minors(matrix: Matrix, word: str) -> tuple[CudaVersion, ...]:
+    known = known_minors(matrix)
+    if word.isdecimal() and word.isascii():
+        found = tuple(minor for minor in known if str(minor.major) == word)
+    else:
+        try:
+            found = tuple(minor for minor in known if minor == CudaVersion.parse(word))
+        except ValueError:
+            found = ()
+    if not found:
+        variants = {variant.name for row in matrix.releases for variant in row.variants if variant.cuda}
+        near = _near(word, [*map(str, known), *sorted(variants)])
+        raise _unknown("cuda", word, "CUDA", near, "12.8, cu128 or 12")
+    return found
+
+
+def _gpus(matrix: Matrix, word: str) -> tuple[GpuRow, ...]:
+    if _PCI.fullmatch(word.lower()) and (shared := matrix.gpus_by_pci_id(word)):
+        return shared
+    text = " ".join(word.casefold().split())
+    known = {row: [name.casefold() for name in (row.name, *row.nvml_names)] for row in matrix.gpus}
+    found = tuple(row for row, names in known.items() if text in names)
+    found = found or tuple(row for row, names in known.items() if any(text in name for name in names))
+    if not found:
+        names = [row.name for row in matrix.gpus]
+        raise _unknown("gpu", word, "GPU", _near(word, names), "a part of a name, or a PCI id such as 10de:2330")
+    return found
+
+
+def _driver(matrix: Matrix, word: str) -> _Driver:
+    expected = "a branch such as 535 or 535.x, or a driver such as 535.104.05"
+    branch = None
+    if match := _BRANCH.fullmatch(word):
+        branch = next((row for row in matrix.branches if row.branch == int(match[1])), None)
+        if branch:
+            return _Driver(word, branch, DriverVersion(branch.latest_linux or match[1]), is_windows=False)
+    else:
+        try:
+            version = DriverVersion(word)
+            branch = matrix.branch_of(version)
+        except ValueError:
+            branch = None
+        if branch:
+            return _Driver(word, branch, version, is_windows=branch.branch != version.branch)
+    number = int(match[0]) if (match := re.match(r"\d{1,6}", word, re.ASCII)) else None
+    nearest = sorted(matrix.branches, key=lambda row: abs(row.branch - number))[:3] if number else matrix.branches[-3:]
+    raise _unknown("driver", word, "driver branch", sorted(str(row.branch) for row in nearest), expected)
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def _build(
+    matrix: Matrix, release: TorchRelease, variant: Variant, *, gpus: tuple[GpuRow, ...], driver: _Driver | None
+) -> MatrixBuild | None:
+    """The row of a build; None when a GPU or the driver that was asked about rules it out."""
+    cuda = variant.cuda
+    major = matrix.cuda_major(cuda.major) if cuda else None
+    start: Literal["native", "minor-version"] | None = None
+    if driver and cuda and major:
+        if driver.version < (major.windows if driver.is_windows else major.linux):
+            return None
+        start = "native" if driver.branch.cuda >= cuda else "minor-version"
+    runs_as = _runs_as(matrix, variant, gpus) if gpus else None
+    if (driver or gpus) and cuda is None:
+        return None
+    if gpus and runs_as is None:
+        return None
+    return MatrixBuild(
+        torch=release.version,
+        variant=variant.name,
+        cuda=cuda,
+        toolkit=variant.toolkit,
+        platforms=variant.on,
+        unknown_platforms=variant.unknown_on,
+        codes={name: None if codes is None else tuple(map(_sm, codes)) for name, codes in variant.arch},
+        ptx=None if variant.ptx is None else tuple(f"compute_{c.major}{c.minor}" for c in variant.ptx),
+        starts_on=major.linux if major else None,
+        native_from=matrix.native_driver(cuda) if cuda else None,
+        start=start,
+        runs_as=runs_as,
+        doubtful=variant.doubtful,
+        note=variant.note,
+        place=matrix.place_of_build(release.version, variant.name),
+    )
+
+
+def _sm(code: tuple[int, int]) -> str:
+    return f"sm_{code[0]}{code[1]}"
+
+
+def _runs_as(matrix: Matrix, variant: Variant, gpus: tuple[GpuRow, ...]) -> RunsAs | None:
+    """How the GPUs run a build, by the one that fares worst; None when one of them can't."""
+    answers = [_runs_on(matrix, variant, row) for row in gpus]
+    return None if None in answers else next(answer for answer in _WORST if answer in answers)
+
+
+def _runs_on(matrix: Matrix, variant: Variant, gpu: GpuRow) -> RunsAs | None:
+    """How a GPU runs a build, on the platform where it fares best."""
+    device, cuda = gpu.compute_capability, variant.cuda
+    lists = [codes for _, codes in variant.arch]
+    read = [matrix.cubin(code) for codes in lists for code in codes or ()]
+    if cuda is None:
+        return None
+    if any(row.runs_on(device, cuda) for row in read if row):
+        return "binary"
+    if any(code <= device for code in variant.ptx or ()):
+        return "ptx"
+    owner = matrix.architecture_of(device)
+    return "unknown" if None in lists and owner and _compiles(owner, cuda) else None
+
+
+def _compiles(row: Architecture, cuda: CudaVersion) -> bool:
+    return (row.first_cuda is None or row.first_cuda <= cuda) and (row.last_cuda is None or cuda <= row.last_cuda)
+
+
+def _release(row: TorchRelease) -> MatrixRelease:
+    companions = row.companions
+    wanted = {
+        "transformers": str(companions.transformers),
+        "torchvision": companions.torchvision,
+        "torchaudio": companions.torchaudio,
+        "triton": companions.triton,
+        "numpy": companions.numpy,
+        "setuptools": companions.setuptools,
+        "safetensors": companions.safetensors,
+    }
+    platforms = (MatrixPlatform(p.platform, p.pythons, p.glibc, p.general_variant) for p in row.platforms)
+    return MatrixRelease(
+        version=row.version,
+        released=row.released,
+        platforms=tuple(platforms),
+        companions={name: text for name, text in wanted.items() if text},
+        note=row.note,
+        source=row.source,
+        read_on=row.read_on,
+    )
+
+
+def _cuda(matrix: Matrix, minor: CudaVersion) -> MatrixCuda:
+    major = matrix.cuda_major(minor.major)
+    return MatrixCuda(
+        cuda=minor,
+        toolkits=tuple(
+            MatrixToolkit(row.version, row.released, row.linux, row.windows, row.doubtful)
+            for row in matrix.toolkits
+            if row.cuda == minor
+        ),
+        linux=major.linux if major else None,
+        windows=major.windows if major else None,
+        first_branch=next((row.branch for row in matrix.branches if row.cuda >= minor), None),
+        architectures=tuple(row.name for row in matrix.architectures if _compiles(row, minor)),
+        doubtful=major.doubtful if major else None,
+    )
+
+
+def _gpu(matrix: Matrix, row: GpuRow, driver: _Driver | None) -> MatrixGpu:
+    owner = matrix.architecture_of(row.compute_capability)
+    needs_open = row.name in matrix.module_branches.open_only
+    peaks = {f.name: getattr(row.dense_tflops, f.name) for f in fields(row.dense_tflops)}
+    return MatrixGpu(
+        name=row.name,
+        nvml_names=row.nvml_names,
+        architecture=row.architecture,
+        compute_capability=row.compute_capability,
+        gpu_class=row.gpu_class,
+        pci_device_ids=row.pci_device_ids,
+        memory_gib=row.memory_gib,
+        memory_mib=row.memory_mib,
+        bandwidth_gb_s=row.bandwidth_gb_s,
+        tdp_w=row.tdp_w,
+        nvlink_gb_s=row.nvlink_gb_s,
+        dense_tflops={name: figure for name, figure in peaks.items() if figure is not None},
+        kernel_module="open" if needs_open or owner is None else owner.kernel_module,
+        first_branch=owner.first_branch if owner else None,
+        first_driver=owner.first_driver if owner else None,
+        last_branch=owner.last_branch if owner else None,
+        is_served=_serves(driver.branch, owner) if driver and owner else None,
+        note=row.note,
+        doubtful=row.doubtful,
+        source=row.source,
+    )
+
+
+def _serves(branch: DriverBranch, row: Architecture) -> bool:
+    return (row.first_branch or 0) <= branch.branch and (row.last_branch is None or branch.branch <= row.last_branch)
+
+
+def _driver_row(matrix: Matrix, driver: _Driver) -> MatrixDriver:
+    row, all_rows = driver.branch, matrix.architectures
+    dropped = {a.name: a.last_branch for a in all_rows if a.last_branch is not None and a.last_branch < row.branch}
+    not_yet = {a.name: a.first_branch for a in all_rows if a.first_branch is not None and a.first_branch > row.branch}
+    return MatrixDriver(
+        asked=driver.asked,
+        branch=row.branch,
+        cuda=row.cuda,
+        type=row.type,
+        released=row.released,
+        eol=row.eol,
+        latest_linux=row.latest_linux,
+        latest_windows=row.latest_windows,
+        kernel_modules=_kernel_modules(matrix, row.branch),
+        serves=tuple(a.name for a in all_rows if _serves(row, a)),
+        dropped=dropped,
+        not_yet=not_yet,
+        is_forbidden=bool(matrix.site and matrix.site.forbids_branch(row.branch)),
+        doubtful=row.doubtful,
+    )
+
+
+def _kernel_modules(matrix: Matrix, branch: int) -> tuple[str, ...]:
+    limits = matrix.module_branches
+    if branch < limits.first_open:
+        return ("proprietary",)
+    if branch > limits.last_proprietary:
+        return ("open",)
+    return ("open", "proprietary") if branch >= limits.open_default else ("proprietary", "open")
+
+
+def _site(site: Site) -> MatrixSite:
+    bans = tuple(MatrixBan(str(ban), ban.reason, ban.place) for ban in site.bans)
+    return MatrixSite(site.path, site.summary, bans, tuple(path_text(row.path) for row in site.rows))
+
+
+def _overview(matrix: Matrix) -> MatrixOverview:
+    newest = matrix.releases[-1]
+    classes: dict[str, int] = {}
+    for row in matrix.gpus:
+        classes[row.gpu_class] = classes.get(row.gpu_class, 0) + 1
+    alive = (b for b in matrix.branches if b.type in ("LTS", "PB") and b.eol and b.eol >= matrix.read_on)
+    return MatrixOverview(
+        torch=(matrix.releases[0].version, newest.version),
+        newest_variants=tuple(variant.name for variant in newest.variants),
+        cuda=tuple(map(str, known_minors(matrix))),
+        branches=tuple(row.branch for row in matrix.branches),
+        supported_branches=tuple(row.branch for row in alive),
+        architectures={row.name: row.capabilities for row in matrix.architectures},
+        gpu_classes=classes,
+        sources=len(matrix.sources),
+    )
+
+
+# --- the rows as lines of text ------------------------------------------------------------------
+
+
+def _build_text(build: MatrixBuild) -> str:
+    codes = build.codes.get("linux_x86_64")
+    code = " ".join(codes) if codes else "not read" if build.cuda else ""
+    return f"{build.torch:<8}{build.variant:<7}{code:<60}{'doubtful' if build.doubtful else ''}".rstrip()
+
+
+def _gpu_text(row: GpuRow) -> str:
+    memory = f"{row.memory_gib:g} GiB" if row.memory_gib else ""
+    return f"{row.name:<42}{row.compute_capability!s:<6}{row.architecture:<11}{memory}".rstrip()
