@@ -31,7 +31,7 @@ def render_plan(plan: Plan, style: Style, *, top: int = 0) -> str:
         lines.append(style.row("next", f"torch {other.torch}+{other.variant}", kind, f"Python {other.python}"))
     over = passed_over(plan)
     lines += _asked_about(plan, over, style)
-    merged = list(_merged(tuple(r for r in over if (r.torch, r.variant) not in plan.resolution.asked_about)))
+    merged = list(_merged(_weightiest(plan, over)))
     for text, rejection in merged[:_SHOWN]:
         lines += _passed(text, rejection, style)
     if len(merged) > _SHOWN:
@@ -59,6 +59,17 @@ def _choice(build: Build, plan: Plan, style: Style) -> Iterator[str]:
     if plan.wheel is not None:
         size = gib(plan.wheel.size_bytes) if plan.wheel.size_bytes else ""
         yield style.row("source", plan.wheel.source.url, f"({plan.wheel.source.name})", size)
+
+
+def _weightiest(plan: Plan, over: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
+    """The reasons that a line is worth: of a build that nobody asked for that one alone, of --why-not none again."""
+    unwanted = {(r.torch, r.variant) for r in over if r.rule == "not-asked-for"}
+    return tuple(
+        r
+        for r in over
+        if (r.torch, r.variant) not in plan.resolution.asked_about
+        and (r.rule == "not-asked-for" or (r.torch, r.variant) not in unwanted)
+    )
 
 
 def _asked_about(plan: Plan, over: tuple[Rejection, ...], style: Style) -> Iterator[str]:
