@@ -78,4 +78,27 @@ gpus:
     A100-SXM4-40GB: {nvml: [NVIDIA A100-SXM4-40GB], architecture: Ampere, capability: 8.0, class: data_center, pci: ["10de:20b0"], memory_gib: 40, bandwidth: 1555, tdp_w: 400, tflops: {fp32: 19.5, bf16: 312}, source: [notes]}
     A16: {nvml: [NVIDIA A16], architecture: Ampere, capability: 8.6, class: data_center, pci: ["10de:25b6"], subsystem: ["25b6:10de:14a9"], tflops: {}, source: [notes]}
     A2: {nvml: [NVIDIA A2], architecture: Ampere, capability: 8.6, class: data_center, pci: ["10de:25b6"], subsystem: ["25b6:10de:157e"], tflops: {}, source: [notes]}
+chips:
+  source: [notes]
+  read_on: 2026-11-23
+  older_too: [GeForce GT 930]
+  rows:
+    GA107:
+      architecture: Ampere
+      capability: 8.6
+      geforce: GeForce RTX 2050 = 25a7 25a9; GeForce GT 930
+      data_center: A17 = 25b8
+      other: 25a3
+    GA100:
+      architecture: Ampere
+      capability: 8.0
+      geforce: GeForce RTX 2050; CMP 170HX = 2082
+vgpu:
+  source: [notes]
+  read_on: 2026-11-23
+  series:
+    B: {use: business desktops, cuda: none}
+    Q: {use: workstations, cuda: all, only_gib: {A2: 8}}
+  boards:
+    A100X: A100-SXM4-40GB
 """  # noqa: E501  rows stand on one line, as in the real file

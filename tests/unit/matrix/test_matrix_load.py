@@ -86,7 +86,7 @@ BROKEN = [
     ("[8.0, 8.6, 8.7]", "[8.0, 8.0]", "architectures.rows.Ampere.capabilities[1] (line 62): found '8.0', expected each entry once"),
     ("last: 4.57.6", "last: []", "transformers.rows['4.57.1'].last (line 70): found a list of 0, expected a release such as 2.9.1"),
     ("revision: 2026.11.23", "revision: null", "revision (line 2): found null, expected text"),
-    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses (line 71): found unknown key 'guesses', expected one of architectures, cubins, cuda_majors, cuda_toolkits, driver_branches, gpus, read_on, revision, schema, sources, torch, transformers"),
+    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses (line 71): found unknown key 'guesses', expected one of architectures, chips, cubins, cuda_majors, cuda_toolkits, driver_branches, gpus, read_on, revision, schema, sources, torch, transformers, vgpu"),
 ]  # fmt: skip
 
 
