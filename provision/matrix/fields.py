@@ -127,13 +127,17 @@ release = _pattern(_NUMBERS, "a release such as 2.9.1")
 python_tag = _pattern(_PYTHON_TAG, "a Python tag such as cp312 or cp313t")
 specifier = _pattern(_SPECIFIER, "one specifier such as <2")
 pci_id = _pattern(_PCI_ID, "a PCI id in lower case such as 10de:2330")
-device_id = _pattern(_DEVICE_ID, "a PCI device id in lower case such as 2330")
 subsystem = _pattern(_SUBSYSTEM, "device:subvendor:subdevice in lower case such as 1e30:10de:129e")
 
 
 def device_ids(value: Any) -> tuple[str, ...]:
     """PCI device ids without their vendor, separated by blanks."""
-    return sequence(text(value).split(), device_id)
+    found = text(value).split()
+    if wrong := next((device for device in found if not _DEVICE_ID.fullmatch(device)), None):
+        raise PlaceError(shown(wrong), "a PCI device id in lower case such as 2330")
+    if len(set(found)) < len(found):
+        raise PlaceError(shown(value), "each PCI device id once")
+    return tuple(found)
 
 
 def boards(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -11,8 +11,8 @@ from typing import Final
 
 # The board, the slices of a MIG instance, the size, the series, the displays of some B profiles, media extensions.
 _NAME: Final = re.compile(
-    r"(?:nvidia |grid )*(?P<board>[a-z][a-z0-9 -]*?)(?:-(?P<slices>[1-9]))?-(?P<size>[0-9]{1,3})"
-    r"(?P<series>[a-z])4?(?P<media>me)?",
+    r"(?:nvidia |grid )*(?P<board>[a-z](?:[a-z0-9 -]*?[a-z0-9])??)(?:-(?P<slices>[1-9]))?-(?P<size>[0-9]{1,3})"
+    r"(?P<series>[abcq])4?(?P<media>me)?",
     re.ASCII | re.IGNORECASE,
 )
 _LEAST_GIB: Final = 0.5
@@ -41,7 +41,7 @@ class VgpuName:
 def parse_vgpu_name(name: str) -> VgpuName | None:
     """The parts of a name with the form of a vGPU's; None for every other name.
 
-    Only the form is judged: the letter may be none of a series, the board none that exists.
+    Only the form is judged: the board may be none that exists.
     """
     match = _NAME.fullmatch(" ".join(name.split()))
     if not match:

@@ -87,6 +87,13 @@ BROKEN = [
     ("last: 4.57.6", "last: []", "transformers.rows['4.57.1'].last (line 70): found a list of 0, expected a release such as 2.9.1"),
     ("revision: 2026.11.23", "revision: null", "revision (line 2): found null, expected text"),
     ("gpus:\n", "guesses: 1\ngpus:\n", "guesses (line 71): found unknown key 'guesses', expected one of architectures, chips, cubins, cuda_majors, cuda_toolkits, driver_branches, gpus, read_on, revision, schema, sources, torch, transformers, vgpu"),
+    ("RTX 2050 = 25a7 25a9", "RTX 2050 = 25a7 25A9", "chips.rows.GA107.geforce (line 86): found '25A9', expected a PCI device id in lower case such as 2330"),
+    ("RTX 2050 = 25a7 25a9", "RTX 2050 = 25a7 25a7", "chips.rows.GA107.geforce (line 86): found ' 25a7 25a7', expected each PCI device id once"),
+    ("CMP 170HX = 2082", "CMP 170HX =", "chips.rows.GA100.geforce (line 92): found '', expected text"),
+    ("CMP 170HX = 2082", "GeForce RTX 2050", "chips.rows.GA100.geforce (line 92): found 'GeForce RTX 2050', expected each name once, as in `Tesla K40c = 1024; Tesla K40`"),
+    ("other: 25a3", "others: 25a3", "chips.rows.GA107.others (line 88): found unknown key 'others', expected one of architecture, capability, data_center, embedded, geforce, other, workstation"),
+    ("cuda: none", "cuda: maybe", "vgpu.series.B.cuda (line 97): found 'maybe', expected one of all, none"),
+    ("{A2: 8}", "{A2: no}", "vgpu.series.Q.only_gib.A2 (line 98): found 'no', expected a whole number above 0"),
 ]  # fmt: skip
 
 
@@ -118,6 +125,13 @@ CONTRADICTIONS = [
     ("NVIDIA A16]", "NVIDIA A2]", "gpus.rows.A2.nvml[0] (line 77): found 'NVIDIA A2', already of A16, expected each name once"),
     (', subsystem: ["25b6:10de:14a9"]', "", None),
     ("architecture: Ampere, capability: 8.0", "architecture: Hopper, capability: 8.0", "gpus.rows['A100-SXM4-40GB'].architecture (line 75): found 'Hopper', expected the architecture of 8.0, Ampere"),
+    ("      architecture: Ampere\n      capability: 8.6", "      architecture: Hopper\n      capability: 8.6", "chips.rows.GA107.architecture (line 84): found 'Hopper', expected the architecture of 8.6, Ampere"),
+    ("CMP 170HX = 2082", "CMP 170HX = 25a9", "chips.rows.GA100.geforce (line 92): found 25a9, already of GA107, expected each PCI id of one chip"),
+    ("other: 25a3", "other: 20b0", "chips.rows.GA107.other (line 88): found 20b0 with 8.6, expected 8.0, as A100-SXM4-40GB in gpus.rows"),
+    ("A17 = 25b8", "A100-SXM4-40GB = 25b8", "chips.rows.GA107.data_center (line 87): found 'A100-SXM4-40GB' with 8.6 and data_center, expected 8.0 and data_center, as in gpus.rows"),
+    ("GeForce GT 930\n", "A16\n", "chips.rows.GA107.geforce (line 86): found 'A16' with 8.6 and geforce, expected 8.6 and data_center, as in gpus.rows"),
+    ("A100X: A100-SXM4-40GB", "A100X: A100-SXM5", "vgpu.boards.A100X (line 100): found 'A100-SXM5', expected the name of a board of gpus or chips"),
+    ("{A2: 8}", "{A3: 8}", "vgpu.series.Q.only_gib.A3 (line 98): found 'A3', expected the board of a vGPU"),
 ]  # fmt: skip
 
 
