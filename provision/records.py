@@ -312,6 +312,8 @@ class Resolution:
     notes: tuple[Finding, ...] = ()
     gpus_left_out: tuple[GpuLeftOut, ...] = ()
     """GPUs that no build serves together with the more capable ones of the box."""
+    asked_about: frozenset[tuple[str, str]] = frozenset()
+    """Torch and variant of the builds of --why-not, the choice aside."""
 
     @property
     def chosen(self) -> Build | None:
@@ -424,3 +426,5 @@ class Receipt:
     """Better builds that no source holds."""
     asked: tuple[Asked, ...] = ()
     """What every source that was asked said."""
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs of a mixed box that the environment is not for."""

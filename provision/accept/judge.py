@@ -45,14 +45,14 @@ class Doubt:
     """False when only the rates are doubtful."""
 
 
-def accept(report: Report, *, expected: Build) -> Acceptance:
+def accept(report: Report, *, expected: Build, on_cpu: bool = False) -> Acceptance:
     """The verdict on a report, for the build that was planned.
 
     Rejected when any criterion fails; degraded when all pass and something makes the figures doubtful.
     """
     outcomes = [
         _completed(report),
-        *([_on_gpu(report)] if expected.kind == "cuda" else []),
+        *([_on_gpu(report)] if expected.kind == "cuda" and not on_cpu else []),
         *_software(report, expected),
         _steps(report),
         *_learning(report),

@@ -52,7 +52,8 @@ def show(
     """Rows of the matrix, and the builds that everything that was asked for admits."""
     from ..pipeline import load_default_matrix
     from ..report.matrix import render_matrix
-    from ..report.matrix_rows import Selectors, matrix_data
+    from ..report.matrix_rows import matrix_data
+    from ..report.matrix_words import Selectors
 
     console: Any = context.find_root().obj
     loaded = load_default_matrix(site)

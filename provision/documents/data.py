@@ -18,6 +18,7 @@ from ..records import (
     Distribution,
     Evidence,
     FindingStatus,
+    GpuLeftOut,
     HeldWheel,
     MatrixIdentity,
     Plan,
@@ -160,6 +161,20 @@ class SourceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another build that fits, with the head fields of a plan."""
+
+    torch: str
+    variant: str
+    cuda_runtime_version: CudaVersion | None
+    python: str
+    wheel_tag: str
+    requirements: tuple[str, ...]
+    sources: tuple[SourceRow, ...]
+    container: ContainerChoice | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanData:
     """Data of plan/1. `fallbacks` are further builds of the same kind that fit, best first."""
 
@@ -177,14 +192,40 @@ class PlanData:
     availability: Literal["not looked", "held", "not held", "partly looked"]
     download_bytes: int | None
     matrix: MatrixIdentity
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs of a mixed box that the plan is not for."""
+    alternatives: tuple[Alternative, ...] = ()
+    """With --top: the builds that come after the choice, best first."""
     build: Build | None = None
     wheel: HeldWheel | None = None
     fallbacks: tuple[Build, ...] = ()
     request: Request = field(default_factory=Request)
 
 
-def plan_data(plan: Plan) -> PlanData:
-    """The document of a plan."""
+def alternatives(plan: Plan, count: int) -> tuple[Alternative, ...]:
+    """The best builds after the choice, each on its preferred Python."""
+    first: dict[tuple[str, str], Build] = {}
+    for build in plan.resolution.candidates:
+        first.setdefault((build.torch, build.variant), build)
+    if plan.build:
+        first.pop((plan.build.torch, plan.build.variant), None)
+    return tuple(
+        Alternative(
+            torch=build.torch,
+            variant=build.variant,
+            cuda_runtime_version=build.cuda_runtime_version,
+            python=build.python,
+            wheel_tag=build.wheel_tag,
+            requirements=build.requirements,
+            sources=(SourceRow("index", build.index, "matrix"),),
+            container=None,
+        )
+        for build in list(first.values())[:count]
+    )
+
+
+def plan_data(plan: Plan, *, top: int = 0) -> PlanData:
+    """The document of a plan, with as many alternatives as are asked for."""
     build = plan.build
     return PlanData(
         torch=build.torch if build else None,
@@ -201,6 +242,8 @@ def plan_data(plan: Plan) -> PlanData:
         availability=plan.availability,
         download_bytes=plan.download_bytes,
         matrix=plan.matrix,
+        gpus_left_out=plan.resolution.gpus_left_out,
+        alternatives=alternatives(plan, top),
         build=build,
         wheel=plan.wheel,
         fallbacks=tuple(b for b in plan.resolution.candidates if b != build),
@@ -261,7 +304,8 @@ def passed_over(plan: Plan) -> tuple[Rejection, ...]:
         return refused
     chosen = Version(plan.build.torch)
     asked = bool(plan.request.torch or plan.request.cuda)
-    return tuple(r for r in refused if asked or Version(r.torch) >= chosen)
+    about = plan.resolution.asked_about
+    return tuple(r for r in refused if asked or (r.torch, r.variant) in about or Version(r.torch) >= chosen)
 
 
 def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
@@ -281,6 +325,7 @@ def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
         rejections=data.passed_over,
         unlocks=tuple(Unlock(u.change, u.from_, u.to, u.gives.torch, u.gives.variant) for u in data.unlocks),
         assumptions=data.assumptions,
+        gpus_left_out=data.gpus_left_out,
     )
     return Plan(
         build=data.build,
@@ -350,6 +395,8 @@ class ReceiptData:
     wheel: HeldWheel | None = None
     passed_over: tuple[Rejection, ...] = ()
     """Better builds that no source holds."""
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs of a mixed box that the environment is not for."""
     rehearsal: RehearsalData | None = None
     """With --dry-run: what would be done; then nothing is verified."""
 
@@ -385,6 +432,7 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         reused=receipt.reused,
         wheel=receipt.wheel,
         passed_over=receipt.passed_over,
+        gpus_left_out=receipt.gpus_left_out,
     )
 
 

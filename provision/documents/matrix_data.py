@@ -117,6 +117,20 @@ class MatrixGpu:
 
 
 @dataclass(frozen=True, slots=True)
+class MatrixBoard:
+    """A board of which the matrix knows what it is and nothing more."""
+
+    name: str
+    chip: str
+    architecture: str
+    compute_capability: ComputeCapability
+    gpu_class: str
+    pci_device_ids: tuple[str, ...]
+    is_served: bool | None
+    """Whether the driver branch that was asked about serves it; null: none was."""
+
+
+@dataclass(frozen=True, slots=True)
 class MatrixDriver:
     """A driver branch."""
 
@@ -195,5 +209,7 @@ class MatrixData:
     """Builds that everything that was asked for admits, oldest release first."""
     cuda_rows: tuple[MatrixCuda, ...] = ()
     gpu_rows: tuple[MatrixGpu, ...] = ()
+    board_rows: tuple[MatrixBoard, ...] = ()
+    """Boards without a row in gpus whose name or PCI id was asked about."""
     driver_rows: tuple[MatrixDriver, ...] = ()
     site: MatrixSite | None = None

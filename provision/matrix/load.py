@@ -95,6 +95,7 @@ def _sum(text: str, origin: str, site: Path | None, site_text: str | None) -> tu
     plain = {"matrix": merged, "site": plain_site}
     try:
         matrix = _kept(plain, origin, site, site_text)
+        matrix.build()
         check_invariants(matrix)
     except PlaceError as fault:
         raise blamed(fault, plain_site, site_text, origin=str(site), base=origin) from None
@@ -115,7 +116,8 @@ def _checked(text: str, origin: str) -> tuple[Any, Matrix]:
     tree = parse_document(text, origin=origin)
     try:
         matrix = matrix_of(tree, origin=origin)
-        check_invariants(matrix)  # reads the rows that are built late, too
+        matrix.build()
+        check_invariants(matrix)
     except PlaceError as fault:
         raise _located(fault, text, origin) from None
     return tree, matrix

@@ -32,9 +32,10 @@ _TABLES: Final[dict[str, frozenset[str]]] = {
     "architectures": frozenset(),
     "transformers": frozenset(),
     "gpus": frozenset(("source",)),
+    "chips": frozenset(),
 }
 _PROVENANCE: Final = frozenset(("source", "read_on"))
-_UNORDERED: Final = frozenset(("cubins", "architectures", "gpus"))
+_UNORDERED: Final = frozenset(("cubins", "architectures", "gpus", "chips"))
 _ROOT: Final = frozenset(("sources", "forbid", "torch", *_TABLES))
 
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..versions import CudaVersion
 from . import fields
+from .gpu_rows import chip, gpu, gpu_class, vgpu
 from .model import (
     PLATFORMS,
     Architecture,
+    ChipTable,
     Companions,
     CubinRow,
     CudaMajor,
@@ -17,9 +19,7 @@ from .model import (
     DriverBranch,
     ForwardCompatibility,
     ForwardRow,
-    GpuRow,
     ModuleBranches,
-    Peaks,
     TorchRelease,
     TransformersMinor,
     Variant,
@@ -44,9 +44,9 @@ _TABLES = (
     "driver_branches",
     "architectures",
     "transformers",
-    "gpus",
 )
-_ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES))
+_GPU_TABLES = ("gpus", "chips", "vgpu")
+_ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES, *_GPU_TABLES))
 _BLOCK = frozenset(("source", "read_on", "rows"))
 _NONE: frozenset[str] = frozenset()
 
@@ -68,6 +68,7 @@ def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
     )
     transformers = fields.field(root, "transformers", partial(_block, cite=cite, extra=frozenset(("free_threaded",))))
     gpus = fields.field(root, "gpus", partial(_block, cite=cite))
+    chips = fields.field(root, "chips", partial(_block, cite=cite, extra=frozenset(("older_too",))))
     try:
         index = fields.field(torch, "index", _index)
         assumed = fields.items(torch, "assumed_pythons", _python)
@@ -94,8 +95,17 @@ def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
         ),
         transformers=_table(transformers, "transformers", _transformers),
         free_threaded=_within("transformers", lambda: fields.field(transformers, "free_threaded", _free_threaded)),
-        read_gpus=partial(_table, gpus, "gpus", partial(_gpu, cite=cite)),
+        vgpu=fields.field(root, "vgpu", partial(vgpu, cite=cite)),
+        read_gpus=partial(_table, gpus, "gpus", partial(gpu, cite=cite)),
+        read_chips=partial(_chips, chips),
         site=site,
+    )
+
+
+def _chips(block: dict[str, Any]) -> ChipTable:
+    return ChipTable(
+        rows=_table(block, "chips", chip),
+        older_too=_within("chips", lambda: fields.items(block, "older_too", fields.text)),
     )
 
 
@@ -262,7 +272,6 @@ def _cuda_major(major: str, value: Any) -> CudaMajor:
 
 _FORWARD = frozenset(("classes", "refused_classes"))
 _FORWARD_ROW = frozenset(("accepted", "refused", "source"))
-_gpu_class = fields.one_of("data_center", "workstation", "geforce", "embedded")
 
 
 def _forward_compatibility(root: dict[str, Any], cite: Callable[[Any], str]) -> ForwardCompatibility:
@@ -270,8 +279,8 @@ def _forward_compatibility(root: dict[str, Any], cite: Callable[[Any], str]) -> 
     block = fields.field(root, name, partial(_block, cite=cite, extra=_FORWARD, optional=frozenset(("doubtful",))))
     try:
         return ForwardCompatibility(
-            classes=fields.items(block, "classes", _gpu_class),
-            refused_classes=fields.items(block, "refused_classes", _gpu_class),
+            classes=fields.items(block, "classes", gpu_class),
+            refused_classes=fields.items(block, "refused_classes", gpu_class),
             rows=fields.field(block, "rows", lambda entry: fields.rows(entry, partial(_forward_row, cite=cite))),
             doubtful=fields.maybe(block, "doubtful", fields.text),
         )
@@ -344,7 +353,7 @@ def _module_branches(value: Any) -> ModuleBranches:
     )
 
 
-# --- transformers and GPUs ----------------------------------------------------------------------
+# --- transformers -------------------------------------------------------------------------------
 
 
 def _transformers(version: str, value: Any) -> TransformersMinor:
@@ -359,35 +368,3 @@ def _transformers(version: str, value: Any) -> TransformersMinor:
 
 def _free_threaded(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return fields.rows(value, lambda name, tags: (name, fields.sequence(tags, fields.python_tag)))
-
-
-_GPU = frozenset(("nvml", "architecture", "capability", "class", "pci", "tflops", "source"))
-_GPU_OPTIONAL = frozenset(("subsystem", "memory_gib", "memory_mib", "bandwidth", "tdp_w", "nvlink", "note", "doubtful"))
-_PEAKS = frozenset(Peaks.__dataclass_fields__)
-
-
-def _gpu(name: str, value: Any, *, cite: Callable[[Any], str]) -> GpuRow:
-    row = fields.mapping(value, _GPU, _GPU_OPTIONAL)
-    return GpuRow(
-        name=name,
-        nvml_names=fields.items(row, "nvml", fields.text),
-        architecture=fields.field(row, "architecture", fields.text),
-        compute_capability=fields.field(row, "capability", fields.capability),
-        gpu_class=fields.field(row, "class", _gpu_class),
-        pci_device_ids=fields.items(row, "pci", fields.pci_id),
-        subsystems=fields.items(row, "subsystem", fields.subsystem),
-        memory_gib=fields.maybe(row, "memory_gib", fields.number),
-        memory_mib=fields.maybe(row, "memory_mib", fields.whole),
-        bandwidth_gb_s=fields.maybe(row, "bandwidth", fields.number),
-        tdp_w=fields.maybe(row, "tdp_w", fields.whole),
-        nvlink_gb_s=fields.maybe(row, "nvlink", fields.number),
-        dense_tflops=fields.field(row, "tflops", _peaks),
-        note=fields.maybe(row, "note", fields.text),
-        doubtful=fields.maybe(row, "doubtful", fields.text),
-        source=fields.items(row, "source", cite),
-    )
-
-
-def _peaks(value: Any) -> Peaks:
-    row = fields.mapping(value, optional=_PEAKS)
-    return Peaks(**{key: fields.field(row, key, fields.number) for key in row})

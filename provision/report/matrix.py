@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..documents.matrix_data import (
+        MatrixBoard,
         MatrixBuild,
         MatrixCuda,
         MatrixData,
@@ -32,16 +33,17 @@ def render_matrix(data: MatrixData, style: Style) -> str:
         lines += _driver(driver, style)
     for cuda in data.cuda_rows:
         lines += _cuda(cuda, style)
-    if len(data.gpu_rows) <= _IN_FULL:
+    if len(data.gpu_rows) + len(data.board_rows) <= _IN_FULL:
         lines += [line for gpu in data.gpu_rows for line in _gpu(gpu, style)]
+        lines += [line for board in data.board_rows for line in _board(board, style)]
     else:
-        lines += _gpu_list(data.gpu_rows, style)
+        lines += _gpu_list((*data.gpu_rows, *data.board_rows), style)
     if data.release_rows:
         for release in data.release_rows:
             lines += _release(release, [b for b in data.build_rows if b.torch == release.version], style)
     elif data.build_rows:
         lines += _builds(data.build_rows, style)
-    elif data.driver_rows or data.cuda_rows or data.gpu_rows:
+    elif data.driver_rows or data.cuda_rows or data.gpu_rows or data.board_rows:
         lines.append(style.row("builds", "none"))
     if data.site is not None:
         lines += _site(data.site, style)
@@ -141,13 +143,23 @@ def _gpu(row: MatrixGpu, style: Style) -> list[str]:
     return lines
 
 
-def _gpu_list(rows: tuple[MatrixGpu, ...], style: Style) -> list[str]:
+def _board(row: MatrixBoard, style: Style) -> list[str]:
+    served = {True: "served by the driver asked about", False: "NOT served by the driver asked about", None: ""}
+    name = style.paint(row.name, "strong")
+    return [
+        style.row("gpu", name, str(row.compute_capability), row.architecture, row.chip, served[row.is_served]),
+        *style.block("pci", ", ".join(row.pci_device_ids) or "not read"),
+    ]
+
+
+def _gpu_list(rows: Sequence[MatrixGpu | MatrixBoard], style: Style) -> list[str]:
     lines = []
     for index, row in enumerate(rows):
-        memory = f"{row.memory_gib:g} GiB" if row.memory_gib else ""
+        memory = getattr(row, "memory_gib", None)
+        size = f"{memory:g} GiB" if memory else ""
         served = "not served by the driver" if row.is_served is False else ""
         kind = f"{row.compute_capability!s:<5} {row.architecture:<15}"
-        lines.append(style.row("" if index else "gpus", f"{row.name:<36}", kind, memory, served))
+        lines.append(style.row("" if index else "gpus", f"{row.name:<36}", kind, size, served))
     return lines
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..documents.matrix_data import (
     MatrixBan,
+    MatrixBoard,
     MatrixBuild,
     MatrixCuda,
     MatrixData,
@@ -20,64 +19,35 @@ from ..documents.matrix_data import (
     MatrixSite,
     MatrixToolkit,
 )
-from ..errors import UsageError
-from ..matrix.places import PlaceError, path_text
-from ..matrix.site import span
-from ..records import Evidence
-from ..versions import CudaVersion, DriverVersion
+from ..matrix.places import path_text
+from .matrix_words import Selectors, driver_of, known_minors, minors_of, near, releases_of, unknown_word
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ..matrix.model import Architecture, DriverBranch, GpuRow, TorchRelease, Variant
+    from ..matrix.model import Architecture, Chip, DriverBranch, GpuRow, TorchRelease, Variant
     from ..matrix.site import Site
     from ..matrix.tables import Matrix
+    from ..versions import ComputeCapability, CudaVersion
+    from .matrix_words import AskedDriver
 
 RunsAs = Literal["binary", "ptx", "unknown"]
 
-_BRANCH: Final = re.compile(r"(\d{3,4})(?:\.x)?", re.ASCII)
-_PCI: Final = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
 _WORST: Final[tuple[RunsAs, ...]] = ("unknown", "ptx", "binary")
-
-
-@dataclass(frozen=True, slots=True)
-class Selectors:
-    """The words of `matrix show`; None: not asked about."""
-
-    torch: str | None = None
-    cuda: str | None = None
-    gpu: str | None = None
-    driver: str | None = None
-
-    def is_empty(self) -> bool:
-        """Whether the whole was asked for."""
-        return self.torch is None and self.cuda is None and self.gpu is None and self.driver is None
-
-
-@dataclass(frozen=True, slots=True)
-class _Driver:
-    """A driver that was asked about: the version, or the newest of the branch."""
-
-    asked: str
-    branch: DriverBranch
-    version: DriverVersion
-    is_windows: bool
-    """Whether the number is one of Windows, which lie between the branches."""
 
 
 def matrix_data(matrix: Matrix, *, path: str, selectors: Selectors | None = None) -> MatrixData:
     """What a matrix holds, with the rows that were asked for; UsageError names a word that leads to none."""
     asked = selectors or Selectors()
-    releases = matrix.releases if asked.torch is None else _releases(matrix, asked.torch)
-    minors = () if asked.cuda is None else _minors(matrix, asked.cuda)
-    gpus = () if asked.gpu is None else _gpus(matrix, asked.gpu)
-    driver = None if asked.driver is None else _driver(matrix, asked.driver)
+    releases = matrix.releases if asked.torch is None else releases_of(matrix, asked.torch)
+    minors = () if asked.cuda is None else minors_of(matrix, asked.cuda)
+    driver = None if asked.driver is None else driver_of(matrix, asked.driver)
+    gpus, boards = ((), ()) if asked.gpu is None else _gpus(matrix, asked.gpu, driver)
+    devices = frozenset(row.compute_capability for row in gpus) | {row.compute_capability for row in boards}
     builds: tuple[MatrixBuild, ...] = ()
     gpu_rows = tuple(_gpu(matrix, row, driver) for row in gpus)
-    if not asked.is_empty() and all(row.is_served is not False for row in gpu_rows):
+    if not asked.is_empty() and False not in [*(row.is_served for row in gpu_rows), *(row.is_served for row in boards)]:
         pairs = ((release, variant) for release in releases for variant in release.variants)
         of_cuda = (pair for pair in pairs if asked.cuda is None or pair[1].cuda in minors)
-        builds = tuple(build for pair in of_cuda if (build := _build(matrix, *pair, gpus=gpus, driver=driver)))
+        builds = tuple(build for pair in of_cuda if (build := _build(matrix, *pair, devices=devices, driver=driver)))
     found = {build.torch for build in builds}
     return MatrixData(
         path=path,
@@ -86,111 +56,71 @@ def matrix_data(matrix: Matrix, *, path: str, selectors: Selectors | None = None
         torch_releases=len(matrix.releases),
         builds=sum(len(release.variants) for release in matrix.releases),
         gpus=len(matrix.gpus),
-        rows=(*(_build_text(build) for build in builds if asked.torch), *map(_gpu_text, gpus)),
+        rows=(
+            *(_build_text(build) for build in builds if asked.torch),
+            *map(_gpu_text, gpus),
+            *map(_board_text, boards),
+        ),
         overview=_overview(matrix) if selectors is not None and asked.is_empty() else None,
         release_rows=tuple(_release(row) for row in releases if row.version in found) if asked.torch else (),
         build_rows=builds,
         cuda_rows=tuple(_cuda(matrix, minor) for minor in minors),
         gpu_rows=gpu_rows,
+        board_rows=boards,
         driver_rows=(_driver_row(matrix, driver),) if driver else (),
         site=_site(matrix.site) if matrix.site else None,
     )
 
 
-# --- what a word means --------------------------------------------------------------------------
-
-
-def _unknown(option: str, word: str, what: str, near: Sequence[str], expected: str) -> UsageError:
-    return UsageError(
-        f"--{option}: the matrix has no {what} {word!r}.",
-        evidence=(Evidence(f"--{option}", word, source="command line", needs=expected),),
-        do=tuple(f"gpusetup matrix show --{option} {_quoted(name)}" for name in near) or ("gpusetup matrix show",),
-    )
-
-
-def _quoted(word: str) -> str:
-    return f"'{word}'" if set(word) & set(" ()<>*") else word
-
-
-def _near(word: str, names: Sequence[str]) -> list[str]:
-    folded = {name.casefold(): name for name in names}
-    return [folded[name] for name in difflib.get_close_matches(word.casefold(), list(folded), n=3, cutoff=0.4)]
-
-
-def _releases(matrix: Matrix, word: str) -> tuple[TorchRelease, ...]:
-    expected = "a release such as 2.9 or 2.9.1, or >=2.6,<2.10"
-    names = [row.version for row in matrix.releases]
-    try:
-        wanted = span(expected)(word)
-    except PlaceError:
-        raise _unknown("torch", word, "torch release", _near(word, names), expected) from None
-    found = tuple(row for row in matrix.releases if wanted.holds(row.key))
-    if not found:
-        raise _unknown("torch", word, "torch release", _near(word, names), expected)
-    return found
-
-
-def known_minors(matrix: Matrix) -> tuple[CudaVersion, ...]:
-    """Every CUDA minor that a toolkit, a driver branch or a build is listed with, oldest first."""
-    known = {row.cuda for row in matrix.toolkits} | {row.cuda for row in matrix.branches}
-    known |= {variant.cuda for release in matrix.releases for variant in release.variants if variant.cuda}
-    return tuple(sorted(known))
-
-
-def _minors(matrix: Matrix, word: str) -> tuple[CudaVersion, ...]:
-    known = known_minors(matrix)
-    if word.isdecimal() and word.isascii():
-        found = tuple(minor for minor in known if str(minor.major) == word)
-    else:
-        try:
-            found = tuple(minor for minor in known if minor == CudaVersion.parse(word))
-        except ValueError:
-            found = ()
-    if not found:
-        variants = {variant.name for row in matrix.releases for variant in row.variants if variant.cuda}
-        near = _near(word, [*map(str, known), *sorted(variants)])
-        raise _unknown("cuda", word, "CUDA", near, "12.8, cu128 or 12")
-    return found
-
-
-def _gpus(matrix: Matrix, word: str) -> tuple[GpuRow, ...]:
-    if _PCI.fullmatch(word.lower()) and (shared := matrix.gpus_by_pci_id(word)):
-        return shared
+def _gpus(matrix: Matrix, word: str, driver: AskedDriver | None) -> tuple[tuple[GpuRow, ...], tuple[MatrixBoard, ...]]:
+    """GPUs with a row and boards without one: those of that PCI id, else of that very name, else with that in it."""
     text = " ".join(word.casefold().split())
     known = {row: [name.casefold() for name in (row.name, *row.nvml_names)] for row in matrix.gpus}
-    found = tuple(row for row, names in known.items() if text in names)
-    found = found or tuple(row for row, names in known.items() if any(text in name for name in names))
-    if not found:
-        names = [row.name for row in matrix.gpus]
-        raise _unknown("gpu", word, "GPU", _near(word, names), "a part of a name, or a PCI id such as 10de:2330")
-    return found
+    boards = [board for chip in matrix.chips.rows for board in _boards(matrix, chip, driver)]
+    found = matrix.gpus_by_pci_id(text)
+    others = [board for board in boards if text in board.pci_device_ids and not found]
+    if not found and not others:
+        found = tuple(row for row, names in known.items() if text in names)
+        others = [board for board in boards if text == board.name.casefold()]
+    if not found and not others:
+        found = tuple(row for row, names in known.items() if any(text in name for name in names))
+        others = [board for board in boards if text in board.name.casefold()]
+    if not found and not others:
+        names = [*(row.name for row in matrix.gpus), *(board.name for board in boards)]
+        raise unknown_word("gpu", word, "GPU", near(word, names), "a part of a name, or a PCI id such as 10de:2330")
+    return found, tuple(others)
 
 
-def _driver(matrix: Matrix, word: str) -> _Driver:
-    expected = "a branch such as 535 or 535.x, or a driver such as 535.104.05"
-    branch = None
-    if match := _BRANCH.fullmatch(word):
-        branch = next((row for row in matrix.branches if row.branch == int(match[1])), None)
-        if branch:
-            return _Driver(word, branch, DriverVersion(branch.latest_linux or match[1]), is_windows=False)
-    else:
-        try:
-            version = DriverVersion(word)
-            branch = matrix.branch_of(version)
-        except ValueError:
-            branch = None
-        if branch:
-            return _Driver(word, branch, version, is_windows=branch.branch != version.branch)
-    number = int(match[0]) if (match := re.match(r"\d{1,6}", word, re.ASCII)) else None
-    nearest = sorted(matrix.branches, key=lambda row: abs(row.branch - number))[:3] if number else matrix.branches[-3:]
-    raise _unknown("driver", word, "driver branch", sorted(str(row.branch) for row in nearest), expected)
+def _boards(matrix: Matrix, chip: Chip, driver: AskedDriver | None) -> list[MatrixBoard]:
+    """The boards of a chip that have no row of their own."""
+    owner = matrix.architecture_of(chip.compute_capability)
+    is_served = _serves(driver.branch, owner) if driver and owner else None
+    return [
+        MatrixBoard(
+            name=name,
+            chip=chip.name,
+            architecture=chip.architecture,
+            compute_capability=chip.compute_capability,
+            gpu_class=board.gpu_class,
+            pci_device_ids=tuple(f"10de:{device}" for device in ids),
+            is_served=is_served,
+        )
+        for board in chip.boards
+        for name, ids in board.names
+        if matrix.gpu_by_name(name) is None
+    ]
 
 
 # --- rows ---------------------------------------------------------------------------------------
 
 
 def _build(
-    matrix: Matrix, release: TorchRelease, variant: Variant, *, gpus: tuple[GpuRow, ...], driver: _Driver | None
+    matrix: Matrix,
+    release: TorchRelease,
+    variant: Variant,
+    *,
+    devices: frozenset[ComputeCapability],
+    driver: AskedDriver | None,
 ) -> MatrixBuild | None:
     """The row of a build; None when a GPU or the driver that was asked about rules it out."""
     cuda = variant.cuda
@@ -200,10 +130,10 @@ def _build(
         if driver.version < (major.windows if driver.is_windows else major.linux):
             return None
         start = "native" if driver.branch.cuda >= cuda else "minor-version"
-    runs_as = _runs_as(matrix, variant, gpus) if gpus else None
-    if (driver or gpus) and cuda is None:
+    runs_as = _runs_as(matrix, variant, devices) if devices else None
+    if (driver or devices) and cuda is None:
         return None
-    if gpus and runs_as is None:
+    if devices and runs_as is None:
         return None
     return MatrixBuild(
         torch=release.version,
@@ -228,15 +158,15 @@ def _sm(code: tuple[int, int]) -> str:
     return f"sm_{code[0]}{code[1]}"
 
 
-def _runs_as(matrix: Matrix, variant: Variant, gpus: tuple[GpuRow, ...]) -> RunsAs | None:
-    """How the GPUs run a build, by the one that fares worst; None when one of them can't."""
-    answers = [_runs_on(matrix, variant, row) for row in gpus]
+def _runs_as(matrix: Matrix, variant: Variant, devices: frozenset[ComputeCapability]) -> RunsAs | None:
+    """How the devices run a build, by the one that fares worst; None when one of them can't."""
+    answers = [_runs_on(matrix, variant, device) for device in devices]
     return None if None in answers else next(answer for answer in _WORST if answer in answers)
 
 
-def _runs_on(matrix: Matrix, variant: Variant, gpu: GpuRow) -> RunsAs | None:
-    """How a GPU runs a build, on the platform where it fares best."""
-    device, cuda = gpu.compute_capability, variant.cuda
+def _runs_on(matrix: Matrix, variant: Variant, device: ComputeCapability) -> RunsAs | None:
+    """How a device runs a build, on the platform where it fares best."""
+    cuda = variant.cuda
     lists = [codes for _, codes in variant.arch]
     read = [matrix.cubin(code) for codes in lists for code in codes or ()]
     if cuda is None:
@@ -293,7 +223,7 @@ def _cuda(matrix: Matrix, minor: CudaVersion) -> MatrixCuda:
     )
 
 
-def _gpu(matrix: Matrix, row: GpuRow, driver: _Driver | None) -> MatrixGpu:
+def _gpu(matrix: Matrix, row: GpuRow, driver: AskedDriver | None) -> MatrixGpu:
     owner = matrix.architecture_of(row.compute_capability)
     needs_open = row.name in matrix.module_branches.open_only
     peaks = {f.name: getattr(row.dense_tflops, f.name) for f in fields(row.dense_tflops)}
@@ -325,7 +255,7 @@ def _serves(branch: DriverBranch, row: Architecture) -> bool:
     return (row.first_branch or 0) <= branch.branch and (row.last_branch is None or branch.branch <= row.last_branch)
 
 
-def _driver_row(matrix: Matrix, driver: _Driver) -> MatrixDriver:
+def _driver_row(matrix: Matrix, driver: AskedDriver) -> MatrixDriver:
     row, all_rows = driver.branch, matrix.architectures
     dropped = {a.name: a.last_branch for a in all_rows if a.last_branch is not None and a.last_branch < row.branch}
     not_yet = {a.name: a.first_branch for a in all_rows if a.first_branch is not None and a.first_branch > row.branch}
@@ -386,6 +316,10 @@ def _build_text(build: MatrixBuild) -> str:
     codes = build.codes.get("linux_x86_64")
     code = " ".join(codes) if codes else "not read" if build.cuda else ""
     return f"{build.torch:<8}{build.variant:<7}{code:<60}{'doubtful' if build.doubtful else ''}".rstrip()
+
+
+def _board_text(row: MatrixBoard) -> str:
+    return f"{row.name:<42}{row.compute_capability!s:<6}{row.architecture:<11}{row.chip}"
 
 
 def _gpu_text(row: GpuRow) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from ..documents.data import passed_over
+from ..documents.data import alternatives, passed_over
 from .style import gib
 
 if TYPE_CHECKING:
@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 _SHOWN = 6
 
 
-def render_plan(plan: Plan, style: Style) -> str:
+def render_plan(plan: Plan, style: Style, *, top: int = 0) -> str:
     """The choice first, then the reasons, then a verdict line."""
     lines = [] if plan.build is None else list(_choice(plan.build, plan, style))
+    for out in plan.resolution.gpus_left_out:
+        reason = f"GPU {out.index} ({out.name}): {out.rule}: found {out.found}, needs {out.needs}"
+        lines += style.block(style.mark("warn"), f"left out: {reason}")
+    for other in alternatives(plan, top):
+        kind = f"CUDA {other.cuda_runtime_version}" if other.cuda_runtime_version else "CPU build"
+        lines.append(style.row("next", f"torch {other.torch}+{other.variant}", kind, f"Python {other.python}"))
     over = passed_over(plan)
-    merged = list(_merged(over))
+    lines += _asked_about(plan, over, style)
+    merged = list(_merged(_weightiest(plan, over)))
     for text, rejection in merged[:_SHOWN]:
         lines += _passed(text, rejection, style)
     if len(merged) > _SHOWN:
@@ -52,6 +59,27 @@ def _choice(build: Build, plan: Plan, style: Style) -> Iterator[str]:
     if plan.wheel is not None:
         size = gib(plan.wheel.size_bytes) if plan.wheel.size_bytes else ""
         yield style.row("source", plan.wheel.source.url, f"({plan.wheel.source.name})", size)
+
+
+def _weightiest(plan: Plan, over: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
+    """The reasons that a line is worth: of a build that nobody asked for that one alone, of --why-not none again."""
+    unwanted = {(r.torch, r.variant) for r in over if r.rule == "not-asked-for"}
+    return tuple(
+        r
+        for r in over
+        if (r.torch, r.variant) not in plan.resolution.asked_about
+        and (r.rule == "not-asked-for" or (r.torch, r.variant) not in unwanted)
+    )
+
+
+def _asked_about(plan: Plan, over: tuple[Rejection, ...], style: Style) -> Iterator[str]:
+    """Every reason against the builds of --why-not."""
+    about, build = plan.resolution.asked_about, plan.build
+    if build is not None and (build.torch, build.variant) in about:
+        yield from style.block("why not", f"torch {build.local_version} is the choice")
+    for text, rejection in _merged(tuple(r for r in over if (r.torch, r.variant) in about)):
+        found = f"found {rejection.found}, " if rejection.found else ""
+        yield from style.block("why not", f"{text}: {rejection.rule}: {found}needs {rejection.needs}")
 
 
 def _merged(rejections: tuple[Rejection, ...]) -> Iterator[tuple[str, Rejection]]:

@@ -20,6 +20,8 @@ from .notes import notes_of
 from .rules import BUILD_RULES, LAST_RESORT_RULES, PYTHON_RULES, READS
 from .situation import situate
 from .unlocks import unlocks_of
+from .why_not import builds_meant, reasons_beyond_rules
+from .wishes import builds_asked_about
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,13 +101,15 @@ def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Ca
         unlocks = verdict.unlocks
         if verdict.chosen and verdict.firm:
             unlocks = (*unlocks, *unlocks_by_leaving_out(kept, verdict.chosen, partial(_best, situation)))
+    meant = builds_meant(matrix, builds_asked_about(request)) if request.why_not else frozenset()
     return Resolution(
         candidates=verdict.builds,
-        rejections=verdict.rejections,
+        rejections=(*verdict.rejections, *reasons_beyond_rules(situation, meant, verdict.builds, preferred_by)),
         unlocks=unlocks,
         assumptions=situation.assumptions,
         notes=notes_of(machine, situation, verdict.chosen, verdict.builds[0] if verdict.builds else None, left_out),
         gpus_left_out=left_out,
+        asked_about=meant,
     )
 
 

@@ -21,13 +21,13 @@ SURFACE = {
     "plan": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
-        *("--check-sources", "--torch-index", "--site", "--json"),
+        *("--why-not", "--top", "--check-sources", "--torch-index", "--site", "--json"),
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--env", "--backend", "--torch-index", "--site", "--fresh", "--dry-run", "--json"),
     ],
-    "accept": ["--env", "--preset", "--seed", "--strict", "--require-gpu", "--json"],
+    "accept": ["--env", "--preset", "--seed", "--cpu", "--strict", "--require-gpu", "--json"],
     "up": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--env", "--backend", "--torch-index", "--site", "--fresh", "--seed", "--report", "--strict", "--json"),

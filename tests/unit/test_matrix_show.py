@@ -7,7 +7,8 @@ from provision.documents.codec import encode
 from provision.errors import UsageError
 from provision.matrix import read_matrix
 from provision.report.matrix import render_matrix
-from provision.report.matrix_rows import Selectors, matrix_data
+from provision.report.matrix_rows import matrix_data
+from provision.report.matrix_words import Selectors
 from provision.report.style import Style
 
 STYLE = Style()
