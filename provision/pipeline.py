@@ -111,7 +111,7 @@ def load_default_matrix() -> Matrix:
     """The matrix that ships with gpusetup."""
     from .matrix.load import default_matrix_path, read_matrix
 
-    return read_matrix(default_matrix_path())
+    return read_matrix(default_matrix_path(), defer=True)
 
 
 def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:

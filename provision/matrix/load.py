@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..errors import InputError
 from ..versions import CudaVersion
 from . import fields
 from .document import MAX_BYTES, PlaceError, bad_file, line_of, parse_document, path_text
@@ -33,8 +35,8 @@ from .tables import Matrix
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..errors import InputError
     from ..versions import ComputeCapability
+    from .containers import Containers
 
 SCHEMA: Final = "gpusetup.matrix/1"
 MAX_FILE_BYTES: Final = MAX_BYTES
@@ -52,6 +54,8 @@ _TABLES = (
 _ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES))
 _BLOCK = frozenset(("source", "read_on", "rows"))
 _NONE: frozenset[str] = frozenset()
+_CONTAINER_TABLES = frozenset(("containers", "jetson", "systems"))
+_TOP_KEY = re.compile(r"^([A-Za-z_]\w*):", re.MULTILINE)
 
 
 def default_matrix_path() -> Path:
@@ -61,8 +65,12 @@ def default_matrix_path() -> Path:
     return packaged if packaged.is_file() else package.parent / "matrix.yaml"
 
 
-def read_matrix(path: Path | None = None) -> Matrix:
-    """The matrix of a file, by default the one that ships with the tool."""
+def read_matrix(path: Path | None = None, *, defer: bool = False) -> Matrix:
+    """The matrix of a file, by default the one that ships with the tool.
+
+    With `defer` the tables about images at its end are read when somebody asks for them, and their faults are found
+    then: for the file that ships, which the tests have read whole.
+    """
     path = path or default_matrix_path()
     try:
         with path.open("rb") as file:
@@ -74,14 +82,40 @@ def read_matrix(path: Path | None = None) -> Matrix:
         raise bad_file(str(path), f"byte {err.start}", "bytes that are not UTF-8", "UTF-8 text") from err
     if len(content) > MAX_FILE_BYTES:
         raise bad_file(str(path), "the file", f"more than {MAX_FILE_BYTES} bytes", f"at most {MAX_FILE_BYTES}")
-    return load_matrix(text, origin=str(path))
+    return _load(text, str(path), deferred=_container_text(text) if defer else "")
+
+
+def _container_text(text: str) -> str:
+    """The end of the text from the first table about images on; empty when another table stands behind it."""
+    keys = list(_TOP_KEY.finditer(text))
+    first = next((place for place, key in enumerate(keys) if key[1] in _CONTAINER_TABLES), len(keys))
+    if any(key[1] not in _CONTAINER_TABLES for key in keys[first:]):
+        return ""
+    return text[keys[first].start() :] if keys[first:] else ""
 
 
 def load_matrix(text: str, *, origin: str) -> Matrix:
     """The matrix of a text; `origin` names it in messages. InputError when anything is not as it should be."""
-    tree = parse_document(text, origin=origin)
+    return _load(text, origin)
+
+
+def _load(text: str, origin: str, *, deferred: str = "") -> Matrix:
+    tree = parse_document(text[: len(text) - len(deferred)], origin=origin)
+
+    def later(cite: Callable[[Any], str]) -> Containers:
+        from .containers import read_containers
+
+        try:
+            return read_containers(parse_document(deferred, origin=origin) if deferred else tree, cite)
+        except (InputError, PlaceError):
+            if not deferred:
+                raise
+            return load_matrix(text, origin=origin).containers  # it names the place in the whole file
+
     try:
-        matrix = _matrix(tree, origin)
+        matrix = _matrix(tree, origin, later)
+        if not deferred:
+            matrix.containers  # noqa: B018  read now, so that a fault is found now
         check_invariants(matrix)
     except PlaceError as fault:
         raise _located(fault, text, origin) from None
@@ -94,8 +128,8 @@ def _located(fault: PlaceError, text: str, origin: str) -> InputError:
     return bad_file(origin, where, fault.found, fault.expected)
 
 
-def _matrix(tree: Any, origin: str) -> Matrix:
-    root = fields.mapping(tree, _ROOT)
+def _matrix(tree: Any, origin: str, later: Callable[[Callable[[Any], str]], Containers]) -> Matrix:
+    root = fields.mapping(tree, _ROOT, _CONTAINER_TABLES)
     fields.field(root, "schema", fields.one_of(SCHEMA))
     sources = fields.field(
         root, "sources", lambda value: fields.rows(value, lambda key, entry: (key, fields.text(entry)))
@@ -136,6 +170,7 @@ def _matrix(tree: Any, origin: str) -> Matrix:
         transformers=_table(transformers, "transformers", _transformers),
         free_threaded=_within("transformers", lambda: fields.field(transformers, "free_threaded", _free_threaded)),
         gpus=_table(fields.field(root, "gpus", partial(_block, cite=cite)), "gpus", partial(_gpu, cite=cite)),
+        read_containers=partial(later, cite),
     )
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
+    from .containers import Containers
     from .model import (
         Architecture,
         CubinRow,
@@ -56,6 +59,9 @@ class Matrix:
     free_threaded: tuple[tuple[str, tuple[str, ...]], ...]
     """Per compiled companion, the free-threaded Python tags that it publishes wheels for."""
     gpus: tuple[GpuRow, ...]
+    read_containers: Callable[[], Containers] = field(repr=False)
+    """Reads the tables about images; `containers` asks once."""
+    _containers: list[Containers] = field(init=False, repr=False, default_factory=list)
     _names: dict[str, GpuRow] = field(init=False, repr=False, compare=False)
     _pci: dict[str, tuple[GpuRow, ...]] = field(init=False, repr=False, compare=False)
 
@@ -67,6 +73,13 @@ class Matrix:
                 pci[device] = (*pci.get(device, ()), row)
         object.__setattr__(self, "_names", names)
         object.__setattr__(self, "_pci", pci)
+
+    @property
+    def containers(self) -> Containers:
+        """Images and boards whose system decides, read when first asked for: no plan of wheels pays for them."""
+        if not self._containers:
+            self._containers.append(self.read_containers())
+        return self._containers[0]
 
     # --- GPUs -----------------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ BROKEN = [
     ("accepted: [470, 535]", "accepted: [470, R535]", "forward_compatibility.rows['12.8'].accepted[1] (line 84): found 'R535', expected a whole number above 0"),
     ("classes: [data_center]", "classes: [server]", "forward_compatibility.classes[0] (line 81): found 'server', expected one of data_center, workstation, geforce, embedded"),
     ("12.8: {accepted", "12.x: {accepted", "forward_compatibility.rows['12.x'] (line 84): found '12.x', expected a CUDA release such as 12.8"),
-    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses (line 71): found unknown key 'guesses', expected one of architectures, cubins, cuda_majors, cuda_toolkits, driver_branches, forward_compatibility, gpus, read_on, revision, schema, sources, torch, transformers"),
+    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses (line 71): found unknown key 'guesses', expected one of architectures, containers, cubins, cuda_majors, cuda_toolkits, driver_branches, forward_compatibility, gpus, jetson, read_on, revision, schema, sources, systems, torch, transformers"),
 ]  # fmt: skip
 
 
