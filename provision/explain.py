@@ -58,6 +58,10 @@ The row says what is doubtful and why. Another build may stand on certain facts:
 
 NVIDIA guarantees that binary code of the same major runs from the floor of that major on. What needs compilation on the
 machine (PTX) does not, and features newer than the driver are missing. A newer driver removes the doubt.""",
+    "forward-compatibility": """The image holds a CUDA of a newer major than the driver, and brings its own user-space driver (cuda-compat).
+
+NVIDIA supports that on data center GPUs and Jetson, on the driver branches that it names per CUDA. Nothing has to be set: the
+container toolkit and the image put the package in front. A driver of the newer major removes the need for it.""",
     "companion-wheel-missing": """A compiled companion of torch publishes no wheel for this free-threaded Python.
 
 The installer would have to build it. Take the ordinary build of the same Python, or another Python.""",
@@ -152,6 +156,7 @@ def _check_pages() -> dict[str, str]:
 
 def _rule_pages() -> dict[str, str]:
     from .resolve import RULES, rule_id
+    from .resolve.image_rules import IMAGE_RULES, LAST_RESORT_IMAGE_RULES
 
-    rules: tuple[Any, ...] = RULES
+    rules: tuple[Any, ...] = (*RULES, *IMAGE_RULES, *LAST_RESORT_IMAGE_RULES)
     return {rule_id(rule): inspect.cleandoc(rule.__doc__ or "") for rule in rules}

@@ -119,6 +119,8 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
     from .resolve import resolve
 
     require_plannable(examined.machine, request, examined.findings)
+    if request.container:
+        return _container_plan(without_lost_gpus(examined.machine), request, matrix)
     resolution = resolve(without_lost_gpus(examined.machine), request, matrix)
     return Plan(
         build=resolution.chosen,
@@ -126,6 +128,26 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
         matrix=MatrixIdentity(matrix.revision, matrix.read_on),
         request=request,
         findings=resolution.notes,
+    )
+
+
+#: Images named behind the chosen one.
+_OTHER_IMAGES = 5
+
+
+def _container_plan(machine: Machine, request: Request, matrix: Matrix) -> Plan:
+    """The plan of a machine with an image instead of an environment."""
+    from .resolve.images import resolve_images
+
+    found = resolve_images(machine, request, matrix)
+    return Plan(
+        build=None,
+        resolution=found.resolution,
+        matrix=MatrixIdentity(matrix.revision, matrix.read_on),
+        request=request,
+        findings=found.resolution.notes,
+        image=found.images[0] if found.images else None,
+        other_images=found.images[1 : 1 + _OTHER_IMAGES],
     )
 
 
@@ -155,15 +177,16 @@ def no_build(plan: Plan) -> NoBuildError:
     for rejection in passed_over(plan):
         by_rule.setdefault(rejection.rule, rejection)
     reasons = [
-        Evidence(f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
+        Evidence(r.image or f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
         for r in by_rule.values()
     ]
     unlocks = [f"{u.change} {u.from_} -> {u.to} admits torch {u.torch}+{u.variant}" for u in plan.resolution.unlocks]
     wishes = {"--torch": plan.request.torch, "--cuda": plan.request.cuda, "--python": plan.request.python}
     asked = [name for name, wish in wishes.items() if wish]
     drop = [f"gpusetup plan, without {' and '.join(asked)}"] if asked else []
+    what = "image" if plan.request.container else "build"
     return NoBuildError(
-        "No build in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
+        f"No {what} in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
     )
 
 

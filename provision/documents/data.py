@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..records import (
     Acceptance,
     Asked,
+    Basis,
     Build,
     Distribution,
     Evidence,
@@ -145,10 +146,19 @@ class UnlockRow:
 
 @dataclass(frozen=True, slots=True)
 class ContainerChoice:
-    """The image of a container plan."""
+    """The image of a container plan; torch, variant and python of the plan are those inside."""
 
     image: str
     digest: str | None = None
+    family: Literal["ngc", "pytorch"] | None = None
+    platform: str | None = None
+    """linux/amd64 or linux/arm64."""
+    basis: Basis | None = None
+    """What its CUDA stands on with the driver of the host."""
+    run_flags: tuple[str, ...] = ()
+    """Flags of `docker run` that it needs."""
+    alternatives: tuple[str, ...] = ()
+    """The next best images that fit, best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +197,16 @@ class PlanData:
 
 def plan_data(plan: Plan) -> PlanData:
     """The document of a plan."""
-    build = plan.build
+    build, chosen = plan.build, plan.build or plan.image
     return PlanData(
-        torch=build.torch if build else None,
-        variant=build.variant if build else None,
-        cuda_runtime_version=build.cuda_runtime_version if build else None,
-        python=build.python if build else None,
+        torch=chosen.torch if chosen else None,
+        variant=chosen.variant if chosen else None,
+        cuda_runtime_version=chosen.cuda_runtime_version if chosen else None,
+        python=chosen.python if chosen else None,
         wheel_tag=build.wheel_tag if build else None,
-        requirements=build.requirements if build else (),
+        requirements=chosen.requirements if chosen else (),
         sources=_source_rows(plan),
-        container=None,
+        container=_container(plan),
         passed_over=passed_over(plan),
         unlocks=tuple(UnlockRow(u.change, u.from_, u.to, Gives(u.torch, u.variant)) for u in plan.resolution.unlocks),
         assumptions=plan.resolution.assumptions,
@@ -207,6 +217,21 @@ def plan_data(plan: Plan) -> PlanData:
         wheel=plan.wheel,
         fallbacks=tuple(b for b in plan.resolution.candidates if b != build),
         request=plan.request,
+    )
+
+
+def _container(plan: Plan) -> ContainerChoice | None:
+    image = plan.image
+    if image is None:
+        return None
+    return ContainerChoice(
+        image=image.image,
+        digest=image.digest,
+        family=image.family,
+        platform=image.platform,
+        basis=image.basis,
+        run_flags=image.run_flags,
+        alternatives=tuple(other.image for other in plan.other_images),
     )
 
 
@@ -259,9 +284,10 @@ def passed_over(plan: Plan) -> tuple[Rejection, ...]:
         or r.python is None
         or (r.python == python and (r.torch, r.variant) not in fitting)
     )
-    if plan.build is None:
+    head = plan.build or plan.image
+    if head is None:
         return refused
-    chosen = Version(plan.build.torch)
+    chosen = Version(head.torch)
     asked = bool(plan.request.torch or plan.request.cuda)
     return tuple(r for r in refused if asked or Version(r.torch) >= chosen)
 

@@ -132,6 +132,8 @@ class Containers:
     """Platforms that pytorch/pytorch tags are published for, and no others."""
     hub: tuple[HubRelease, ...] = ()
     """Oldest first."""
+    hub_cuda_below: Numbers = ()
+    """devel tags of torch below this stand on nvidia/cuda; all others, and every runtime tag, on plain Ubuntu."""
     base_reference: str = ""
     base_flavours: tuple[str, ...] = ()
     base_on: tuple[str, ...] = ()
@@ -179,7 +181,7 @@ _CONTAINERS = _BLOCK | {"run_flags", "ngc", "pytorch", "cuda_base"}
 _NGC = frozenset(("reference", "igpu_reference", "rows"))
 _NGC_ROW = frozenset(("torch", "cuda", "python", "ubuntu", "least_capability", "branch", "on", "source"))
 _NGC_OPTIONAL = frozenset(("runs_on", "jetpack", "digest", "unverified", "note", "doubtful"))
-_HUB = frozenset(("reference", "on", "rows"))
+_HUB = frozenset(("reference", "on", "devel_on_cuda_below", "rows"))
 _HUB_ROW = frozenset(("cudnn", "seen", "derived"))
 _BASE = frozenset(("reference", "flavours", "on", "override", "gated_classes", "gates", "rows"))
 _REMARKS = frozenset(("note", "doubtful"))
@@ -298,6 +300,7 @@ def _digest(value: Any) -> str:
 def _hub(block: dict[str, Any]) -> dict[str, Any]:
     return {
         "hub_reference": fields.field(block, "reference", _text_with("torch", "cuda", "cudnn", "flavour")),
+        "hub_cuda_below": fields.field(block, "devel_on_cuda_below", fields.key_numbers),
         "hub_on": fields.items(block, "on", _platform),
         "hub": fields.field(block, "rows", lambda rows: _ascending(fields.rows(rows, _hub_row))),
     }

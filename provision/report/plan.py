@@ -13,7 +13,7 @@ from .style import gib
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..records import Build, Plan, Rejection
+    from ..records import Build, Image, Plan, Rejection
     from .style import Style
 
 #: Lines of passed-over builds before the rest is counted only.
@@ -23,6 +23,7 @@ _SHOWN = 6
 def render_plan(plan: Plan, style: Style) -> str:
     """The choice first, then the reasons, then a verdict line."""
     lines = [] if plan.build is None else list(_choice(plan.build, plan, style))
+    lines += [] if plan.image is None else list(_image(plan.image, plan, style))
     over = passed_over(plan)
     merged = list(_merged(over))
     for text, rejection in merged[:_SHOWN]:
@@ -54,6 +55,26 @@ def _choice(build: Build, plan: Plan, style: Style) -> Iterator[str]:
         yield style.row("source", plan.wheel.source.url, f"({plan.wheel.source.name})", size)
 
 
+_BASES = {
+    "native": "the driver implements its CUDA",
+    "minor-version": "by minor version compatibility",
+    "forward": "by forward compatibility",
+}
+
+
+def _image(image: Image, plan: Plan, style: Style) -> Iterator[str]:
+    yield style.row("image", style.paint(image.image, "strong"), image.platform)
+    if image.digest:
+        yield style.row("", image.digest)
+    inside = f"torch {image.torch}", f"CUDA {image.cuda_runtime_version}", f"Python {image.python or 'not read'}"
+    yield style.row("inside", *inside, _BASES.get(image.basis or "", ""))
+    if image.requirements:
+        yield from style.block("add", ", ".join(image.requirements))
+    yield from style.block("run", " ".join(("docker run --rm -it", *image.run_flags, image.image)))
+    for other in plan.other_images:
+        yield style.row("also", other.image)
+
+
 def _merged(rejections: tuple[Rejection, ...]) -> Iterator[tuple[str, Rejection]]:
     """Builds that fail alike become one line: 'torch 2.12.0 to 2.15.0 cu130, cu132'."""
     alike: dict[tuple[str, str, str], list[Rejection]] = {}
@@ -79,8 +100,11 @@ def _passed(text: str, rejection: Rejection, style: Style) -> list[str]:
 
 
 def _verdict(plan: Plan, over: int, style: Style) -> list[str]:
+    if plan.image is not None:
+        return style.block(style.mark("pass"), f"1 image chosen, {over} passed over; no registry asked")
     if plan.build is None:
-        return style.block(style.mark("fail"), f"no build fits; {over} passed over")
+        what = "image" if plan.request.container else "build"
+        return style.block(style.mark("fail"), f"no {what} fits; {over} passed over")
     looked = {
         "not looked": "no source asked (--check-sources asks)",
         "held": "a source holds it",

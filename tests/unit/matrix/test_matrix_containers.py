@@ -23,6 +23,7 @@ containers:
   pytorch:
     reference: "pytorch/pytorch:{torch}-cuda{cuda}-cudnn{cudnn}-{flavour}"
     on: [linux_x86_64]
+    devel_on_cuda_below: 2.10
     rows:
       2.9.0: {cudnn: 9, seen: [12.8], derived: [13.0]}
       2.10.0: {cudnn: 9, seen: [], derived: [13.0]}
@@ -83,12 +84,12 @@ BROKEN = [
     ("unverified: [cuda]", "unverified: [weather]", "containers.ngc.rows['25.03'].unverified[0] (line 94): found 'weather', expected one of torch, cuda, python, ubuntu, least_capability"),
     ('example/pytorch:{tag}-py3"', 'example/pytorch"', "containers.ngc.reference (line 91): found 'example/pytorch', expected text with {tag}"),
     ("      26.07: ", "      25.02: ", "containers.ngc.rows['25.02'] (line 95): found 25.02 after a newer row, expected rows in ascending order"),
-    ("derived: [13.0]}\n      2.10.0", "derived: [12.8]}\n      2.10.0", "containers.pytorch.rows['2.9.0'] (line 100): found CUDA 12.8 in both seen and derived, expected one of them"),
-    ("    gates:\n      12.8: [470", "    gates:\n      12.8: [R470", "containers.cuda_base.gates['12.8'][0] (line 109): found 'R470', expected a whole number above 0"),
-    ("cudnn: cudnn, os", "cudnn: 9, os", "containers.cuda_base.rows['12.8.1'].cudnn (line 111): found '9', expected one of cudnn8, cudnn9, cudnn"),
-    ("source: [notes]\n  read_on: 2026-11-23\n  index", "source: [gossip]\n  read_on: 2026-11-23\n  index", "jetson.source[0] (line 113): found 'gossip', expected a key of `sources`"),
-    ("folder: v61, wheels: [2.5.0]", "folder: v61", "jetson.rows['6.2'] (line 118): found no key 'wheels', expected the key wheels"),
-    ("platform: linux_aarch64, os", "platform: riscv, os", "systems.rows['DGX Spark'].platform (line 124): found 'riscv', expected one of linux_x86_64, linux_aarch64, windows_x86_64"),
+    ("derived: [13.0]}\n      2.10.0", "derived: [12.8]}\n      2.10.0", "containers.pytorch.rows['2.9.0'] (line 101): found CUDA 12.8 in both seen and derived, expected one of them"),
+    ("    gates:\n      12.8: [470", "    gates:\n      12.8: [R470", "containers.cuda_base.gates['12.8'][0] (line 110): found 'R470', expected a whole number above 0"),
+    ("cudnn: cudnn, os", "cudnn: 9, os", "containers.cuda_base.rows['12.8.1'].cudnn (line 112): found '9', expected one of cudnn8, cudnn9, cudnn"),
+    ("source: [notes]\n  read_on: 2026-11-23\n  index", "source: [gossip]\n  read_on: 2026-11-23\n  index", "jetson.source[0] (line 114): found 'gossip', expected a key of `sources`"),
+    ("folder: v61, wheels: [2.5.0]", "folder: v61", "jetson.rows['6.2'] (line 119): found no key 'wheels', expected the key wheels"),
+    ("platform: linux_aarch64, os", "platform: riscv, os", "systems.rows['DGX Spark'].platform (line 125): found 'riscv', expected one of linux_x86_64, linux_aarch64, windows_x86_64"),
 ]  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def test_a_fault_that_was_deferred_names_its_line_in_the_whole_file(tmp_path):
     path = tmp_path / "m.yaml"
     path.write_text(WHOLE.replace("l4t: [36.4.3]", "l4t: [R36]"), encoding="utf-8")
     matrix = read_matrix(path, defer=True)
-    with pytest.raises(InputError, match=r"jetson\.rows\['6\.2'\]\.l4t\[0\] \(line 118\): found 'R36'"):
+    with pytest.raises(InputError, match=r"jetson\.rows\['6\.2'\]\.l4t\[0\] \(line 119\): found 'R36'"):
         _ = matrix.containers
 
 
