@@ -206,8 +206,8 @@ def image_gpu_not_served(situation: Situation, candidate: ImageCandidate) -> Rej
     """The image holds no code that a GPU of this machine can run: kernels end with 'no kernel image is available'.
 
     For an NGC image the least compute capability of its release notes counts, what its CUDA compiles for, and the first
-    tag that NVIDIA supports on a system such as DGX Spark; for a pytorch/pytorch image the code of the wheel inside. All GPUs of the box count. Code that the driver has to compile
-    (PTX) needs a driver that implements the CUDA of the image.
+    tag that NVIDIA supports on a system such as DGX Spark; for a pytorch/pytorch image the code of the wheel inside.
+    All GPUs of the box count. Code that the driver compiles (PTX) needs a driver that implements the image's CUDA.
     """
     if candidate.cuda is None or (situation.is_tegra and candidate.family == "ngc"):
         return None

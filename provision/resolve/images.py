@@ -195,7 +195,7 @@ def _unlocks(situation: Situation, outcomes: list[_Outcome], best: ImageCandidat
         needed = max((floor, *least))
         if last is None or needed.branch <= last:
             steps.append((needed, candidate))
-    steps.sort(key=lambda step: (step[0], torch_order(step[1]), -(step[1].cuda or (0, 0))[1]))
+    steps.sort(key=lambda step: _unlock_order(situation, *step))
     found = str(situation.driver_version) if situation.driver_version else "unknown"
     paying: list[Unlock] = []
     paid: tuple[Numbers, bool] | None = None
@@ -205,6 +205,13 @@ def _unlocks(situation: Situation, outcomes: list[_Outcome], best: ImageCandidat
             paying.append(Unlock("driver", found, str(needed), candidate.torch, candidate.variant))
     # Where the driver is not known nothing says which steps are still ahead: the one that admits most.
     yield from paying if situation.driver_version is not None else paying[-1:]
+
+
+def _unlock_order(situation: Situation, driver: DriverVersion, candidate: ImageCandidate) -> tuple[object, ...]:
+    """The smallest driver first; of one torch the CUDA that would then be preferred."""
+    branch, cuda = situation.catalogue.matrix.branch_of(driver), candidate.cuda or (0, 0)
+    relies = branch is not None and cuda > branch.cuda
+    return driver, torch_order(candidate), relies, (-cuda[0], -cuda[1])
 
 
 def _notes(situation: Situation, chosen: _Outcome | None, image: Image | None) -> Iterator[Finding]:
