@@ -54,14 +54,36 @@ Builds for ROCm or XPU are not in the matrix. The box is planned as one without 
     "row-doubtful": """The plan stands on a row of the matrix whose facts are not all certain.
 
 The row says what is doubtful and why. Another build may stand on certain facts: `gpusetup plan` with --torch or --cuda.""",
+    "gpus-left-out": """The box has GPUs of several kinds, and no build serves them all.
+
+The plan is the best build for the most capable of them, and names the others with the rule that the build fails on each.
+Programs must not use those: CUDA_VISIBLE_DEVICES hides them, and `gpusetup accept` sets it for its own run. A second environment
+with an older build may serve them: `gpusetup plan --gpu NAME --driver VERSION` says which.""",
+    "mig-enabled": """A GPU is in MIG mode: it is split into instances.
+
+A process sees one instance, with its share of memory and multiprocessors, and there is no peer access between instances. The
+compute capability is that of the whole GPU, so the same builds fit.""",
+    "forward-compatibility": """User space of a newer CUDA than the kernel driver implements is in use: a compatibility package (cuda-compat).
+
+NVIDIA supports it on data center boards and Jetson, from certain driver branches (`gpusetup matrix show --cuda`). The plan
+holds as long as the loader finds that libcuda, in containers as on the host; without it the driver's own CUDA counts. An image
+may bring the package itself (`plan --container`): then nothing has to be installed on the host.""",
+    "gpu-plan": """A CPU build was asked about on a box whose GPU can be used.
+
+A CUDA plan is met only by a CUDA build; --cpu asks for a CPU build and leaves the GPU unused.""",
+    "newest-torch": """Of the builds that fit, the newest torch that has a working transformers pair is chosen.
+
+An older one fits too. `--torch` asks for it.""",
+    "highest-cuda": """Of two builds of one torch that the driver treats alike, the one with the higher CUDA is chosen.
+
+`--cuda` asks for the other.""",
+    "preferred-python": """Of the Pythons on which a build fits, the one that was asked for comes first, then the host's, then others.
+
+`--python` asks for another.""",
     "minor-version-compatibility": """The wheel's CUDA is newer than the one that the driver implements, within the same major.
 
 NVIDIA guarantees that binary code of the same major runs from the floor of that major on. What needs compilation on the
 machine (PTX) does not, and features newer than the driver are missing. A newer driver removes the doubt.""",
-    "forward-compatibility": """The image holds a CUDA of a newer major than the driver, and brings its own user-space driver (cuda-compat).
-
-NVIDIA supports that on data center GPUs and Jetson, on the driver branches that it names per CUDA. Nothing has to be set: the
-container toolkit and the image put the package in front. A driver of the newer major removes the need for it.""",
     "companion-wheel-missing": """A compiled companion of torch publishes no wheel for this free-threaded Python.
 
 The installer would have to build it. Take the ordinary build of the same Python, or another Python.""",

@@ -8,11 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from .documents.data import ReportData, check_data, passed_over, plan_data, plan_digest, receipt_data
+from .documents.data import check_data, passed_over, plan_data, plan_digest, receipt_data
 from .documents.envelope import finding_of
 from .errors import ExitCode, GpusetupError, HarnessError, NoBuildError, UsageError
 from .events import Event
-from .gate import require_gpus, require_plannable, usable_gpus, without_lost_gpus
+from .gate import (
+    require_gpus,
+    require_left_gpus,
+    require_plannable,
+    usable_gpus,
+    visible_devices,
+    without_lost_gpus,
+)
 from .records import Evidence, Finding, GpuState, MatrixIdentity, Plan, Request
 
 if TYPE_CHECKING:
@@ -20,11 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .accept.launch import Progress
+    from .acceptance import Acceptance
+    from .documents.report_data import ReportData
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import Acceptance, CheckResult, Machine, Receipt, Rejection
+    from .records import CheckResult, Machine, Receipt, Rejection
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -119,9 +128,11 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
     from .resolve import resolve
 
     require_plannable(examined.machine, request, examined.findings)
+    machine = without_lost_gpus(examined.machine)
     if request.container:
-        return _container_plan(without_lost_gpus(examined.machine), request, matrix)
-    resolution = resolve(without_lost_gpus(examined.machine), request, matrix)
+        return _container_plan(machine, request, matrix)
+    resolution = resolve(machine, request, matrix)
+    require_left_gpus(machine, request, resolution.gpus_left_out)
     return Plan(
         build=resolution.chosen,
         resolution=resolution,
@@ -129,10 +140,6 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
         request=request,
         findings=resolution.notes,
     )
-
-
-#: Images named behind the chosen one.
-_OTHER_IMAGES = 5
 
 
 def _container_plan(machine: Machine, request: Request, matrix: Matrix) -> Plan:
@@ -147,7 +154,7 @@ def _container_plan(machine: Machine, request: Request, matrix: Matrix) -> Plan:
         request=request,
         findings=found.resolution.notes,
         image=found.images[0] if found.images else None,
-        other_images=found.images[1 : 1 + _OTHER_IMAGES],
+        other_images=found.images[1:],
     )
 
 
@@ -266,6 +273,8 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
         is_fresh=options.is_fresh,
+        gpus_left_out=plan.resolution.gpus_left_out,
+        visible_devices=visible_devices(machine, plan.resolution.gpus_left_out),
     )
 
 
@@ -274,25 +283,42 @@ def _install_event(event: InstallEvent) -> Event:
     return Event("install", "progress", text)
 
 
-def require_device(examined: Examined, kind: str, *, require_gpu: int = 0) -> None:
+def require_device(examined: Examined, kind: str, *, require_gpu: int = 0, on_cpu: bool = False) -> None:
     """NoUsableGpuError when the environment is for CUDA and no GPU can be used, or fewer than asked for."""
-    least = max(require_gpu, 1 if kind == "cuda" else 0)
+    least = max(require_gpu, 1 if kind == "cuda" and not on_cpu else 0)
     require_gpus(examined.machine, Request(require_gpu=least), examined.findings)
 
 
-def accept_environment(env: Path, receipt: Receipt, events: EventSink, *, preset: str, seed: int | None) -> Acceptance:
-    """Run the harness in an environment and judge what it reports."""
+@dataclass(frozen=True, slots=True)
+class AcceptOptions:
+    """How to run the acceptance workload."""
+
+    preset: str = "smoke"
+    seed: int | None = None
+    on_cpu: bool = False
+    """Run a CUDA build on the CPU, too: a verdict on the environment, never on a GPU."""
+
+
+def accept_environment(
+    env: Path, receipt: Receipt, machine: Machine, events: EventSink, options: AcceptOptions
+) -> Acceptance:
+    """Run the harness in an environment, on the GPUs that its plan is for, and judge what it reports."""
     from harness import contract
 
     from .accept.judge import accept
     from .accept.launch import launch
 
-    device = "cuda" if receipt.build.kind == "cuda" else "cpu"
-    job = contract.Job(preset=preset, device=device)
-    if seed is not None:
-        job = replace(job, seed=seed)
+    on_cpu = options.on_cpu or receipt.build.kind == "cpu"
+    job = contract.Job(preset=options.preset, device="cpu" if on_cpu else "cuda")
+    if options.seed is not None:
+        job = replace(job, seed=options.seed)
     python = f"{env}/bin/python"
-    report = launch(python, job, on_progress=lambda progress: events(_accept_event(progress)))
+    report = launch(
+        python,
+        job,
+        on_progress=lambda progress: events(_accept_event(progress)),
+        visible_devices=visible_devices(machine, receipt.gpus_left_out),
+    )
     if report.status == "failed" and report.workload is None:
         # There never was a model to train: that is no verdict on the machine.
         raise HarnessError(
@@ -300,7 +326,9 @@ def accept_environment(env: Path, receipt: Receipt, events: EventSink, *, preset
             evidence=(Evidence("reason", report.reason, source=str(env)),),
             do=(f"gpusetup install --fresh --env {env}",),
         )
-    return accept(report, expected=receipt.build)
+    acceptance = accept(report, expected=receipt.build, on_cpu=on_cpu)
+    names = ", ".join(f"GPU {out.index} ({out.name})" for out in receipt.gpus_left_out)
+    return replace(acceptance, notes=(*acceptance.notes, f"Left out by the plan: {names}.")) if names else acceptance
 
 
 def _accept_event(progress: Progress) -> Event:
@@ -315,15 +343,16 @@ def up(
     request: Request,
     options: InstallOptions,
     events: EventSink,
+    accept_options: AcceptOptions,
     *,
-    preset: str = "smoke",
-    seed: int | None = None,
     started_at: str,
 ) -> Report:
     """The main job. Errors of a stage end it and become findings: the report says how far it came."""
+    from .documents.report_data import ReportData
+
     report = Report(ReportData(started_at=started_at))
     try:
-        _run_stages(report, request, options, events, preset=preset, seed=seed)
+        _run_stages(report, request, options, events, accept_options)
     except GpusetupError as err:
         report.findings = (finding_of(err), *(f for f in report.findings if f.id != err.code))
         report.exit_code = err.exit_code
@@ -332,7 +361,7 @@ def up(
 
 
 def _run_stages(
-    report: Report, request: Request, options: InstallOptions, events: EventSink, *, preset: str, seed: int | None
+    report: Report, request: Request, options: InstallOptions, events: EventSink, accept_options: AcceptOptions
 ) -> None:
     from .report import summary
 
@@ -356,7 +385,7 @@ def _run_stages(
         report.findings = (*report.findings, *plan.findings)
         stage.text = summary.install_text(receipt)
     with _timed(report, events, "accept") as stage:
-        acceptance = accept_environment(options.env, receipt, events, preset=preset, seed=seed)
+        acceptance = accept_environment(options.env, receipt, examined.machine, events, accept_options)
         report.data = replace(report.data, acceptance=acceptance)
         report.findings = (*report.findings, *acceptance.findings)
         report.exit_code = ExitCode.FAILED if acceptance.verdict == "rejected" else ExitCode.OK

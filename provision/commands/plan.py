@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +30,10 @@ Examples:
 @request_options
 @machine_options
 @click.option("--container", is_flag=True, help="Pick a container image instead of an environment.")
+@click.option(
+    "--why-not", multiple=True, metavar="BUILD", help="Say why this is not chosen: cu130, 2.9, 2.9.1+cu130. Repeatable."
+)
+@click.option("--top", type=click.IntRange(0, 100), default=0, metavar="N", help="Show the N next best builds, too.")
 @click.option("--check-sources", is_flag=True, help="Ask the configured package sources whether they hold the plan.")
 @torch_index_option
 @json_option
@@ -43,7 +48,7 @@ def plan(context: click.Context, /, **words: Any) -> int:
         raise UsageError("--check-sources asks for wheels; an image of --container is asked for by docker pull.")
     matrix = load_default_matrix()
     examined = examined_of(words, matrix)
-    made = plan_for(examined, request_of(words), matrix)
+    made = plan_for(examined, replace(request_of(words), why_not=words["why_not"]), matrix)
     if words["check_sources"] and made.build is not None:
         made = check_sources(made, examined.machine, is_here=examined.is_here, torch_index=words["torch_index"])
     failure: tuple[Finding, ...] = ()
@@ -56,10 +61,10 @@ def plan(context: click.Context, /, **words: Any) -> int:
         Outcome(
             "gpusetup.plan/1",
             "plan",
-            plan_data(made),
+            plan_data(made, top=words["top"]),
             findings=(*failure, *made.findings),
             exit_code=ExitCode.NO_BUILD if failure else ExitCode.OK,
-            text=host_line(examined.machine, console.out) + "\n" + render_plan(made, console.out),
+            text=host_line(examined.machine, console.out) + "\n" + render_plan(made, console.out, top=words["top"]),
         ),
     )
 

@@ -13,7 +13,7 @@ from ..cli import emit
 from ..documents.envelope import Outcome, document, dumps
 from ..errors import ExitCode, UsageError
 from ..paths import reports_folder, write_whole
-from ..pipeline import InstallOptions
+from ..pipeline import AcceptOptions, InstallOptions
 from ..pipeline import up as run_up
 from .options import (
     backend_option,
@@ -45,7 +45,8 @@ def up(context: click.Context, /, report_file: Path | None, **words: Any) -> int
     require_writable(report_file)
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
-    report = run_up(request_of(words), options, console.progress, seed=words["seed"], started_at=started)
+    accepting = AcceptOptions(seed=words["seed"])
+    report = run_up(request_of(words), options, console.progress, accepting, started_at=started)
     exit_code = ExitCode.FAILED if report.is_degraded and words["strict"] else report.exit_code
     outcome = Outcome(
         "gpusetup.report/1", "up", report.data, report.findings, exit_code, is_degraded=report.is_degraded

@@ -129,6 +129,7 @@ def _from_nvml(listed: NvmlDevice, device: PciDevice | None) -> Gpu:
         compute_capability=listed.compute_capability,
         memory_bytes=listed.memory_bytes,
         mig_mode=listed.mig_mode,
+        mig_instances=listed.mig_instances,
         kernel_driver=device.driver if device else None,
         in_nvml=listed.failure is None,
     )

@@ -13,15 +13,15 @@ from packaging.version import InvalidVersion, Version
 
 from ..errors import InputError
 from ..records import (
-    Acceptance,
     Asked,
     Basis,
     Build,
     Distribution,
     Evidence,
     FindingStatus,
+    GpuLeftOut,
     HeldWheel,
-    Machine,
+    Image,
     MatrixIdentity,
     Plan,
     Receipt,
@@ -157,8 +157,6 @@ class ContainerChoice:
     """What its CUDA stands on with the driver of the host."""
     run_flags: tuple[str, ...] = ()
     """Flags of `docker run` that it needs."""
-    alternatives: tuple[str, ...] = ()
-    """The next best images that fit, best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +167,20 @@ class SourceRow:
     url: str
     name: str
     answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another build or image that fits, with the head fields of a plan."""
+
+    torch: str
+    variant: str
+    cuda_runtime_version: CudaVersion | None
+    python: str | None
+    wheel_tag: str | None
+    requirements: tuple[str, ...]
+    sources: tuple[SourceRow, ...]
+    container: ContainerChoice | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +201,55 @@ class PlanData:
     availability: Literal["not looked", "held", "not held", "partly looked"]
     download_bytes: int | None
     matrix: MatrixIdentity
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs of a mixed box that the plan is not for."""
+    alternatives: tuple[Alternative, ...] = ()
+    """With --top: the builds that come after the choice, best first."""
     build: Build | None = None
     wheel: HeldWheel | None = None
     fallbacks: tuple[Build, ...] = ()
     request: Request = field(default_factory=Request)
 
 
-def plan_data(plan: Plan) -> PlanData:
-    """The document of a plan."""
+def alternatives(plan: Plan, count: int) -> tuple[Alternative, ...]:
+    """The best builds after the choice, each on its preferred Python; of a container plan the best images."""
+    if plan.image is not None:
+        return tuple(_other_image(image) for image in plan.other_images[:count])
+    first: dict[tuple[str, str], Build] = {}
+    for build in plan.resolution.candidates:
+        first.setdefault((build.torch, build.variant), build)
+    if plan.build:
+        first.pop((plan.build.torch, plan.build.variant), None)
+    return tuple(
+        Alternative(
+            torch=build.torch,
+            variant=build.variant,
+            cuda_runtime_version=build.cuda_runtime_version,
+            python=build.python,
+            wheel_tag=build.wheel_tag,
+            requirements=build.requirements,
+            sources=(SourceRow("index", build.index, "matrix"),),
+            container=None,
+        )
+        for build in list(first.values())[:count]
+    )
+
+
+def _other_image(image: Image) -> Alternative:
+    return Alternative(
+        torch=image.torch,
+        variant=image.variant,
+        cuda_runtime_version=image.cuda_runtime_version,
+        python=image.python,
+        wheel_tag=None,
+        requirements=image.requirements,
+        sources=(),
+        container=_container(image),
+    )
+
+
+def plan_data(plan: Plan, *, top: int = 0) -> PlanData:
+    """The document of a plan, with as many alternatives as are asked for."""
     build, chosen = plan.build, plan.build or plan.image
     return PlanData(
         torch=chosen.torch if chosen else None,
@@ -206,13 +259,15 @@ def plan_data(plan: Plan) -> PlanData:
         wheel_tag=build.wheel_tag if build else None,
         requirements=chosen.requirements if chosen else (),
         sources=_source_rows(plan),
-        container=_container(plan),
+        container=_container(plan.image),
         passed_over=passed_over(plan),
         unlocks=tuple(UnlockRow(u.change, u.from_, u.to, Gives(u.torch, u.variant)) for u in plan.resolution.unlocks),
         assumptions=plan.resolution.assumptions,
         availability=plan.availability,
         download_bytes=plan.download_bytes,
         matrix=plan.matrix,
+        gpus_left_out=plan.resolution.gpus_left_out,
+        alternatives=alternatives(plan, top),
         build=build,
         wheel=plan.wheel,
         fallbacks=tuple(b for b in plan.resolution.candidates if b != build),
@@ -220,8 +275,7 @@ def plan_data(plan: Plan) -> PlanData:
     )
 
 
-def _container(plan: Plan) -> ContainerChoice | None:
-    image = plan.image
+def _container(image: Image | None) -> ContainerChoice | None:
     if image is None:
         return None
     return ContainerChoice(
@@ -231,7 +285,6 @@ def _container(plan: Plan) -> ContainerChoice | None:
         platform=image.platform,
         basis=image.basis,
         run_flags=image.run_flags,
-        alternatives=tuple(other.image for other in plan.other_images),
     )
 
 
@@ -289,7 +342,8 @@ def passed_over(plan: Plan) -> tuple[Rejection, ...]:
         return refused
     chosen = Version(head.torch)
     asked = bool(plan.request.torch or plan.request.cuda)
-    return tuple(r for r in refused if asked or Version(r.torch) >= chosen)
+    about = plan.resolution.asked_about
+    return tuple(r for r in refused if asked or (r.torch, r.variant) in about or Version(r.torch) >= chosen)
 
 
 def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
@@ -309,6 +363,7 @@ def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
         rejections=data.passed_over,
         unlocks=tuple(Unlock(u.change, u.from_, u.to, u.gives.torch, u.gives.variant) for u in data.unlocks),
         assumptions=data.assumptions,
+        gpus_left_out=data.gpus_left_out,
     )
     return Plan(
         build=data.build,
@@ -378,6 +433,8 @@ class ReceiptData:
     wheel: HeldWheel | None = None
     passed_over: tuple[Rejection, ...] = ()
     """Better builds that no source holds."""
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs of a mixed box that the environment is not for."""
     rehearsal: RehearsalData | None = None
     """With --dry-run: what would be done; then nothing is verified."""
 
@@ -413,30 +470,8 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         reused=receipt.reused,
         wheel=receipt.wheel,
         passed_over=receipt.passed_over,
+        gpus_left_out=receipt.gpus_left_out,
     )
-
-
-# --- report/1 -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ReportData:
-    """Data of report/1: the data of the other documents; null where a stage was not reached."""
-
-    machine: Machine | None = None
-    check: CheckData | None = None
-    plan: PlanData | None = None
-    receipt: ReceiptData | None = None
-    acceptance: Acceptance | None = None
-    started_at: str | None = None
-    """UTC time of the start, ISO 8601."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Wall seconds of each stage."""
-
-    def machine_name(self) -> str:
-        """Host name as a part of a file name."""
-        name = (self.machine.host.hostname if self.machine else None) or "machine"
-        return re.sub(r"[^A-Za-z0-9.-]", "_", name)[:64]
 
 
 # --- explanation/1 and matrix/1 -----------------------------------------------------------------

@@ -12,7 +12,7 @@ from .. import __version__
 from ..errors import ExitCode, GpusetupError, InputError
 from ..records import Evidence, Finding
 from .codec import decode, encode
-from .data import CheckData, PlanData, ReceiptData, Remedy, ReportData
+from .data import CheckData, PlanData, ReceiptData, Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,7 +162,9 @@ def decode_text(raw: bytes, *, origin: str) -> str:
 
 def load_document(text: str, *, origin: str, expect: str) -> Loaded:
     """A document of schema `gpusetup.<expect>/1`; InputError names place, found and expected."""
-    from ..records import Acceptance, Machine
+    from ..acceptance import Acceptance
+    from ..records import Machine
+    from .report_data import ReportData
 
     kinds: dict[str, Any] = {
         "machine": Machine,

@@ -78,9 +78,11 @@ def _record(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def document_schemas() -> dict[str, dict[str, Any]]:
     """Schema of every document that is emitted, by name: machine-1, plan-1, ...; error-1 where no command is known."""
+    from ..acceptance import Acceptance
     from ..drivers.plan import DriverPlan
-    from ..records import Acceptance, Machine
-    from .data import CheckData, Explanation, MatrixData, PlanData, ReceiptData, ReportData
+    from ..records import Machine
+    from .data import CheckData, Explanation, MatrixData, PlanData, ReceiptData
+    from .report_data import ReportData
 
     kinds = {
         "acceptance": Acceptance,

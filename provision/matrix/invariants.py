@@ -167,6 +167,14 @@ def gpus_are_known(matrix: Matrix) -> None:
                 raise _fault(found, "a subsystem that tells them apart", "gpus", "rows", row.name, "pci", index)
 
 
+def open_only_gpus_are_known(matrix: Matrix) -> None:
+    """GPUs that need the open module have a row."""
+    names = {row.name for row in matrix.gpus}
+    for index, name in enumerate(matrix.module_branches.open_only):
+        if name not in names:
+            raise _fault(repr(name), "a row of gpus", "architectures", "module_branches", "open_only", index)
+
+
 INVARIANTS: Final = (
     releases_ascend,
     newer_cuda_needs_no_older_driver,
@@ -175,4 +183,5 @@ INVARIANTS: Final = (
     architectures_are_disjoint,
     builds_are_complete,
     gpus_are_known,
+    open_only_gpus_are_known,
 )

@@ -410,8 +410,13 @@ def _architecture(name: str, value: Any) -> Architecture:
 
 
 def _module_branches(value: Any) -> ModuleBranches:
-    row = fields.mapping(value, frozenset(("first_open", "open_default", "last_proprietary")))
-    return ModuleBranches(**{key: fields.field(row, key, fields.whole) for key in row})
+    row = fields.mapping(value, frozenset(("first_open", "open_default", "last_proprietary", "open_only")))
+    return ModuleBranches(
+        first_open=fields.field(row, "first_open", fields.whole),
+        open_default=fields.field(row, "open_default", fields.whole),
+        last_proprietary=fields.field(row, "last_proprietary", fields.whole),
+        open_only=fields.items(row, "open_only", fields.text),
+    )
 
 
 # --- transformers and GPUs ----------------------------------------------------------------------

@@ -261,6 +261,8 @@ class ModuleBranches:
     first_open: int
     open_default: int
     last_proprietary: int
+    open_only: tuple[str, ...]
+    """GPU rows that need the open module though their architecture runs on either."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,6 +45,7 @@ def listed_gpus(lines: Iterable[str]) -> tuple[Gpu, ...]:
             name = value_of(_AFTER_NAME.split(match[2], maxsplit=1)[0])
             gpus.setdefault(current, Gpu(index=current, name=name, gpu_uuid=gpu_uuid(line), in_nvml=True))
         elif current in gpus and _MIG.match(line):
-            gpus[current] = replace(gpus[current], mig_mode="enabled")
+            count = (gpus[current].mig_instances or 0) + 1
+            gpus[current] = replace(gpus[current], mig_mode="enabled", mig_instances=count)
     require_few(list(gpus.values()), SOURCE)
     return tuple(gpus.values())

@@ -162,8 +162,18 @@ def _gpu(index: int, section: _Section) -> Gpu:
         pci_device_id=_device_id(section.value("device id") or ""),
         memory_bytes=mebibytes(section.value("total", "fb memory usage") or ""),
         mig_mode=mig_mode,
+        mig_instances=_instances(section) if mig_mode == "enabled" else None,
         in_nvml=bool(name or uuid) or not section.has("product name"),
     )
+
+
+#     MIG Devices                                        : None
+def _instances(section: _Section) -> int | None:
+    """How many MIG devices the text lists; None when it says nothing of them."""
+    if section.mig_devices:
+        return section.mig_devices
+    said = [text.strip().lower() for (_, name), text in section.values.items() if name == "mig devices"]
+    return 0 if "none" in said else None
 
 
 # 0x26B910DE

@@ -152,8 +152,11 @@ def _gpus(lines: tuple[str, ...]) -> tuple[tuple[Gpu, ...], tuple[Reading, ...]]
             gpus.setdefault(current, gpu)
         elif current in gpus:
             gpus[current] = _completed(gpus[current], line)
-    for parent in mig_devices:
-        gpus[parent] = replace(gpus[parent], mig_mode="enabled")
+    for parent, count in mig_devices.items():
+        gpus[parent] = replace(gpus[parent], mig_mode="enabled", mig_instances=count)
+    if any("no mig devices found" in line.lower() for line in lines):
+        split = [gpu for gpu in gpus.values() if gpu.mig_mode == "enabled" and gpu.mig_instances is None]
+        gpus.update({gpu.index: replace(gpu, mig_instances=0) for gpu in split})
     why = "the table shows an error in place of its name"
     readings = (
         *(Reading(f"gpu.{gpu.index}.usable", SOURCE, failure=why) for gpu in gpus.values() if not gpu.in_nvml),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from ..documents.data import passed_over
+from ..documents.data import alternatives, passed_over
 from .style import gib
 
 if TYPE_CHECKING:
@@ -20,12 +20,22 @@ if TYPE_CHECKING:
 _SHOWN = 6
 
 
-def render_plan(plan: Plan, style: Style) -> str:
+def render_plan(plan: Plan, style: Style, *, top: int = 0) -> str:
     """The choice first, then the reasons, then a verdict line."""
     lines = [] if plan.build is None else list(_choice(plan.build, plan, style))
-    lines += [] if plan.image is None else list(_image(plan.image, plan, style))
+    lines += [] if plan.image is None else list(_image(plan.image, style))
+    for out in plan.resolution.gpus_left_out:
+        reason = f"GPU {out.index} ({out.name}): {out.rule}: found {out.found}, needs {out.needs}"
+        lines += style.block(style.mark("warn"), f"left out: {reason}")
+    for other in alternatives(plan, top):
+        if other.container is not None:
+            lines.append(style.row("next", other.container.image, f"torch {other.torch}"))
+            continue
+        kind = f"CUDA {other.cuda_runtime_version}" if other.cuda_runtime_version else "CPU build"
+        lines.append(style.row("next", f"torch {other.torch}+{other.variant}", kind, f"Python {other.python}"))
     over = passed_over(plan)
-    merged = list(_merged(over))
+    lines += _asked_about(plan, over, style)
+    merged = list(_merged(_weightiest(plan, over)))
     for text, rejection in merged[:_SHOWN]:
         lines += _passed(text, rejection, style)
     if len(merged) > _SHOWN:
@@ -55,6 +65,7 @@ def _choice(build: Build, plan: Plan, style: Style) -> Iterator[str]:
         yield style.row("source", plan.wheel.source.url, f"({plan.wheel.source.name})", size)
 
 
+_NOT_ASKED_FOR = ("not-asked-for", "image-not-asked-for")
 _BASES = {
     "native": "the driver implements its CUDA",
     "minor-version": "by minor version compatibility",
@@ -62,7 +73,7 @@ _BASES = {
 }
 
 
-def _image(image: Image, plan: Plan, style: Style) -> Iterator[str]:
+def _image(image: Image, style: Style) -> Iterator[str]:
     yield style.row("image", style.paint(image.image, "strong"), image.platform)
     if image.digest:
         yield style.row("", image.digest)
@@ -71,8 +82,29 @@ def _image(image: Image, plan: Plan, style: Style) -> Iterator[str]:
     if image.requirements:
         yield from style.block("add", ", ".join(image.requirements))
     yield from style.block("run", " ".join(("docker run --rm -it", *image.run_flags, image.image)))
-    for other in plan.other_images:
-        yield style.row("also", other.image)
+
+
+def _weightiest(plan: Plan, over: tuple[Rejection, ...]) -> tuple[Rejection, ...]:
+    """The reasons that a line is worth: of a build that nobody asked for that one alone, of --why-not none again."""
+    unwanted = {(r.torch, r.variant) for r in over if r.rule in _NOT_ASKED_FOR}
+    return tuple(
+        r
+        for r in over
+        if (r.torch, r.variant) not in plan.resolution.asked_about
+        and (r.rule in _NOT_ASKED_FOR or (r.torch, r.variant) not in unwanted)
+    )
+
+
+def _asked_about(plan: Plan, over: tuple[Rejection, ...], style: Style) -> Iterator[str]:
+    """Every reason against the builds of --why-not."""
+    about, build, image = plan.resolution.asked_about, plan.build, plan.image
+    if image is not None and (image.torch, image.variant) in about:
+        yield from style.block("why not", f"{image.image} is the choice")
+    if build is not None and (build.torch, build.variant) in about:
+        yield from style.block("why not", f"torch {build.local_version} is the choice")
+    for text, rejection in _merged(tuple(r for r in over if (r.torch, r.variant) in about)):
+        found = f"found {rejection.found}, " if rejection.found else ""
+        yield from style.block("why not", f"{text}: {rejection.rule}: {found}needs {rejection.needs}")
 
 
 def _merged(rejections: tuple[Rejection, ...]) -> Iterator[tuple[str, Rejection]]:

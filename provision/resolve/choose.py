@@ -7,21 +7,28 @@ another one that is there (`preferred-python`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from ..records import Rejection, Resolution
+from ..records import GpuLeftOut, Rejection, Resolution
 from .candidates import Catalogue
+from .mixed import groups_of, served, unlocks_by_leaving_out
 from .notes import notes_of
 from .rules import BUILD_RULES, LAST_RESORT_RULES, PYTHON_RULES, READS
 from .situation import situate
 from .unlocks import unlocks_of
+from .why_not import builds_meant, reasons_beyond_rules
+from .wishes import builds_asked_about
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..matrix import Matrix
     from ..records import Build, Machine, Request, Unlock
     from .candidates import Candidate
+    from .devices import Device
     from .rules import BuildRule
     from .situation import Situation
 
@@ -62,6 +69,8 @@ class Verdict:
     builds: tuple[Build, ...]
     rejections: tuple[Rejection, ...]
     unlocks: tuple[Unlock, ...]
+    firm: frozenset[int]
+    """Places in the catalogue of the builds that fit and whose facts are all read."""
 
 
 def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Catalogue | None = None) -> Resolution:
@@ -70,18 +79,70 @@ def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Ca
     Pure. Whoever plans many machines passes one catalogue of the matrix: machines that are alike are then judged once.
     UsageError when a word of the request is not understood.
     """
-    situation = situate(machine, request, catalogue or Catalogue(matrix))
+    catalogue = catalogue or Catalogue(matrix)
+    situation = situate(machine, request, catalogue)
+    verdict = _verdict(situation)
+    left_out: tuple[GpuLeftOut, ...] = ()
+    unlocks = verdict.unlocks
+    if len(situation.boards) > 1:
+        groups = groups_of(
+            situation.devices, lambda some: _verdict(situate(_only(machine, some), request, catalogue)).firm
+        )
+        kept = groups if verdict.firm else served(groups)
+        if kept and len(kept) < len(groups):
+            whole, rest = situation, [group for group in groups if group not in kept]
+            staying = [device for group in kept for device in group.devices]
+            situation = situate(_only(machine, staying), request, catalogue)
+            verdict = _verdict(situation)
+            outside = [situate(_only(machine, group.devices), request, catalogue) for group in rest]
+            left_out = tuple(out for alone in outside for out in _left_out(alone, verdict.chosen))
+            situation = replace(situation, assumptions=whole.assumptions)
+        unlocks = verdict.unlocks
+        if verdict.chosen and verdict.firm:
+            unlocks = (*unlocks, *unlocks_by_leaving_out(kept, verdict.chosen, partial(_best, situation)))
+    meant = builds_meant(matrix, builds_asked_about(request)) if request.why_not else frozenset()
+    return Resolution(
+        candidates=verdict.builds,
+        rejections=(*verdict.rejections, *reasons_beyond_rules(situation, meant, verdict.builds, preferred_by)),
+        unlocks=unlocks,
+        assumptions=situation.assumptions,
+        notes=notes_of(machine, situation, verdict.chosen, verdict.builds[0] if verdict.builds else None, left_out),
+        gpus_left_out=left_out,
+        asked_about=meant,
+    )
+
+
+def _verdict(situation: Situation) -> Verdict:
+    """The verdict of a situation, kept for machines that are alike."""
     known, key = situation.catalogue.verdicts, situation.key
     verdict = known.get(key)
     if verdict is None:
         verdict = _kept(known, key, decide(situation))
-    return Resolution(
-        candidates=verdict.builds,
-        rejections=verdict.rejections,
-        unlocks=verdict.unlocks,
-        assumptions=situation.assumptions,
-        notes=notes_of(machine, situation, verdict.chosen, verdict.builds[0] if verdict.builds else None),
-    )
+    return verdict
+
+
+def _only(machine: Machine, devices: Sequence[Device]) -> Machine:
+    """The machine with some of its GPUs."""
+    places = {device.place for device in devices}
+    return replace(machine, gpus=tuple(gpu for place, gpu in enumerate(machine.gpus) if place in places))
+
+
+def _left_out(alone: Situation, chosen: Candidate | None) -> list[GpuLeftOut]:
+    """Why the GPUs of a situation are not served by the build that was chosen for the others."""
+    if chosen is None:
+        return []
+    outcome = judge(alone, chosen)
+    reason = next(iter((*outcome.against, *outcome.last_resort, *outcome.against_pythons)))
+    return [
+        GpuLeftOut(device.index, device.label, reason.rule, reason.found, reason.needs, reason.source)
+        for device in alone.devices
+    ]
+
+
+def _best(situation: Situation, places: frozenset[int]) -> Candidate:
+    """The preferred one of some builds."""
+    candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
+    return min((candidates[place] for place in places), key=lambda candidate: _preference(situation, candidate))
 
 
 def decide(situation: Situation) -> Verdict:
@@ -96,6 +157,7 @@ def decide(situation: Situation) -> Verdict:
         builds=tuple(_builds(situation, chosen)),
         rejections=(*rejections, *_less_preferred(situation, chosen)),
         unlocks=unlocks_of(situation, outcomes, chosen[0] if chosen else None),
+        firm=frozenset(outcome.candidate.order for outcome in firm),
     )
 
 

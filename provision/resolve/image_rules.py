@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ..matrix.containers import NgcImage
     from ..matrix.model import GpuClass
     from ..records import Basis
-    from ..versions import ComputeCapability, DriverVersion
+    from ..versions import ComputeCapability, CudaVersion, DriverVersion
+    from .devices import Device
     from .situation import Situation
 
 PLATFORMS: Final = {"linux_x86_64": "linux/amd64", "linux_aarch64": "linux/arm64"}
@@ -34,9 +35,17 @@ def rejected(candidate: ImageCandidate, rule: str, found: str, needs: str, sourc
     return Rejection(candidate.torch, candidate.variant, rule, found, needs, place, image=candidate.reference)
 
 
+def driver_cuda(situation: Situation) -> CudaVersion | None:
+    """Newest CUDA that the driver itself implements: a compatibility package of the host stays outside of an image."""
+    if situation.forward is None:
+        return situation.driver_cuda_version
+    row = situation.catalogue.matrix.branch_of(situation.driver_version) if situation.driver_version else None
+    return row.cuda if row else None
+
+
 def basis_of(situation: Situation, candidate: ImageCandidate) -> Basis | None:
     """What the CUDA of an image would stand on here; None where its CUDA or the driver is not known."""
-    cuda, implemented = candidate.cuda, situation.driver_cuda_version
+    cuda, implemented = candidate.cuda, driver_cuda(situation)
     if cuda is None or implemented is None:
         return None
     if cuda.major in situation.majors_out_of_reach:
@@ -63,20 +72,17 @@ def _could_forward(situation: Situation, candidate: ImageCandidate) -> bool:
 
 def _classes(situation: Situation) -> tuple[tuple[str, GpuClass | None], ...]:
     """Label and class of every distinct board; None where the matrix does not know the board."""
-    return tuple((label, _class_of(situation, label, capability)) for label, capability in situation.boards)
+    return tuple(dict.fromkeys((device.label, _class_of(situation, device)) for device in situation.devices))
 
 
-def _class_of(situation: Situation, label: str, capability: ComputeCapability | None) -> GpuClass | None:
+def _class_of(situation: Situation, device: Device) -> GpuClass | None:
     matrix = situation.catalogue.matrix
-    if capability in matrix.tegra:
+    if device.compute_capability in matrix.tegra:
         return "embedded"
-    if row := matrix.gpu_by_name(label):
-        return row.gpu_class
-    classes = {row.gpu_class for row in matrix.gpus_by_pci_id(label)}
-    if len(classes) == 1:
-        return classes.pop()
+    if device.gpu_class is not None:
+        return device.gpu_class
     # A short name such as H100 is understood where it can only mean boards of the data center.
-    return "data_center" if matrix.capability_by_name(label) else None
+    return "data_center" if matrix.capability_by_name(device.label) else None
 
 
 def _branch(situation: Situation) -> int | None:
@@ -158,9 +164,7 @@ def image_driver_too_old(situation: Situation, candidate: ImageCandidate) -> Rej
     if basis_of(situation, candidate) != "forward" or situation.is_tegra or _could_forward(situation, candidate):
         return None
     major = candidate.cuda.major if candidate.cuda else 0
-    found = (
-        f"driver {situation.driver_version}" if situation.driver_version else f"CUDA {situation.driver_cuda_version}"
-    )
+    found = f"driver {situation.driver_version}" if situation.driver_version else f"CUDA {driver_cuda(situation)}"
     source = f"matrix.yaml: cuda_majors.{major}"
     return rejected(candidate, "image-driver-too-old", found, _or_newer(situation, candidate), source)
 
@@ -212,7 +216,8 @@ def image_gpu_not_served(situation: Situation, candidate: ImageCandidate) -> Rej
     if candidate.cuda is None or (situation.is_tegra and candidate.family == "ngc"):
         return None
     rule = "image-gpu-not-served"
-    for label, capability in situation.boards:
+    for device in situation.devices:
+        label, capability = device.label, device.compute_capability
         if capability is None:
             continue
         found = f"{label} with compute capability {capability}"
@@ -261,7 +266,7 @@ def image_requires_newer_cuda(situation: Situation, candidate: ImageCandidate) -
     closed = [label for label, gpu_class in _classes(situation) if gpu_class in known.gated_classes]
     if situation.driver_version.branch in gate and not closed:
         return None
-    found = f"CUDA {situation.driver_cuda_version}" + (f" on {closed[0]}" if closed else "")
+    found = f"CUDA {driver_cuda(situation)}" + (f" on {closed[0]}" if closed else "")
     needs = f"a driver that implements CUDA {candidate.cuda}, or {known.override}"
     return rejected(candidate, "image-requires-newer-cuda", found, needs, "matrix.yaml: containers.cuda_base.gates")
 
@@ -383,11 +388,29 @@ def _driver_too_old_for_gpu(situation: Situation, candidate: ImageCandidate) -> 
     return rejected(candidate, "driver-too-old-for-gpu", found, needs, source)
 
 
+def _module_unsuitable(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
+    if not situation.wrong_module_devices:
+        return None
+    device = situation.wrong_module_devices[0]
+    found = f"the {situation.kernel_module} kernel module with {device.label}"
+    source = f"matrix.yaml: architectures.{device.architecture.name}" if device.architecture else None
+    return rejected(candidate, "kernel-module-unsuitable", found, f"the {device.kernel_module} kernel module", source)
+
+
+def _mig_without_instance(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
+    if not situation.split_devices:
+        return None
+    found = f"{situation.split_devices[0].label} in MIG mode with no instance"
+    return rejected(candidate, "mig-without-instance", found, "at least one compute instance, or MIG off", "machine")
+
+
 SHARED_IMAGE_RULES: Final[tuple[ImageRule, ...]] = (
     _compute_capability_unknown,
     _driver_unknown,
     _gpu_dropped,
     _driver_too_old_for_gpu,
+    _module_unsuitable,
+    _mig_without_instance,
 )
 
 DRIVER_IMAGE_RULES: Final = frozenset(

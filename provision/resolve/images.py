@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..errors import UsageError
 from ..records import Evidence, Finding, Image, Resolution, Unlock
 from .candidates import Catalogue
 from .image_candidates import image_candidates, torch_order
@@ -20,11 +21,13 @@ from .image_rules import (
     PLATFORMS,
     SHARED_IMAGE_RULES,
     basis_of,
+    driver_cuda,
     driver_floor,
     rejected,
     unknown_gpus,
 )
 from .situation import situate
+from .wishes import builds_asked_about
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,12 +78,15 @@ def resolve_images(
     images = tuple(_image(situation, outcome.candidate) for outcome in chosen)
     rejections = [no for outcome in outcomes for no in outcome.against or (outcome.last_resort if firm else ())]
     best = chosen[0].candidate if chosen else None
+    asked_about = _asked_about(request, outcomes)
+    behind = (*_less_preferred(situation, chosen), *_behind(chosen, asked_about))
     resolution = Resolution(
         candidates=(),
-        rejections=(*rejections, *_less_preferred(situation, chosen)),
+        rejections=(*rejections, *behind),
         unlocks=tuple(_unlocks(situation, outcomes, best)),
         assumptions=_assumptions(situation),
         notes=tuple(_notes(situation, chosen[0] if chosen else None, images[0] if images else None)),
+        asked_about=asked_about,
     )
     return ImageResolution(images, resolution)
 
@@ -155,7 +161,7 @@ def _less_preferred(situation: Situation, chosen: list[_Outcome]) -> list[Reject
         rejected(
             other,
             "native-cuda",
-            f"a driver that implements CUDA {situation.driver_cuda_version}",
+            f"a driver that implements CUDA {driver_cuda(situation)}",
             f"CUDA {other.cuda}, else it relies on {_WORDS[basis]}",
         )
         for outcome in chosen[1:]
@@ -171,6 +177,42 @@ _WORDS: Final[dict[Basis | None, str]] = {
     "minor-version": "minor version compatibility",
     "forward": "forward compatibility",
 }
+
+
+def _asked_about(request: Request, outcomes: list[_Outcome]) -> frozenset[tuple[str, str]]:
+    """Torch and variant of every image that --why-not asks about; UsageError for a word that means none."""
+    meant: set[tuple[str, str]] = set()
+    for wish in builds_asked_about(request):
+        found = {
+            (candidate.torch, candidate.variant)
+            for outcome in outcomes
+            if wish.means(".".join(map(str, (candidate := outcome.candidate).release)), candidate.variant)
+        }
+        if not found:
+            raise UsageError(
+                f"--why-not {wish.text!r}: the matrix has no such image.", do=("gpusetup plan --container",)
+            )
+        meant |= found
+    return frozenset(meant)
+
+
+def _behind(chosen: list[_Outcome], asked_about: frozenset[tuple[str, str]]) -> list[Rejection]:
+    """Images that somebody asks about, which fit and stand behind the choice."""
+    behind = []
+    best = chosen[0].candidate if chosen else None
+    for outcome in chosen[1:]:
+        other = outcome.candidate
+        name = (other.torch, other.variant)
+        if best is None or name not in asked_about or name == (best.torch, best.variant):
+            continue
+        is_higher = other.cuda is not None and best.cuda is not None and other.cuda > best.cuda
+        if other.torch == best.torch and is_higher:
+            continue  # told as native-cuda already
+        rule = "highest-cuda" if other.torch == best.torch else "newest-torch"
+        behind.append(
+            rejected(other, rule, "it fits", f"to come before {best.reference}, which fits too", "preference")
+        )
+    return behind
 
 
 def _unlocks(situation: Situation, outcomes: list[_Outcome], best: ImageCandidate | None) -> Iterator[Unlock]:
@@ -228,7 +270,7 @@ def _notes(situation: Situation, chosen: _Outcome | None, image: Image | None) -
     if doubts:
         happened = f"What the chosen image stands on is not certain: {'; '.join(doubts)}."
         yield Finding("row-doubtful", "warn", happened, (Evidence("row", candidate.place),))
-    implemented, cuda = str(situation.driver_cuda_version), str(candidate.cuda)
+    implemented, cuda = str(driver_cuda(situation)), str(candidate.cuda)
     evidence = (Evidence("driver CUDA version", implemented, needs=cuda),)
     relies = f"The driver implements CUDA {implemented}; CUDA {cuda} of the image relies on"
     if image.basis == "minor-version":

@@ -139,11 +139,57 @@ def driver_too_old(situation: Situation, candidate: Candidate) -> Rejection | No
     """
     if candidate.cuda is None or candidate.cuda.major not in situation.majors_out_of_reach:
         return None
+    if situation.forward and candidate.cuda <= situation.forward.cuda:
+        return None  # the compatibility package stands in for the driver, or has a rule of its own
     major = candidate.cuda.major
     if situation.is_tegra or situation.driver_version is None:
         return _no(candidate, "driver-too-old", f"CUDA {situation.driver_cuda_version}", f"CUDA {major}.0 or newer")
     found, needs = str(situation.driver_version), f"{driver_floor(situation, candidate)} or newer"
     return _no(candidate, "driver-too-old", found, needs, f"matrix.yaml: cuda_majors.{major}")
+
+
+def forward_compatibility_not_allowed(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The CUDA that is reported comes from a compatibility package (cuda-compat) that does not work on this box.
+
+    Such a package lets an older kernel driver serve a newer CUDA on data center boards and Jetson, from certain driver
+    branches. Elsewhere cuInit ends with error 804 or 803. Take the package off the loader's path
+    (LD_LIBRARY_PATH, ld.so.conf.d), or install a newer driver.
+    """
+    forward = situation.forward
+    if forward is None or forward.refusal is None or candidate.cuda is None or candidate.cuda > forward.cuda:
+        return None
+    if candidate.cuda.major not in situation.majors_out_of_reach:
+        return None
+    found = f"CUDA {forward.cuda} over driver {situation.driver_version}: {forward.refusal}"
+    needs = f"driver {driver_floor(situation, candidate)} or newer"
+    return _no(candidate, "forward-compatibility-not-allowed", found, needs, "matrix.yaml: forward_compatibility")
+
+
+def kernel_module_unsuitable(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The loaded kernel module does not serve a GPU of this machine, so the driver does not bind it.
+
+    Maxwell, Pascal and Volta need the proprietary module: the open one wants a GPU System Processor. Blackwell and
+    newer, and GH200, need the open one. `/proc/driver/nvidia/version` tells which is loaded. Install the other flavour
+    of the same driver.
+    """
+    if candidate.cuda is None or not situation.wrong_module_devices:
+        return None
+    device = situation.wrong_module_devices[0]
+    found = f"the {situation.kernel_module} kernel module with {device.label}"
+    source = f"matrix.yaml: architectures.{device.architecture.name}" if device.architecture else None
+    return _no(candidate, "kernel-module-unsuitable", found, f"the {device.kernel_module} kernel module", source)
+
+
+def mig_without_instance(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """A GPU is in MIG mode and holds no instance: CUDA programs see no device on it.
+
+    Create instances (`nvidia-smi mig -cgi PROFILE -C`), or turn MIG off.
+    """
+    if candidate.cuda is None or not situation.split_devices:
+        return None
+    device = situation.split_devices[0]
+    found = f"{device.label} in MIG mode with no instance"
+    return _no(candidate, "mig-without-instance", found, "at least one compute instance, or MIG off", "machine")
 
 
 def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -271,8 +317,11 @@ BUILD_RULES: Final[tuple[BuildRule, ...]] = (
     compute_capability_unknown,
     driver_unknown,
     driver_too_old,
+    forward_compatibility_not_allowed,
     gpu_dropped_by_driver_branch,
     driver_too_old_for_gpu,
+    kernel_module_unsuitable,
+    mig_without_instance,
     no_code_for_gpu,
     ptx_needs_newer_driver,
     python_unknown,
@@ -291,7 +340,7 @@ RULES: Final = (*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RULES)
 
 def _driver_facts(situation: Situation) -> tuple[Hashable, ...]:
     number, cuda = str(situation.driver_version), situation.driver_cuda_version
-    return number, cuda, situation.is_windows_driver, situation.is_tegra
+    return number, cuda, situation.is_windows_driver, situation.is_tegra, situation.forward
 
 
 READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
@@ -306,12 +355,19 @@ READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
     ),
     driver_unknown: lambda situation: _driver_facts(situation) if situation.driver_cuda_version is None else None,
     driver_too_old: lambda situation: _driver_facts(situation) if situation.majors_out_of_reach else None,
+    forward_compatibility_not_allowed: lambda situation: (
+        _driver_facts(situation) if situation.forward and situation.forward.refusal else None
+    ),
     gpu_dropped_by_driver_branch: lambda situation: (
         (*_driver_facts(situation), situation.boards) if situation.dropped_devices else None
     ),
     driver_too_old_for_gpu: lambda situation: (
         (*_driver_facts(situation), situation.boards) if situation.unserved_devices else None
     ),
+    kernel_module_unsuitable: lambda situation: (
+        (situation.kernel_module, situation.boards) if situation.wrong_module_devices else None
+    ),
+    mig_without_instance: lambda situation: situation.boards if situation.split_devices else None,
     no_code_for_gpu: lambda situation: situation.boards or None,
     ptx_needs_newer_driver: lambda situation: (
         (situation.capabilities, situation.driver_cuda_version) if situation.driver_cuda_version else None
@@ -323,7 +379,13 @@ READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
 None: it has nothing to say in this situation, whatever the build."""
 
 DRIVER_RULES: Final = frozenset(
-    ("driver-unknown", "driver-too-old", "driver-too-old-for-gpu", "ptx-needs-newer-driver")
+    (
+        "driver-unknown",
+        "driver-too-old",
+        "driver-too-old-for-gpu",
+        "forward-compatibility-not-allowed",
+        "ptx-needs-newer-driver",
+    )
 )
 """Rules that a newer driver satisfies."""
 

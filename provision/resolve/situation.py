@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..matrix.model import PLATFORMS
 from ..records import GpuState
+from .devices import devices_of, forward_of
 from .wishes import Wishes, understand
 
 if TYPE_CHECKING:
@@ -15,20 +16,10 @@ if TYPE_CHECKING:
     from ..records import Interpreter, Machine, Request
     from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
     from .candidates import Catalogue
+    from .devices import Device, Forward
 
 OTHER_NAMES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 MUSL_SYSTEMS: Final = frozenset(("alpine", "chimera", "postmarketos"))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Device:
-    """One GPU of the box with what the matrix adds to it."""
-
-    index: int
-    label: str
-    """Name of the GPU for people."""
-    compute_capability: ComputeCapability | None
-    architecture: Architecture | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,19 +33,27 @@ class Situation:
     platform: str
     """linux_x86_64, also for a system that no wheel is listed for, such as darwin_arm64."""
     devices: tuple[Device, ...]
-    boards: tuple[tuple[str, ComputeCapability | None], ...]
-    """Distinct names and compute capabilities of the GPUs."""
+    boards: tuple[tuple[object, ...], ...]
+    """Distinct GPUs: name, compute capability, class, kernel module."""
     unknown_devices: tuple[Device, ...]
     """GPUs whose compute capability nobody knows."""
     dropped_devices: tuple[tuple[Device, Architecture], ...]
     """GPUs that the driver branch no longer serves."""
     unserved_devices: tuple[tuple[Device, Architecture], ...]
     """GPUs that the driver branch does not serve yet."""
+    wrong_module_devices: tuple[Device, ...]
+    """GPUs that need the other kernel module than the one that is loaded."""
+    split_devices: tuple[Device, ...]
+    """GPUs in MIG mode without an instance."""
     capabilities: tuple[ComputeCapability, ...]
     """Distinct known compute capabilities, lowest first."""
     driver_version: DriverVersion | None
+    kernel_module: Literal["open", "proprietary"] | None
+    """Flavour of the loaded kernel module; None when nobody said, and on Windows."""
+    forward: Forward | None
+    """The compatibility package that is in use."""
     driver_cuda_version: CudaVersion | None
-    """Newest CUDA that the driver implements, as told or by its branch."""
+    """Newest CUDA that the driver implements, as told or by its branch; of a compatibility package where it works."""
     majors_out_of_reach: frozenset[int]
     """CUDA majors that the known driver is too old for."""
     is_windows_driver: bool
@@ -87,6 +86,8 @@ class Situation:
             self.boards,
             str(self.driver_version),
             self.driver_cuda_version,
+            self.forward,
+            self.kernel_module,
             self.is_windows_driver,
             self.glibc,
             self.glibc_failure,
@@ -113,7 +114,7 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     assumptions = list(machine.assumptions)
     # GPUs that are listed count even where nobody judged their state: they never become a CPU plan in silence.
     is_cpu = request.cpu or (machine.gpu_state is GpuState.NONE and not machine.gpus)
-    devices = () if is_cpu else _devices(machine, matrix, assumptions)
+    devices = () if is_cpu else devices_of(machine, matrix, assumptions)
     capabilities = tuple(sorted({device.compute_capability for device in devices if device.compute_capability}))
     driver = None if is_cpu else machine.driver
     is_tegra = bool(capabilities) and all(capability in matrix.tegra for capability in capabilities)
@@ -124,7 +125,10 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     number = branch.branch if branch else None
     served = [(device, device.architecture) for device in devices if device.architecture]
     is_windows_driver = bool(machine.host.is_wsl) or machine.host.system == "windows"
-    implemented = cuda or (branch.cuda if branch else None)
+    module = None if is_windows_driver or driver is None else driver.kernel_module
+    forward = None if is_windows_driver or is_tegra else forward_of(driver, devices, matrix)
+    if branch and (cuda is None or (forward and forward.refusal)):
+        cuda = branch.cuda
     is_musl = _is_musl(machine)
     glibc_failure = _failure(machine, "host.glibc")
     if platform.startswith("linux") and machine.host.glibc is None and not is_musl and glibc_failure is None:
@@ -136,14 +140,18 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         is_cpu=is_cpu,
         platform=platform,
         devices=devices,
-        boards=tuple(dict.fromkeys((device.label, device.compute_capability) for device in devices)),
+        boards=tuple(dict.fromkeys(device.board for device in devices)),
         unknown_devices=tuple(device for device in devices if device.compute_capability is None),
         dropped_devices=tuple(pair for pair in served if _is_past(number, pair[1].last_branch)),
         unserved_devices=tuple(pair for pair in served if _is_past(pair[1].first_branch, number)),
+        wrong_module_devices=tuple(d for d in devices if module and d.kernel_module not in (None, "either", module)),
+        split_devices=tuple(device for device in devices if device.is_split_to_nothing),
         capabilities=capabilities,
         driver_version=driver.driver_version if driver else None,
-        driver_cuda_version=implemented,
-        majors_out_of_reach=_out_of_reach(matrix, driver_version, implemented, is_windows=is_windows_driver),
+        kernel_module=module,
+        forward=forward,
+        driver_cuda_version=cuda,
+        majors_out_of_reach=_out_of_reach(matrix, driver_version, cuda, is_windows=is_windows_driver),
         is_windows_driver=is_windows_driver,
         is_tegra=is_tegra,
         glibc=machine.host.glibc,
@@ -194,22 +202,6 @@ def _platform(machine: Machine, assumptions: list[str]) -> str:
     if name == "windows_x86_64":
         assumptions.append("Windows wheels are taken to hold code for the same GPUs as the Linux wheels.")
     return name
-
-
-def _devices(machine: Machine, matrix: Matrix, assumptions: list[str]) -> tuple[Device, ...]:
-    devices = []
-    for gpu in machine.gpus:
-        capability, row_by = gpu.compute_capability, None
-        if capability is None and gpu.pci_device_id and (capability := matrix.capability_by_pci_id(gpu.pci_device_id)):
-            row_by = f"its PCI id {gpu.pci_device_id}"
-        if capability is None and gpu.name and (capability := matrix.capability_by_name(gpu.name)):
-            row_by = "its name"
-        label = gpu.name or gpu.pci_device_id or f"GPU {gpu.index}"
-        if row_by:
-            assumptions.append(f"{label} has compute capability {capability}, by {row_by}.")
-        architecture = matrix.architecture_of(capability) if capability else None
-        devices.append(Device(gpu.index, label, capability, architecture))
-    return tuple(devices)
 
 
 def _pythons(

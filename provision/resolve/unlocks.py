@@ -1,22 +1,25 @@
-"""The smallest change of one thing that would admit a newer torch: the driver, the Python, the system."""
+"""The smallest change of one thing that would admit a newer torch: driver, kernel module, Python, system, request."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..records import Unlock
-from .candidates import python_name
+from ..versions import DriverVersion
+from .candidates import python_name, python_tag
 from .rules import DRIVER_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..versions import CudaVersion, DriverVersion
+    from ..versions import CudaVersion
     from .candidates import Candidate
     from .choose import Outcome
     from .situation import Situation
 
 T = TypeVar("T")
+
+_MODULE_RULE: Final = frozenset(("kernel-module-unsuitable",))
 
 
 def unlocks_of(situation: Situation, outcomes: Sequence[Outcome], best: Outcome | None) -> tuple[Unlock, ...]:
@@ -26,7 +29,16 @@ def unlocks_of(situation: Situation, outcomes: Sequence[Outcome], best: Outcome 
     if not newer:
         return ()
     older = _older_driver(situation, newer) if situation.dropped_devices else []
-    return (*older, *_driver(situation, newer), *_python(situation, newer), *_system(situation, newer))
+    return (
+        *older,
+        *_driver(situation, newer),
+        *_forward(situation, newer),
+        *_kernel_module(situation, newer),
+        *_instances(situation, newer),
+        *_python(situation, newer),
+        *_system(situation, newer),
+        *_request(situation, newer),
+    )
 
 
 def _only(outcome: Outcome, rules: frozenset[str]) -> bool:
@@ -35,16 +47,101 @@ def _only(outcome: Outcome, rules: frozenset[str]) -> bool:
     return not any(no.rule not in rules for no in outcome.against)
 
 
+def _best(situation: Situation, newer: Sequence[Outcome], rules: frozenset[str]) -> Candidate | None:
+    """The preferred of the builds that only these rules reject."""
+    fitting = [outcome.candidate for outcome in newer if _only(outcome, rules)]
+    cuda = situation.driver_cuda_version
+    return min(fitting, key=lambda candidate: _preference(candidate, cuda), default=None)
+
+
+def _wanted_module(situation: Situation, branch: int) -> str | None:
+    """The kernel module that serves every GPU, where the loaded one does not; None when there is no such module."""
+    matrix = situation.catalogue.matrix
+    wanted = {device.kernel_module for device in situation.devices} - {None, "either"}
+    if not situation.wrong_module_devices or len(wanted) != 1:
+        return None
+    flavour = wanted.pop()
+    limits = matrix.module_branches
+    exists = branch >= limits.first_open if flavour == "open" else branch <= limits.last_proprietary
+    return flavour if exists else None
+
+
+def _kernel_module(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    """The other flavour of the same driver."""
+    if situation.driver_version is None:
+        return []
+    flavour = _wanted_module(situation, situation.driver_version.branch)
+    best = _best(situation, newer, frozenset(("kernel-module-unsuitable",))) if flavour else None
+    return [_unlock("kernel-module", str(situation.kernel_module), str(flavour), best)] if best else []
+
+
+def _forward(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    """The compatibility package of a newer CUDA over the driver that is there, where the vendor lists both."""
+    matrix, driver = situation.catalogue.matrix, situation.driver_version
+    branch = matrix.branch_of(driver) if driver else None
+    if branch is None or situation.is_windows_driver or situation.is_tegra or situation.forward:
+        return []
+    if any(device.gpu_class not in matrix.forward.classes for device in situation.devices):
+        return []
+    rules = frozenset(("driver-too-old", "ptx-needs-newer-driver"))
+    fitting = [
+        outcome.candidate
+        for outcome in newer
+        if _only(outcome, rules)
+        and outcome.candidate.cuda
+        and matrix.forward_compatible(outcome.candidate.cuda, branch.branch)
+    ]
+    if not fitting:
+        return []
+    best = min(fitting, key=lambda candidate: (candidate.release_order, candidate.order))
+    package = f"package cuda-compat-{str(best.cuda).replace('.', '-')}"
+    return [_unlock("forward-compatibility", f"driver {driver} alone", package, best)]
+
+
+def _instances(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    best = _best(situation, newer, frozenset(("mig-without-instance",)))
+    return [_unlock("mig", "no instance", "one compute instance, or MIG off", best)] if best else []
+
+
+def _request(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    """What dropping one of the options that ask for versions would admit."""
+    wishes, cuda = situation.wishes, situation.driver_cuda_version
+    unlocks = []
+    asked = [outcome.candidate for outcome in newer if _only(outcome, frozenset(("not-asked-for",)))]
+    by_torch = [c for c in asked if not wishes.cuda or wishes.cuda.allows(c.variant.name, c.cuda)]
+    by_cuda = [c for c in asked if not wishes.torch or wishes.torch.allows(c.release.version)]
+    for option, wish, fitting in (("torch", wishes.torch, by_torch), ("cuda", wishes.cuda, by_cuda)):
+        if wish and fitting:
+            best = min(fitting, key=lambda candidate: _preference(candidate, cuda))
+            unlocks.append(_unlock(option, f"--{option} {wish.text}", f"without --{option}", best))
+    if wishes.transformers:
+        hidden = [outcome.candidate for outcome in newer if not (outcome.against or outcome.last_resort)]
+        free = [c for c in hidden if any(_pairs_with(situation, c, python) for python in situation.pythons)]
+        if free:
+            best = min(free, key=lambda candidate: _preference(candidate, cuda))
+            text = f"--transformers {wishes.transformers.text}"
+            unlocks.append(_unlock("transformers", text, "without --transformers", best))
+    return unlocks
+
+
+def _pairs_with(situation: Situation, candidate: Candidate, python: str) -> bool:
+    has_wheel = candidate.wheels is not None and python_tag(python) in candidate.wheels.pythons
+    return has_wheel and situation.catalogue.has_pair(candidate, python, None)
+
+
 def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     ends = [device.architecture.last_branch for device in situation.devices if device.architecture]
     last_branch = min((branch for branch in ends if branch is not None), default=None)
     least = _least_driver(situation)
     steps: list[tuple[DriverVersion, Candidate]] = []
     for outcome in newer:
-        if not situation.is_tegra and _only(outcome, DRIVER_RULES):
+        if not situation.is_tegra and _only(outcome, DRIVER_RULES | _MODULE_RULE) and _some(outcome, DRIVER_RULES):
             needed = _needed_driver(situation, outcome.candidate, least)
-            if needed and (last_branch is None or needed.branch <= last_branch):
-                steps.append((needed, outcome.candidate))
+            if needed is None or (last_branch is not None and needed.branch > last_branch):
+                continue
+            if situation.wrong_module_devices and _wanted_module(situation, needed.branch) is None:
+                continue
+            steps.append((needed, outcome.candidate))
     branches = {driver: situation.catalogue.matrix.branch_of(driver) for driver in {driver for driver, _ in steps}}
 
     def order(step: tuple[DriverVersion, Candidate]) -> tuple[DriverVersion, tuple[int, bool, int]]:
@@ -55,7 +152,17 @@ def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     paying = _paying(sorted(steps, key=order))
     if situation.driver_version is None:
         paying = paying[-1:]  # nothing says which steps are still ahead: the one that admits most
-    return [_unlock("driver", found, str(driver), candidate) for driver, candidate in paying]
+    return [_unlock("driver", found, _with_module(situation, driver), candidate) for driver, candidate in paying]
+
+
+def _some(outcome: Outcome, rules: frozenset[str]) -> bool:
+    return any(no.rule in rules for no in outcome.against)
+
+
+def _with_module(situation: Situation, driver: DriverVersion) -> str:
+    """The driver, and the flavour of its kernel module where it must be another one than today's."""
+    flavour = _wanted_module(situation, driver.branch)
+    return f"{driver} with the {flavour} kernel module" if flavour else str(driver)
 
 
 def _older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
@@ -69,7 +176,7 @@ def _older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock
         outcome.candidate
         for outcome in newer
         if outcome.pythons
-        and all(no.rule == "gpu-dropped-by-driver-branch" for no in outcome.against)
+        and _only(outcome, _MODULE_RULE | {"gpu-dropped-by-driver-branch"})
         and (needed := _needed_driver(situation, outcome.candidate, least))
         and needed.branch <= number
     ]
@@ -77,7 +184,10 @@ def _older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock
         return []
     cuda = branch.cuda if branch else None
     best = min(fitting, key=lambda candidate: _preference(candidate, cuda))
-    return [_unlock("driver", str(situation.driver_version), latest or str(number), best)]
+    older = DriverVersion(latest or str(number))
+    if situation.wrong_module_devices and _wanted_module(situation, older.branch) is None:
+        return []
+    return [_unlock("driver", str(situation.driver_version), _with_module(situation, older), best)]
 
 
 def _paying(steps: list[tuple[T, Candidate]]) -> list[tuple[T, Candidate]]:

@@ -21,13 +21,13 @@ SURFACE = {
     "plan": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
-        *("--container", "--check-sources", "--torch-index", "--json"),
+        *("--container", "--why-not", "--top", "--check-sources", "--torch-index", "--json"),
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--env", "--backend", "--torch-index", "--fresh", "--dry-run", "--json"),
     ],
-    "accept": ["--env", "--preset", "--seed", "--strict", "--require-gpu", "--json"],
+    "accept": ["--env", "--preset", "--seed", "--cpu", "--strict", "--require-gpu", "--json"],
     "up": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--env", "--backend", "--torch-index", "--fresh", "--seed", "--report", "--strict", "--json"),

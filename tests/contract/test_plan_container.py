@@ -29,7 +29,6 @@ def test_the_document_holds_the_image_and_what_is_inside(capsys):
     assert data["container"]["platform"] == "linux/amd64"
     assert data["container"]["digest"] is None
     assert "--gpus all" in data["container"]["run_flags"]
-    assert len(data["container"]["alternatives"]) == 5
     assert (data["torch"], data["variant"], data["cuda_runtime_version"]) == ("2.14.0", "cu126", "12.6")
     assert data["python"] is None
     assert (data["build"], data["wheel_tag"], data["sources"]) == (None, None, [])
@@ -60,6 +59,27 @@ def test_a_plan_of_wheels_has_no_container(capsys):
     data = json.loads(capsys.readouterr().out)["data"]
     assert data["container"] is None
     assert data["build"]["torch"] == data["torch"]
+
+
+def test_top_names_the_next_best_images(capsys):
+    rows = document(capsys, *H100, "--top", "3")["data"]["alternatives"]
+    assert [row["container"]["image"] for row in rows] == [
+        "pytorch/pytorch:2.14.0-cuda12.6-cudnn9-devel",
+        "pytorch/pytorch:2.13.0-cuda12.6-cudnn9-runtime",
+        "pytorch/pytorch:2.13.0-cuda12.6-cudnn9-devel",
+    ]
+    assert (rows[0]["torch"], rows[0]["variant"], rows[0]["wheel_tag"]) == ("2.14.0", "cu126", None)
+
+
+def test_why_not_tells_of_an_image_that_is_older_than_the_choice(capsys):
+    rows = document(capsys, *H100, "--why-not", "2.9.1+cu128", "--why-not", "2.13.0+cu130")["data"]["passed_over"]
+    said = {(row["image"].partition(":")[2], row["rule"]) for row in rows if row["torch"] in ("2.9.1", "2.13.0")}
+    assert ("2.9.1-cuda12.8-cudnn9-runtime", "newest-torch") in said
+    assert ("2.13.0-cuda13.0-cudnn9-runtime", "image-driver-too-old") in said
+
+
+def test_why_not_of_an_image_that_does_not_exist_is_refused(capsys):
+    assert document(capsys, *H100, "--why-not", "2.15.0")["exit_code"] == 2
 
 
 def test_people_get_the_line_that_runs_it(capsys):

@@ -64,7 +64,7 @@ architectures:
   rows:
     Ampere: {capabilities: [8.0, 8.6, 8.7], first_branch: 450, last_branch: null, kernel_module: either, first_cuda: 11.0, last_cuda: null}
     Hopper: {capabilities: [9.0], first_branch: 520, last_branch: null, kernel_module: either, first_cuda: 11.8, last_cuda: null}
-  module_branches: {first_open: 515, open_default: 560, last_proprietary: 610}
+  module_branches: {first_open: 515, open_default: 560, last_proprietary: 610, open_only: []}
 transformers:
   source: [wheels]
   read_on: 2026-11-23

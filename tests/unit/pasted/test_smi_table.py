@@ -137,3 +137,26 @@ def test_a_row_of_a_board_without_bus_id(pasted):
     row = "|   0  Orin (nvgpu)                  N/A  | N/A              N/A |                  N/A |"
     machine = pasted("\n".join([*TABLE.splitlines()[:8], row]))
     assert [(gpu.name, gpu.pci_bus_id) for gpu in machine.gpus] == [("Orin (nvgpu)", None)]
+
+
+SPLIT_TABLE = """\
+| NVIDIA-SMI 590.48.01              Driver Version: 590.48.01      CUDA Version: 13.1     |
+|   0  NVIDIA H100 80GB HBM3          On  |   00000000:00:09.0 Off |                   On |
+| N/A   42C    P0             98W /  700W |      59MiB /  81559MiB |     N/A      Default |
+|                                         |                        |              Enabled |
++-----------------------------------------------------------------------------------------+
+| MIG devices:                                                                            |
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "instances"),
+    [
+        ("|  0    2   0   0  |    26MiB / 40448MiB    | 60      0 |  3   0    3    0    3 |\n", 1),
+        ("|  No MIG devices found                                                       |\n", 0),
+        ("", None),
+    ],
+)
+def test_mig_devices_are_counted_and_their_absence_is_told(pasted, lines, instances):
+    (gpu,) = pasted(SPLIT_TABLE + lines).gpus
+    assert (gpu.mig_mode, gpu.mig_instances) == ("enabled", instances)

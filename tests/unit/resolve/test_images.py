@@ -2,6 +2,7 @@
 # ruff: noqa: E501  cases stand on one line each
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from resolve_boxes import ask, box
@@ -26,6 +27,15 @@ HUB = "pytorch/pytorch:"
 @pytest.fixture(scope="module")
 def by_reference(catalogue):
     return {candidate.reference: candidate for candidate in image_candidates(catalogue)}
+
+
+def with_module(machine, flavour):
+    return replace(machine, driver=replace(machine.driver, kernel_module=flavour))
+
+
+def in_mig(machine, instances):
+    gpus = tuple(replace(gpu, mig_mode="enabled", mig_instances=instances) for gpu in machine.gpus)
+    return replace(machine, gpus=gpus)
 
 
 def spark(driver):
@@ -139,6 +149,16 @@ CASES = [
     ("image-fact-unknown", orin("12.6"), ask(), NGC + "25.06-py3", False),
     ("image-fact-unknown", orin("12.6"), ask(), NGC + "25.10-py3", True),
     # those that images share with wheels
+    ("kernel-module-unsuitable", with_module(box("V100", "580.82.07"), "open"), ask(), NGC + "24.12-py3", True),
+    ("kernel-module-unsuitable", with_module(box("V100", "580.82.07"), "proprietary"), ask(), NGC + "24.12-py3", False),
+    ("kernel-module-unsuitable", with_module(box("5090", "580.82.07"), "proprietary"), ask(), NGC + "25.01-py3", True),
+    ("kernel-module-unsuitable", with_module(box("5090", "580.82.07"), "open"), ask(), NGC + "25.01-py3", False),
+    ("kernel-module-unsuitable", with_module(box("A100", "580.82.07"), "open"), ask(), NGC + "25.01-py3", False),
+    ("mig-without-instance", in_mig(box("A100", "580.82.07"), 0), ask(), NGC + "25.01-py3", True),
+    ("mig-without-instance", in_mig(box("A100", "580.82.07"), 1), ask(), NGC + "25.01-py3", False),
+    ("mig-without-instance", in_mig(box("A100", "580.82.07"), None), ask(), NGC + "25.01-py3", False),
+    ("mig-without-instance", in_mig(box("H100 A100", "580.82.07"), 0), ask(), NGC + "25.01-py3", True),
+    ("mig-without-instance", box("A100", "580.82.07"), ask(), NGC + "25.01-py3", False),
     ("gpu-dropped-by-driver-branch", box("V100", "580.82.07"), ask(), NGC + "24.12-py3", False),
     ("gpu-dropped-by-driver-branch", box("V100", "590.44.01"), ask(), NGC + "24.12-py3", True),
     ("gpu-dropped-by-driver-branch", box("P100", "590.44.01"), ask(), HUB + "2.14.0-cuda12.6-cudnn9-runtime", True),
@@ -203,6 +223,8 @@ def test_a_newer_driver_answers_only_driver_rules():
         (box("H100", "535.183.01"), NGC + "26.06-py3", "forward"),
         (box("H100", "535.183.01"), HUB + "2.14.0-cuda12.6-cudnn9-runtime", "minor-version"),
         (box("H100", cuda="12.6"), HUB + "2.14.0-cuda12.6-cudnn9-runtime", "native"),
+        (box("H100", "535.183.01", cuda="13.0"), HUB + "2.14.0-cuda13.0-cudnn9-runtime", "forward"),
+        (box("H100", "535.183.01", cuda="12.8"), HUB + "2.14.0-cuda12.6-cudnn9-runtime", "minor-version"),
         (box("H100"), HUB + "2.14.0-cuda12.6-cudnn9-runtime", None),
         (box("H100", "580.65.06"), NGC + "26.07-py3", None),
     ],
@@ -339,6 +361,12 @@ def test_forward_compatibility_is_told_with_its_doubts(matrix, catalogue):
 def test_glibc_and_python_of_the_host_are_not_assumed(matrix, catalogue):
     machine = box("T4", "535.183.01", python=None, glibc=None, capability="7.5")
     assert resolve_images(machine, ask(), matrix, catalogue=catalogue).resolution.assumptions == ()
+
+
+def test_a_compatibility_package_of_the_host_stays_outside_of_an_image(matrix, catalogue):
+    found = resolve_images(box("H100", "535.183.01", cuda="13.0"), ask(), matrix, catalogue=catalogue)
+    assert (found.images[0].variant, found.images[0].basis) == ("cu126", "minor-version")
+    assert found.resolution.notes[0].evidence == (Evidence("driver CUDA version", "12.2", needs="12.6"),)
 
 
 def test_the_same_question_has_the_same_answer(matrix, catalogue):

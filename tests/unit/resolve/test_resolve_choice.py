@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resolve_boxes import ask, box
+from resolve_boxes import applied, ask, box
 
 from provision.errors import ExitCode, UsageError
 from provision.matrix import read_matrix
@@ -128,8 +128,33 @@ def test_a_request_that_is_not_understood_is_a_usage_error(words, message):
     [
         (
             box("T4", "470.82.01"),
-            ["driver 470.82.01 -> 525.60.13: 2.14.1+cu126", "driver 470.82.01 -> 580.65.06: 2.15.0+cu130"],
+            [
+                "driver 470.82.01 -> 525.60.13: 2.14.1+cu126",
+                "driver 470.82.01 -> 580.65.06: 2.15.0+cu130",
+                "forward-compatibility driver 470.82.01 alone -> package cuda-compat-12-6: 2.14.1+cu126",
+            ],
         ),
+        (
+            box("H100", "535.104.05"),
+            [
+                "driver 535.104.05 -> 580.65.06: 2.15.0+cu130",
+                "forward-compatibility driver 535.104.05 alone -> package cuda-compat-13-2: 2.15.0+cu132",
+            ],
+        ),
+        (box("4090", "535.104.05"), ["driver 535.104.05 -> 580.65.06: 2.15.0+cu130"]),
+        (
+            box("5090", "550.54.14", module="proprietary"),
+            [
+                "driver 550.54.14 -> 570.86.15 with the open kernel module: 2.13.0+cu129",
+                "driver 550.54.14 -> 580.65.06 with the open kernel module: 2.15.0+cu130",
+            ],
+        ),
+        (box("5090", "580.82.07", module="proprietary"), ["kernel-module proprietary -> open: 2.15.0+cu130"]),
+        (
+            box("V100", "590.48.01", module="open"),
+            ["driver 590.48.01 -> 580.178.04 with the proprietary kernel module: 2.14.1+cu126"],
+        ),
+        (box("V100 H100", "580.82.07"), ["gpu all 2 GPUs -> without Tesla V100-SXM2-16GB (GPU 0): 2.15.0+cu130"]),
         (box("H100", "580.65.06"), []),
         (box("V100", "535.183.01"), []),
         (box("V100", "590.48.01"), ["driver 590.48.01 -> 580.178.04: 2.14.1+cu126"]),
@@ -149,11 +174,27 @@ def test_unlocks_are_the_steps_that_pay(machine, unlocks):
     assert [f"{step.change} {step.from_} -> {step.to}: {step.torch}+{step.variant}" for step in found] == unlocks
 
 
+@pytest.mark.parametrize(
+    ("words", "unlocks"),
+    [
+        ({"torch": "2.4"}, ["torch --torch 2.4 -> without --torch: 2.15.0+cu130"]),
+        ({"cuda": "<13"}, ["cuda --cuda <13 -> without --cuda: 2.15.0+cu130"]),
+        ({"torch": "<2.9", "cuda": "cu126"}, ["torch --torch <2.9 -> without --torch: 2.14.1+cu126"]),
+        ({"transformers": "4.46"}, ["transformers --transformers 4.46 -> without --transformers: 2.15.0+cu130"]),
+        ({"transformers": "4.20"}, ["transformers --transformers 4.20 -> without --transformers: 2.15.0+cu130"]),
+        ({"python": "3.9"}, ["python 3.9 -> 3.10: 2.14.1+cu130", "python 3.9 -> 3.11: 2.15.0+cu130"]),
+    ],
+)
+def test_a_request_that_stands_in_the_way_is_named(words, unlocks):
+    found = resolve(box("H100", "580.65.06"), ask(**words), MATRIX, catalogue=CATALOGUE).unlocks
+    assert [f"{step.change} {step.from_} -> {step.to}: {step.torch}+{step.variant}" for step in found] == unlocks
+
+
 @pytest.mark.parametrize("driver", ["450.80.02", "470.82.01", "525.60.13", "535.104.05", "550.54.14", "570.86.16"])
 @pytest.mark.parametrize("gpu", ["T4", "H100", "5090", "B300", "1080"])
 def test_an_unlock_keeps_its_promise(gpu, driver):
     for step in resolve(box(gpu, driver), ask(), MATRIX, catalogue=CATALOGUE).unlocks:
-        build = resolve(box(gpu, step.to), ask(), MATRIX, catalogue=CATALOGUE).chosen
+        build = resolve(applied(box(gpu, driver), step), ask(), MATRIX, catalogue=CATALOGUE).chosen
         assert (build.torch, build.variant) == (step.torch, step.variant)
 
 
@@ -204,7 +245,9 @@ def test_whatever_is_chosen_satisfies_the_matrix(gpus, driver, glibc, arch, pyth
         assert glibc is None or machine.host.glibc >= dict(variant.glibc).get(wheels.platform, wheels.glibc)
         if is_cpu:
             continue
-        rows = [MATRIX.gpu_by_name(name) for name in gpus]
+        left_out = {out.index for out in resolution.gpus_left_out}
+        assert len(left_out) < len(gpus)
+        rows = [MATRIX.gpu_by_name(name) for index, name in enumerate(gpus) if index not in left_out]
         candidate = next(
             c
             for c in CATALOGUE.candidates(wheels.platform, is_cpu=False)

@@ -53,7 +53,14 @@ MACHINES = {
     "the same number on Linux": (box("4090", "528.32"), "2.14.1+cu126"),
     "V100 and H100 together": (box("V100 H100", "580.82.07"), "2.14.1+cu126"),
     "V100 and RTX 5090 together": (box("V100 5090", "580.82.07"), "2.10.0+cu128"),
-    "P100 and RTX 5090 together": (box("P100 5090", "580.82.07"), None),
+    "P100 and RTX 5090 together": (box("P100 5090", "580.82.07"), "2.15.0+cu130"),
+    "Blackwell under the proprietary module": (box("5090", "580.82.07", module="proprietary"), None),
+    "Volta under the open module": (box("V100", "580.82.07", module="open"), None),
+    "GH200 under the proprietary module": (box("GH200", "580.82.07", module="proprietary", arch="aarch64"), None),
+    "H100 under either module": (box("H100", "580.82.07", module="proprietary"), "2.15.0+cu130"),
+    "H100 with a compatibility package": (box("H100", "535.104.05", cuda="13.2"), "2.15.0+cu132"),
+    "H100, package of a branch that it does not list": (box("H100", "525.60.13", cuda="13.2"), "2.14.1+cu126"),
+    "RTX 4090 with a compatibility package": (box("4090", "535.104.05", cuda="13.2"), "2.14.1+cu126"),
     "macOS": (box(system="darwin", arch="arm64"), None),
     "ppc64le": (box("V100", "535.183.01", arch="ppc64le"), None),
 }
@@ -159,3 +166,43 @@ def test_typed_in_machines_list_what_they_assume(matrix, catalogue):
         "The glibc is not known: the plan takes it to be new enough for the wheel.",
         "The Python is not known: 3.12 or 3.11 is assumed.",
     )
+
+
+# --- boxes with GPUs of several kinds -----------------------------------------------------------
+
+MIXED = [
+    (box("P100 5090", "580.82.07"), "2.15.0+cu130", {0: "no-code-for-gpu"}),
+    (box("V100 H100", "590.48.01"), "2.15.0+cu130", {0: "gpu-dropped-by-driver-branch"}),
+    (box("H100 B300", "570.86.15"), "2.14.1+cu126", {1: "driver-too-old-for-gpu"}),
+    (box("V100 5090", "580.82.07", module="proprietary"), "2.14.1+cu126", {1: "kernel-module-unsuitable"}),
+    (box("5090 P100 5090 V100", "580.82.07"), "2.10.0+cu128", {1: "no-code-for-gpu"}),
+    (box("V100 H100", "580.82.07"), "2.14.1+cu126", {}),
+    (box("P100 V100", "590.48.01"), None, {}),
+]
+
+
+@pytest.mark.parametrize(("machine", "build", "left_out"), MIXED)
+def test_a_mixed_box_is_served_whole_or_its_most_capable_part_is(machine, build, left_out, matrix, catalogue):
+    resolution = resolve(machine, ask(), matrix, catalogue=catalogue)
+    assert (resolution.chosen and resolution.chosen.local_version) == build
+    assert {out.index: out.rule for out in resolution.gpus_left_out} == left_out
+    assert ("gpus-left-out" in {note.id for note in resolution.notes}) is bool(left_out)
+
+
+def test_a_gpu_that_nobody_knows_is_left_out_and_named(matrix, catalogue):
+    resolution = resolve(box("H100 unheard-of", "580.82.07"), ask(), matrix, catalogue=catalogue)
+    (out,) = resolution.gpus_left_out
+    assert (out.index, out.name, out.rule) == (1, "unheard-of", "compute-capability-unknown")
+
+
+def test_a_gpu_split_into_no_instance_is_not_used(matrix, catalogue):
+    machine = box("A100 A100", "580.82.07")
+    first, second = machine.gpus
+    split = replace(first, mig_mode="enabled", mig_instances=0)
+    whole = resolve(replace(machine, gpus=(split, second)), ask(), matrix, catalogue=catalogue)
+    assert [out.rule for out in whole.gpus_left_out] == ["mig-without-instance"]
+    alone = resolve(replace(machine, gpus=(split,)), ask(), matrix, catalogue=catalogue)
+    assert not alone.chosen
+    assert [step.change for step in alone.unlocks] == ["mig"]
+    served = replace(machine, gpus=(replace(split, mig_instances=2),))
+    assert resolve(served, ask(), matrix, catalogue=catalogue).chosen
