@@ -59,6 +59,10 @@ The row says what is doubtful and why. Another build may stand on certain facts:
 The plan is the best build for the most capable of them, and names the others with the rule that the build fails on each.
 Programs must not use those: CUDA_VISIBLE_DEVICES hides them, and `gpusetup accept` sets it for its own run. A second environment
 with an older build may serve them: `gpusetup plan --gpu NAME --driver VERSION` says which.""",
+    "vgpu-guest": """The machine is a guest with a virtual GPU.
+
+Its driver is the vGPU guest driver of the same major as the one on the host, not the data center driver; the numbers of the
+branches compare as elsewhere. Without a licence the vGPU is throttled or refuses compute: `nvidia-smi -q` shows the state.""",
     "mig-enabled": """A GPU is in MIG mode: it is split into instances.
 
 A process sees one instance, with its share of memory and multiprocessors, and there is no peer access between instances. The

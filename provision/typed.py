@@ -139,8 +139,11 @@ def _counted(word: str) -> list[str]:
 def _gpu(index: int, name: str, capability: ComputeCapability | None, matrix: Matrix) -> Gpu:
     known = matrix.capability_by_name(name) if name else None
     if known is None and capability is None:
+        shared = matrix.identity_by_name(name)
         raise UsageError(
-            f"--gpu: the matrix has no GPU named {name!r}.",
+            f"--gpu: GPUs of several compute capabilities are named {name!r}."
+            if shared
+            else f"--gpu: the matrix has no GPU named {name!r}.",
             do=("gpusetup matrix show --gpu ''", "or add its --compute-capability, such as 8.6"),
         )
     return Gpu(index=index, name=name or None, compute_capability=capability or known)

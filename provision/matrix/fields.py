@@ -27,6 +27,7 @@ _DATE = re.compile(r"\d{4}-\d{2}(?:-\d{2})?", re.ASCII)
 _PYTHON_TAG = re.compile(r"cp3\d{1,2}t?", re.ASCII)
 _SPECIFIER = re.compile(r"(?:==|!=|~=|<=?|>=?)\d+(?:\.\d+)*", re.ASCII)
 _PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
+_DEVICE_ID = re.compile(r"[0-9a-f]{4}", re.ASCII)
 _SUBSYSTEM = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
 
 
@@ -127,6 +128,28 @@ python_tag = _pattern(_PYTHON_TAG, "a Python tag such as cp312 or cp313t")
 specifier = _pattern(_SPECIFIER, "one specifier such as <2")
 pci_id = _pattern(_PCI_ID, "a PCI id in lower case such as 10de:2330")
 subsystem = _pattern(_SUBSYSTEM, "device:subvendor:subdevice in lower case such as 1e30:10de:129e")
+
+
+def device_ids(value: Any) -> tuple[str, ...]:
+    """PCI device ids without their vendor, separated by blanks."""
+    found = text(value).split()
+    if wrong := next((device for device in found if not _DEVICE_ID.fullmatch(device)), None):
+        raise PlaceError(shown(wrong), "a PCI device id in lower case such as 2330")
+    if len(set(found)) < len(found):
+        raise PlaceError(shown(value), "each PCI device id once")
+    return tuple(found)
+
+
+def boards(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Boards separated by semicolons, each `name = device ids` or a name alone."""
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in text(value).split(";"):
+        name, has_ids, ids = entry.partition("=")
+        name = name.strip()
+        if not name or name in found:
+            raise PlaceError(shown(entry.strip()), "each name once, as in `Tesla K40c = 1024; Tesla K40`")
+        found[name] = device_ids(ids) if has_ids else ()
+    return tuple(found.items())
 
 
 def key_numbers(value: Any) -> Numbers:

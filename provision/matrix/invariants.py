@@ -9,7 +9,7 @@ from .document import PlaceError
 
 if TYPE_CHECKING:
     from ..versions import DriverVersion
-    from .model import TorchRelease, Variant
+    from .model import Chip, TorchRelease, Variant
     from .tables import Matrix
 
 
@@ -175,6 +175,52 @@ def open_only_gpus_are_known(matrix: Matrix) -> None:
             raise _fault(repr(name), "a row of gpus", "architectures", "module_branches", "open_only", index)
 
 
+def chips_are_known(matrix: Matrix) -> None:
+    """A chip has the architecture of its capability; a PCI id has one chip; boards with a row of their own agree."""
+    owners: dict[str, str] = {}
+    for chip in matrix.chips.rows:
+        path = ("chips", "rows", chip.name)
+        owner = matrix.architecture_of(chip.compute_capability)
+        if owner is None or owner.name != chip.architecture:
+            expected = f"the architecture of {chip.compute_capability}" + (f", {owner.name}" if owner else "")
+            raise _fault(repr(chip.architecture), expected, *path, "architecture")
+        for board in chip.boards:
+            for name, ids in board.names:
+                _check_board(matrix, chip, board.gpu_class, name)
+                for device in ids:
+                    _check_device(matrix, chip, device, owners, *path, board.gpu_class)
+        for device in chip.other_ids:
+            _check_device(matrix, chip, device, owners, *path, "other")
+
+
+def _check_board(matrix: Matrix, chip: Chip, gpu_class: str, name: str) -> None:
+    row = matrix.gpu_by_name(name)
+    if row and (row.compute_capability, row.gpu_class) != (chip.compute_capability, gpu_class):
+        expected = f"{row.compute_capability} and {row.gpu_class}, as in gpus.rows"
+        found = f"{name!r} with {chip.compute_capability} and {gpu_class}"
+        raise _fault(found, expected, "chips", "rows", chip.name, gpu_class)
+
+
+def _check_device(matrix: Matrix, chip: Chip, device: str, owners: dict[str, str], *path: str) -> None:
+    if owners.setdefault(device, chip.name) != chip.name:
+        raise _fault(f"{device}, already of {owners[device]}", "each PCI id of one chip", *path)
+    for row in matrix.gpus_by_pci_id(f"10de:{device}"):
+        if row.compute_capability != chip.compute_capability:
+            expected = f"{row.compute_capability}, as {row.name} in gpus.rows"
+            raise _fault(f"{device} with {chip.compute_capability}", expected, *path)
+
+
+def vgpu_boards_are_known(matrix: Matrix) -> None:
+    """Every part of a vGPU's name stands for a board of the matrix, and every size for a board of it."""
+    for part, name in matrix.vgpu.boards:
+        if matrix.identity_by_board(name) is None:
+            raise _fault(repr(name), "the name of a board of gpus or chips", "vgpu", "boards", part)
+    for series in matrix.vgpu.series:
+        for part, _ in series.only_gib:
+            if matrix.identity_by_board(dict(matrix.vgpu.boards).get(part, part)) is None:
+                raise _fault(repr(part), "the board of a vGPU", "vgpu", "series", series.letter, "only_gib", part)
+
+
 INVARIANTS: Final = (
     releases_ascend,
     newer_cuda_needs_no_older_driver,
@@ -184,4 +230,6 @@ INVARIANTS: Final = (
     builds_are_complete,
     gpus_are_known,
     open_only_gpus_are_known,
+    chips_are_known,
+    vgpu_boards_are_known,
 )

@@ -15,6 +15,9 @@ from .invariants import check_invariants
 from .model import (
     PLATFORMS,
     Architecture,
+    Boards,
+    Chip,
+    ChipTable,
     Companions,
     CubinRow,
     CudaMajor,
@@ -28,6 +31,8 @@ from .model import (
     TorchRelease,
     TransformersMinor,
     Variant,
+    VgpuSeries,
+    VgpuTable,
     WheelPlatform,
 )
 from .tables import Matrix
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
     from ..versions import ComputeCapability
     from .containers import Containers
+    from .model import GpuClass
 
 SCHEMA: Final = "gpusetup.matrix/1"
 MAX_FILE_BYTES: Final = MAX_BYTES
@@ -49,9 +55,9 @@ _TABLES = (
     "driver_branches",
     "architectures",
     "transformers",
-    "gpus",
 )
-_ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES))
+_GPU_TABLES = ("gpus", "chips", "vgpu")
+_ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES, *_GPU_TABLES))
 _BLOCK = frozenset(("source", "read_on", "rows"))
 _NONE: frozenset[str] = frozenset()
 _CONTAINER_TABLES = frozenset(("containers", "jetson", "systems"))
@@ -143,6 +149,7 @@ def _matrix(tree: Any, origin: str, later: Callable[[Callable[[Any], str]], Cont
         root, "architectures", partial(_block, cite=cite, extra=frozenset(("module_branches",)))
     )
     transformers = fields.field(root, "transformers", partial(_block, cite=cite, extra=frozenset(("free_threaded",))))
+    chips = fields.field(root, "chips", partial(_block, cite=cite, extra=frozenset(("older_too",))))
     try:
         index = fields.field(torch, "index", _index)
         assumed = fields.items(torch, "assumed_pythons", _python)
@@ -170,6 +177,11 @@ def _matrix(tree: Any, origin: str, later: Callable[[Callable[[Any], str]], Cont
         transformers=_table(transformers, "transformers", _transformers),
         free_threaded=_within("transformers", lambda: fields.field(transformers, "free_threaded", _free_threaded)),
         gpus=_table(fields.field(root, "gpus", partial(_block, cite=cite)), "gpus", partial(_gpu, cite=cite)),
+        chips=ChipTable(
+            rows=_table(chips, "chips", _chip),
+            older_too=_within("chips", lambda: fields.items(chips, "older_too", fields.text)),
+        ),
+        vgpu=fields.field(root, "vgpu", partial(_vgpu, cite=cite)),
         read_containers=partial(later, cite),
     )
 
@@ -436,6 +448,7 @@ def _free_threaded(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return fields.rows(value, lambda name, tags: (name, fields.sequence(tags, fields.python_tag)))
 
 
+_CLASSES: tuple[GpuClass, ...] = ("data_center", "workstation", "geforce", "embedded")
 _GPU = frozenset(("nvml", "architecture", "capability", "class", "pci", "tflops", "source"))
 _GPU_OPTIONAL = frozenset(("subsystem", "memory_gib", "memory_mib", "bandwidth", "tdp_w", "nvlink", "note", "doubtful"))
 _PEAKS = frozenset(Peaks.__dataclass_fields__)
@@ -466,3 +479,41 @@ def _gpu(name: str, value: Any, *, cite: Callable[[Any], str]) -> GpuRow:
 def _peaks(value: Any) -> Peaks:
     row = fields.mapping(value, optional=_PEAKS)
     return Peaks(**{key: fields.field(row, key, fields.number) for key in row})
+
+
+# --- chips and vGPUs ----------------------------------------------------------------------------
+
+_CHIP = frozenset(("architecture", "capability"))
+_CHIP_OPTIONAL = frozenset((*_CLASSES, "other"))
+
+
+def _chip(name: str, value: Any) -> Chip:
+    row = fields.mapping(value, _CHIP, _CHIP_OPTIONAL)
+    return Chip(
+        name=name,
+        architecture=fields.field(row, "architecture", fields.text),
+        compute_capability=fields.field(row, "capability", fields.capability),
+        boards=tuple(Boards(kind, fields.field(row, kind, fields.boards)) for kind in _CLASSES if kind in row),
+        other_ids=fields.field(row, "other", fields.device_ids) if "other" in row else (),
+    )
+
+
+def _vgpu(value: Any, *, cite: Callable[[Any], str]) -> VgpuTable:
+    block = fields.mapping(value, frozenset(("source", "read_on", "series", "boards")))
+    fields.items(block, "source", cite)
+    fields.field(block, "read_on", fields.date)
+    return VgpuTable(
+        series=fields.field(block, "series", lambda entry: fields.rows(entry, _vgpu_series)),
+        boards=fields.field(block, "boards", partial(fields.rows, read=lambda part, name: (part, fields.text(name)))),
+    )
+
+
+def _vgpu_series(letter: str, value: Any) -> VgpuSeries:
+    row = fields.mapping(value, frozenset(("use", "cuda")), frozenset(("only_gib",)))
+    return VgpuSeries(
+        letter=letter,
+        use=fields.field(row, "use", fields.text),
+        has_cuda=fields.field(row, "cuda", fields.one_of("all", "none")) == "all",
+        only_gib=fields.maybe(row, "only_gib", partial(fields.rows, read=lambda part, gib: (part, fields.whole(gib))))
+        or (),
+    )

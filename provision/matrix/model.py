@@ -15,6 +15,8 @@ from ..versions import DriverVersion
 if TYPE_CHECKING:
     from ..versions import ComputeCapability, CudaVersion, Glibc
 
+GpuClass = Literal["data_center", "workstation", "geforce", "embedded"]
+
 PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64")
 """The platforms that torch wheels are listed for."""
 
@@ -172,9 +174,6 @@ class CudaMajor:
     doubtful: str | None
 
 
-GpuClass = Literal["data_center", "workstation", "geforce", "embedded"]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ForwardRow:
     """Driver branches under the compatibility package of one CUDA minor."""
@@ -313,3 +312,58 @@ class GpuRow:
     note: str | None
     doubtful: str | None
     source: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boards:
+    """The boards of one class that carry a chip."""
+
+    gpu_class: GpuClass
+    names: tuple[tuple[str, tuple[str, ...]], ...]
+    """Name without 'NVIDIA ', and its PCI device ids without the vendor; none where nobody has read one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chip:
+    """One chip and the boards that have no row of their own."""
+
+    name: str
+    architecture: str
+    compute_capability: ComputeCapability
+    boards: tuple[Boards, ...]
+    other_ids: tuple[str, ...]
+    """PCI device ids, without the vendor, of which only the chip is known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChipTable:
+    """Which chip the boards have that carry no figures."""
+
+    rows: tuple[Chip, ...]
+    older_too: tuple[str, ...]
+    """Names that a chip before Kepler bears as well."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VgpuSeries:
+    """One series of vGPUs: what it is for, and where CUDA runs in it."""
+
+    letter: str
+    use: str
+    has_cuda: bool
+    only_gib: tuple[tuple[str, int], ...]
+    """Boards that run CUDA with a vGPU of this one size only."""
+
+    def runs_cuda(self, board: str, size_gib: float) -> bool:
+        """Whether CUDA applications run on a vGPU of that size on the board of that part of the name."""
+        only = dict(self.only_gib).get(board)
+        return self.has_cuda and (only is None or size_gib == only)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VgpuTable:
+    """How the names of vGPUs are read."""
+
+    series: tuple[VgpuSeries, ...]
+    boards: tuple[tuple[str, str], ...]
+    """Part of a vGPU's name and the name of the physical board, where they differ."""

@@ -5,23 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .vgpu_names import parse_vgpu_name
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
     from .containers import Containers
     from .model import (
         Architecture,
+        ChipTable,
         CubinRow,
         CudaMajor,
         CudaToolkit,
         DriverBranch,
         ForwardCompatibility,
         ForwardRow,
+        GpuClass,
         GpuRow,
         ModuleBranches,
         TorchRelease,
         TransformersMinor,
+        VgpuTable,
     )
 
 
@@ -29,6 +34,29 @@ def plain_name(name: str) -> str:
     """A GPU name without the vendor, in lower case and single blanks: drivers before 465 print no 'NVIDIA '."""
     words = name.casefold().split()
     return " ".join(words[1:] if words[:1] == ["nvidia"] else words)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuIdentity:
+    """What a name or a PCI id tells of a GPU. None where the boards that share it differ, or one of them is unknown."""
+
+    compute_capability: ComputeCapability | None = None
+    architecture: str | None = None
+    gpu_class: GpuClass | None = None
+
+    def common_with(self, other: GpuIdentity) -> GpuIdentity:
+        """What both tell alike."""
+        return GpuIdentity(
+            self.compute_capability if self.compute_capability == other.compute_capability else None,
+            self.architecture if self.architecture == other.architecture else None,
+            self.gpu_class if self.gpu_class == other.gpu_class else None,
+        )
+
+
+def _tell(found: dict[str, GpuIdentity], keys: Iterable[str], identity: GpuIdentity) -> None:
+    for key in keys:
+        known = found.get(key)
+        found[key] = identity if known is None or known is identity else known.common_with(identity)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,11 +87,15 @@ class Matrix:
     free_threaded: tuple[tuple[str, tuple[str, ...]], ...]
     """Per compiled companion, the free-threaded Python tags that it publishes wheels for."""
     gpus: tuple[GpuRow, ...]
+    chips: ChipTable
+    vgpu: VgpuTable
     read_containers: Callable[[], Containers] = field(repr=False)
     """Reads the tables about images; `containers` asks once."""
     _containers: list[Containers] = field(init=False, repr=False, default_factory=list)
     _names: dict[str, GpuRow] = field(init=False, repr=False, compare=False)
     _pci: dict[str, tuple[GpuRow, ...]] = field(init=False, repr=False, compare=False)
+    _by_name: dict[str, GpuIdentity] = field(init=False, repr=False, compare=False)
+    _by_device: dict[str, GpuIdentity] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = {plain_name(name): row for row in self.gpus for name in (*row.nvml_names, row.name)}
@@ -73,6 +105,28 @@ class Matrix:
                 pci[device] = (*pci.get(device, ()), row)
         object.__setattr__(self, "_names", names)
         object.__setattr__(self, "_pci", pci)
+        by_name, by_device = self._identities()
+        object.__setattr__(self, "_by_name", by_name)
+        object.__setattr__(self, "_by_device", by_device)
+
+    def _identities(self) -> tuple[dict[str, GpuIdentity], dict[str, GpuIdentity]]:
+        """What each plain name and each vendor:device tells."""
+        names: dict[str, GpuIdentity] = {}
+        devices: dict[str, GpuIdentity] = {}
+        for row in self.gpus:
+            identity = GpuIdentity(row.compute_capability, row.architecture, row.gpu_class)
+            _tell(names, (plain_name(name) for name in (*row.nvml_names, row.name)), identity)
+            _tell(devices, row.pci_device_ids, identity)
+        for chip in self.chips.rows:
+            for board in chip.boards:
+                identity = GpuIdentity(chip.compute_capability, chip.architecture, board.gpu_class)
+                for name, ids in board.names:
+                    _tell(names, (plain_name(name),), identity)
+                    _tell(devices, (f"10de:{device}" for device in ids), identity)
+            identity = GpuIdentity(chip.compute_capability, chip.architecture)
+            _tell(devices, (f"10de:{device}" for device in chip.other_ids), identity)
+        names.update((plain_name(name), GpuIdentity()) for name in self.chips.older_too)
+        return names, devices
 
     @property
     def containers(self) -> Containers:
@@ -104,23 +158,66 @@ class Matrix:
         rows = self.gpus_by_pci_id(pci_device_id)
         return rows[0] if len(rows) == 1 else None
 
+    def identity_by_pci_id(self, pci_device_id: str) -> GpuIdentity | None:
+        """What a vendor:device tells, as far as all products with it agree; None for an unknown one."""
+        return self._by_device.get(pci_device_id.lower())
+
+    def identity_by_board(self, name: str) -> GpuIdentity | None:
+        """What the name of a board tells, as far as all boards with it agree; None for an unknown one.
+
+        The name is one that nvidia-smi or torch prints, a short form of it (T4, RTX 4070 Laptop), or the beginning of
+        the names of several data center boards (H100, A100).
+        """
+        plain = plain_name(name).partition(" mig ")[0]  # torch and NVML add the profile of a MIG device to the name
+        forms = (plain, f"tesla {plain}", f"geforce {plain}", f"geforce {plain} gpu")
+        if found := next((self._by_name[form] for form in forms if form in self._by_name), None):
+            return found
+        family = (plain + " ", plain + "-", f"tesla {plain}-", f"tesla {plain} ")
+        for row in self.gpus:
+            if plain and row.gpu_class == "data_center" and plain_name(row.name).startswith(family):
+                identity = GpuIdentity(row.compute_capability, row.architecture, row.gpu_class)
+                found = identity if found is None else found.common_with(identity)
+        return found
+
+    def identity_by_name(self, name: str) -> GpuIdentity | None:
+        """What a name tells, as `identity_by_board` does, and for the name of a vGPU what its physical board is."""
+        # First the vGPU: on a host there is an A100X, and in a guest an A100X-40C, which is another board.
+        if vgpu := parse_vgpu_name(name):
+            boards = {part.casefold(): board for part, board in self.vgpu.boards}
+            return self.identity_by_board(boards.get(vgpu.board.casefold(), vgpu.board))
+        return self.identity_by_board(name)
+
     def capability_by_pci_id(self, pci_device_id: str) -> ComputeCapability | None:
         """Compute capability of a vendor:device, also where products share the id and agree on it."""
-        found = {row.compute_capability for row in self.gpus_by_pci_id(pci_device_id)}
-        return found.pop() if len(found) == 1 else None
+        identity = self.identity_by_pci_id(pci_device_id)
+        return identity.compute_capability if identity else None
 
     def capability_by_name(self, name: str) -> ComputeCapability | None:
-        """Compute capability of a name, or of all data center boards whose name starts with it (H100, A100)."""
-        if row := self.gpu_by_name(name):
-            return row.compute_capability
-        plain = plain_name(name)
-        family = (plain + " ", plain + "-", f"tesla {plain}-", f"tesla {plain} ")
-        found = {
-            row.compute_capability
-            for row in self.gpus
-            if plain and row.gpu_class == "data_center" and plain_name(row.name).startswith(family)
-        }
-        return found.pop() if len(found) == 1 else None
+        """Compute capability of a name of `identity_by_name`, also where boards share the name and agree on it."""
+        identity = self.identity_by_name(name)
+        return identity.compute_capability if identity else None
+
+    def class_by_pci_id(self, pci_device_id: str) -> GpuClass | None:
+        """Class of the board with a vendor:device, also where products share the id and agree on it."""
+        identity = self.identity_by_pci_id(pci_device_id)
+        return identity.gpu_class if identity else None
+
+    def class_by_name(self, name: str) -> GpuClass | None:
+        """Class of the board with a name, for a vGPU that of its physical board."""
+        identity = self.identity_by_name(name)
+        return identity.gpu_class if identity else None
+
+    def vgpu_runs_cuda(self, name: str) -> bool | None:
+        """Whether CUDA applications run on the vGPU of that name; None when it is no vGPU's or of no known series."""
+        vgpu = parse_vgpu_name(name)
+        series = next((row for row in self.vgpu.series if vgpu and row.letter == vgpu.series), None)
+        return series.runs_cuda(vgpu.board.upper(), vgpu.size_gib) if vgpu and series else None
+
+    def capabilities_of_beginning(self, beginning: str) -> frozenset[ComputeCapability | None]:
+        """Compute capabilities of all names whose plain form has that beginning; None for a name that tells none."""
+        return frozenset(
+            identity.compute_capability for name, identity in self._by_name.items() if name.startswith(beginning)
+        )
 
     def architecture_of(self, capability: ComputeCapability) -> Architecture | None:
         """The architecture of a compute capability."""

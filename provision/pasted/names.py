@@ -76,9 +76,5 @@ def capability_of_beginning(name: str, matrix: Matrix) -> ComputeCapability | No
     words = plain_name(beginning) + (" " if beginning.endswith(" ") else "")
     if not re.search(r"[0-9]", words):
         return None
-    found = {
-        row.compute_capability
-        for row in matrix.gpus
-        if any(plain_name(known).startswith(words) for known in (*row.nvml_names, row.name))
-    }
-    return found.pop() if len(found) == 1 else None
+    found = matrix.capabilities_of_beginning(words)
+    return next(iter(found)) if len(found) == 1 else None

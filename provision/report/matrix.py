@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..documents.data import MatrixData
 
 if TYPE_CHECKING:
-    from ..matrix.model import GpuRow, TorchRelease
+    from ..matrix.model import Chip, GpuRow, TorchRelease
     from ..matrix.tables import Matrix
     from .style import Style
 
@@ -20,6 +20,7 @@ def matrix_data(matrix: Matrix, *, path: str, torch: str | None = None, gpu: str
     ]
     if gpu is not None:
         rows += [_gpu(row) for row in matrix.gpus if gpu.casefold() in row.name.casefold()]
+        rows += [line for chip in matrix.chips.rows for line in _boards(chip, gpu.casefold(), matrix)]
     return MatrixData(
         path=path,
         revision=matrix.revision,
@@ -45,6 +46,16 @@ def _builds(release: TorchRelease) -> list[str]:
 def _gpu(row: GpuRow) -> str:
     memory = f"{row.memory_gib:g} GiB" if row.memory_gib else ""
     return f"{row.name:<42}{row.compute_capability!s:<6}{row.architecture:<11}{memory}".rstrip()
+
+
+def _boards(chip: Chip, part: str, matrix: Matrix) -> list[str]:
+    """The boards of a chip that have no row of their own."""
+    names = [name for boards in chip.boards for name, _ in boards.names if part in name.casefold()]
+    return [
+        f"{name:<42}{chip.compute_capability!s:<6}{chip.architecture:<11}{chip.name}"
+        for name in names
+        if matrix.gpu_by_name(name) is None
+    ]
 
 
 def render_matrix(data: MatrixData, style: Style) -> str:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ..matrix import Matrix
-    from ..matrix.model import Architecture
+    from ..matrix.model import Architecture, GpuClass
     from ..records import Driver, Gpu, Machine
     from ..versions import ComputeCapability, CudaVersion
-
-GpuClass = Literal["data_center", "workstation", "geforce", "embedded"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,11 +29,14 @@ class Device:
     """Kernel module that it needs; None when its architecture is not known."""
     is_split_to_nothing: bool
     """MIG is on and there is no instance: CUDA sees no device."""
+    is_vgpu_without_cuda: bool
+    """A vGPU of a series on which CUDA does not run."""
 
     @property
     def board(self) -> tuple[object, ...]:
         """Everything that the rules ask about one GPU, so that equal boards are judged alike."""
-        return self.label, self.compute_capability, self.gpu_class, self.kernel_module, self.is_split_to_nothing
+        kind = (self.label, self.compute_capability, self.gpu_class, self.kernel_module)
+        return *kind, self.is_split_to_nothing, self.is_vgpu_without_cuda
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,13 @@ def _device(place: int, gpu: Gpu, matrix: Matrix, assumptions: list[str]) -> Dev
         gpu_class=_class_of(gpu, matrix),
         kernel_module=_module_of(gpu, architecture, matrix),
         is_split_to_nothing=gpu.mig_mode == "enabled" and gpu.mig_instances == 0,
+        is_vgpu_without_cuda=bool(gpu.name) and matrix.vgpu_runs_cuda(gpu.name or "") is False,
     )
 
 
 def _class_of(gpu: Gpu, matrix: Matrix) -> GpuClass | None:
-    if gpu.name and (row := matrix.gpu_by_name(gpu.name)):
-        return row.gpu_class
-    classes = {row.gpu_class for row in matrix.gpus_by_pci_id(gpu.pci_device_id)} if gpu.pci_device_id else set()
-    return classes.pop() if len(classes) == 1 else None
+    found = matrix.class_by_name(gpu.name) if gpu.name else None
+    return found or (matrix.class_by_pci_id(gpu.pci_device_id) if gpu.pci_device_id else None)
 
 
 def _module_of(

@@ -76,13 +76,7 @@ def _classes(situation: Situation) -> tuple[tuple[str, GpuClass | None], ...]:
 
 
 def _class_of(situation: Situation, device: Device) -> GpuClass | None:
-    matrix = situation.catalogue.matrix
-    if device.compute_capability in matrix.tegra:
-        return "embedded"
-    if device.gpu_class is not None:
-        return device.gpu_class
-    # A short name such as H100 is understood where it can only mean boards of the data center.
-    return "data_center" if matrix.capability_by_name(device.label) else None
+    return "embedded" if device.compute_capability in situation.catalogue.matrix.tegra else device.gpu_class
 
 
 def _branch(situation: Situation) -> int | None:
@@ -404,6 +398,13 @@ def _mig_without_instance(situation: Situation, candidate: ImageCandidate) -> Re
     return rejected(candidate, "mig-without-instance", found, "at least one compute instance, or MIG off", "machine")
 
 
+def _vgpu_without_cuda(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
+    if not situation.vgpus_without_cuda:
+        return None
+    found, needs = situation.vgpus_without_cuda[0].label, "a vGPU of series C or Q"
+    return rejected(candidate, "vgpu-without-cuda", found, needs, "matrix.yaml: vgpu.series")
+
+
 SHARED_IMAGE_RULES: Final[tuple[ImageRule, ...]] = (
     _compute_capability_unknown,
     _driver_unknown,
@@ -411,6 +412,7 @@ SHARED_IMAGE_RULES: Final[tuple[ImageRule, ...]] = (
     _driver_too_old_for_gpu,
     _module_unsuitable,
     _mig_without_instance,
+    _vgpu_without_cuda,
 )
 
 DRIVER_IMAGE_RULES: Final = frozenset(

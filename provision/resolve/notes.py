@@ -22,7 +22,7 @@ def notes_of(
 ) -> tuple[Finding, ...]:
     """The notes of a resolution, the weightiest first."""
     notes = [_left_out(left_out), _kind(machine, situation), _other_gpus(machine), _forward(situation, chosen)]
-    notes.append(_split(machine, situation))
+    notes += [_split(machine, situation), _vgpu(machine, situation)]
     if chosen and build:
         notes += [_doubtful(chosen), _arch(situation, chosen), _native(situation, chosen)]
         notes += [_free_threaded(situation, build), _label(chosen)]
@@ -70,6 +70,16 @@ def _split(machine: Machine, situation: Situation) -> Finding | None:
     happened = f"{names} in MIG mode: a process sees one instance, without peer access between instances."
     evidence = tuple(Evidence(f"instances of GPU {gpu.index}", gpu.mig_instances) for gpu in split)
     return Finding("mig-enabled", "pass", happened, evidence)
+
+
+def _vgpu(machine: Machine, situation: Situation) -> Finding | None:
+    matrix = situation.catalogue.matrix
+    guests = [] if situation.is_cpu else [gpu for gpu in machine.gpus if gpu.name and matrix.vgpu_runs_cuda(gpu.name)]
+    if not guests:
+        return None
+    happened = "This is a guest with a vGPU: it needs the vGPU guest driver that matches its host, and a licence."
+    evidence = tuple(Evidence(f"GPU {gpu.index}", gpu.name) for gpu in guests)
+    return Finding("vgpu-guest", "pass", happened, evidence)
 
 
 def _kind(machine: Machine, situation: Situation) -> Finding | None:

@@ -192,6 +192,18 @@ def mig_without_instance(situation: Situation, candidate: Candidate) -> Rejectio
     return _no(candidate, "mig-without-instance", found, "at least one compute instance, or MIG off", "machine")
 
 
+def vgpu_without_cuda(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The GPU is a vGPU of a series on which CUDA does not run: A for applications, B for business desktops.
+
+    The letter behind the size in its name tells the series. C and Q profiles run CUDA; some old boards only in the
+    profile that is the whole board. The hypervisor's administrator assigns the profile.
+    """
+    if candidate.cuda is None or not situation.vgpus_without_cuda:
+        return None
+    found = situation.vgpus_without_cuda[0].label
+    return _no(candidate, "vgpu-without-cuda", found, "a vGPU of series C or Q", "matrix.yaml: vgpu.series")
+
+
 def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> Rejection | None:
     """The driver branch no longer serves a GPU of this machine: R580 is the last for Maxwell, Pascal and Volta.
 
@@ -322,6 +334,7 @@ BUILD_RULES: Final[tuple[BuildRule, ...]] = (
     driver_too_old_for_gpu,
     kernel_module_unsuitable,
     mig_without_instance,
+    vgpu_without_cuda,
     no_code_for_gpu,
     ptx_needs_newer_driver,
     python_unknown,
@@ -368,6 +381,7 @@ READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
         (situation.kernel_module, situation.boards) if situation.wrong_module_devices else None
     ),
     mig_without_instance: lambda situation: situation.boards if situation.split_devices else None,
+    vgpu_without_cuda: lambda situation: situation.boards if situation.vgpus_without_cuda else None,
     no_code_for_gpu: lambda situation: situation.boards or None,
     ptx_needs_newer_driver: lambda situation: (
         (situation.capabilities, situation.driver_cuda_version) if situation.driver_cuda_version else None

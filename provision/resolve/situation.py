@@ -45,6 +45,8 @@ class Situation:
     """GPUs that need the other kernel module than the one that is loaded."""
     split_devices: tuple[Device, ...]
     """GPUs in MIG mode without an instance."""
+    vgpus_without_cuda: tuple[Device, ...]
+    """vGPUs of a series on which CUDA does not run."""
     capabilities: tuple[ComputeCapability, ...]
     """Distinct known compute capabilities, lowest first."""
     driver_version: DriverVersion | None
@@ -146,6 +148,7 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         unserved_devices=tuple(pair for pair in served if _is_past(pair[1].first_branch, number)),
         wrong_module_devices=tuple(d for d in devices if module and d.kernel_module not in (None, "either", module)),
         split_devices=tuple(device for device in devices if device.is_split_to_nothing),
+        vgpus_without_cuda=tuple(device for device in devices if device.is_vgpu_without_cuda),
         capabilities=capabilities,
         driver_version=driver.driver_version if driver else None,
         kernel_module=module,

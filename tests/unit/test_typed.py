@@ -20,6 +20,22 @@ def test_a_typed_machine_has_what_was_typed_and_nothing_else():
     assert machine.assumptions == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "capability"),
+    [("NVIDIA GeForce RTX 3070 Laptop GPU", "8.6"), ("Tesla K80", "3.7"), ("GRID A100D-40C", "8.0"), ("Orin", "8.7")],
+)
+def test_a_board_without_figures_is_typed_by_its_name(name, capability):
+    machine = machine_from_words(TypedMachine(gpus=(name,), driver="535.104.05"), MATRIX)
+    assert str(machine.gpus[0].compute_capability) == capability
+
+
+def test_a_capability_tells_which_of_the_gpus_of_one_name_it_is():
+    machine = machine_from_words(
+        TypedMachine(gpus=("GeForce GT 730",), compute_capability="3.5", driver="470.161.03"), MATRIX
+    )
+    assert str(machine.gpus[0].compute_capability) == "3.5"
+
+
 def test_a_driver_that_nobody_named_is_assumed_and_said():
     machine = machine_from_words(TypedMachine(gpus=("NVIDIA H100 PCIe",)), MATRIX)
     assert machine.driver.driver_version is not None
@@ -47,6 +63,7 @@ def test_a_capability_serves_a_gpu_that_the_matrix_does_not_know():
     ("words", "message"),
     [
         (TypedMachine(gpus=("Voodoo 2",)), "the matrix has no GPU named 'Voodoo 2'"),
+        (TypedMachine(gpus=("GeForce GT 730",)), "GPUs of several compute capabilities are named 'GeForce GT 730'"),
         (TypedMachine(gpus=("NVIDIA A10*0",)), "expected 1 to 1024"),
         (TypedMachine(driver="latest"), "--driver: not a driver version: 'latest'"),
         (TypedMachine(arch="sparc"), "--arch: found 'sparc', expected x86_64 or aarch64"),

@@ -86,4 +86,27 @@ forward_compatibility:
   rows:
     12.8: {accepted: [470, 535], refused: [418, 560], source: [notes]}
     13.0: {accepted: [535], refused: null, doubtful: a start gate alone, source: [notes]}
+chips:
+  source: [notes]
+  read_on: 2026-11-23
+  older_too: [GeForce GT 930]
+  rows:
+    GA107:
+      architecture: Ampere
+      capability: 8.6
+      geforce: GeForce RTX 2050 = 25a7 25a9; GeForce GT 930
+      data_center: A17 = 25b8
+      other: 25a3
+    GA100:
+      architecture: Ampere
+      capability: 8.0
+      geforce: GeForce RTX 2050; CMP 170HX = 2082
+vgpu:
+  source: [notes]
+  read_on: 2026-11-23
+  series:
+    B: {use: business desktops, cuda: none}
+    Q: {use: workstations, cuda: all, only_gib: {A2: 8}}
+  boards:
+    A100X: A100-SXM4-40GB
 """  # noqa: E501  rows stand on one line, as in the real file

@@ -33,6 +33,10 @@ def with_module(machine, flavour):
     return replace(machine, driver=replace(machine.driver, kernel_module=flavour))
 
 
+def named(machine, name):
+    return replace(machine, gpus=tuple(replace(gpu, name=name) for gpu in machine.gpus))
+
+
 def in_mig(machine, instances):
     gpus = tuple(replace(gpu, mig_mode="enabled", mig_instances=instances) for gpu in machine.gpus)
     return replace(machine, gpus=gpus)
@@ -154,6 +158,10 @@ CASES = [
     ("kernel-module-unsuitable", with_module(box("5090", "580.82.07"), "proprietary"), ask(), NGC + "25.01-py3", True),
     ("kernel-module-unsuitable", with_module(box("5090", "580.82.07"), "open"), ask(), NGC + "25.01-py3", False),
     ("kernel-module-unsuitable", with_module(box("A100", "580.82.07"), "open"), ask(), NGC + "25.01-py3", False),
+    *(
+        ("vgpu-without-cuda", named(box("A100", "580.82.07"), name), ask(), NGC + "25.01-py3", stands)
+        for name, stands in (("GRID A100-4B", True), ("GRID A100-4A", True), ("GRID A100-40C", False), ("GRID A100-10C", False), ("NVIDIA A100-SXM4-40GB", False))
+    ),
     ("mig-without-instance", in_mig(box("A100", "580.82.07"), 0), ask(), NGC + "25.01-py3", True),
     ("mig-without-instance", in_mig(box("A100", "580.82.07"), 1), ask(), NGC + "25.01-py3", False),
     ("mig-without-instance", in_mig(box("A100", "580.82.07"), None), ask(), NGC + "25.01-py3", False),

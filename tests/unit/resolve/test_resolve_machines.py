@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from resolve_boxes import ask, box
 
-from provision.records import GpuState, Reading
+from provision.records import Gpu, GpuState, Reading
 from provision.resolve import resolve
 
 MACHINES = {
@@ -166,6 +166,25 @@ def test_typed_in_machines_list_what_they_assume(matrix, catalogue):
         "The glibc is not known: the plan takes it to be new enough for the wheel.",
         "The Python is not known: 3.12 or 3.11 is assumed.",
     )
+
+
+VGPUS = [
+    ("GRID A100-40C", "2.15.0+cu130"),
+    ("NVIDIA A40-8Q", "2.15.0+cu130"),
+    ("GRID T4-16Q", "2.15.0+cu130"),
+    ("GRID V100D-32C", "2.14.1+cu126"),
+    ("NVIDIA A40-8A", None),
+    ("NVIDIA L4-2B", None),
+]
+
+
+@pytest.mark.parametrize(("name", "build"), VGPUS)
+def test_a_vgpu_is_judged_by_its_board_and_its_series(name, build, matrix, catalogue):
+    machine = replace(box("x", "580.82.07"), gpus=(Gpu(0, name=name),))
+    resolution = resolve(machine, ask(), matrix, catalogue=catalogue)
+    assert (resolution.chosen and resolution.chosen.local_version) == build
+    assert ("vgpu-guest" in {note.id for note in resolution.notes}) is bool(build)
+    assert ("vgpu-without-cuda" in {no.rule for no in resolution.rejections}) is not bool(build)
 
 
 # --- boxes with GPUs of several kinds -----------------------------------------------------------
