@@ -93,11 +93,9 @@ def read_matrix(path: Path | None = None, *, defer: bool = False) -> Matrix:
 
 def _container_text(text: str) -> str:
     """The end of the text from the first table about images on; empty when another table stands behind it."""
-    keys = list(_TOP_KEY.finditer(text))
-    first = next((place for place, key in enumerate(keys) if key[1] in _CONTAINER_TABLES), len(keys))
-    if any(key[1] not in _CONTAINER_TABLES for key in keys[first:]):
-        return ""
-    return text[keys[first].start() :] if keys[first:] else ""
+    places = [place for name in _CONTAINER_TABLES if (place := text.find(f"\n{name}:")) >= 0]
+    end = text[min(places) + 1 :] if places else ""
+    return end if all(key[1] in _CONTAINER_TABLES for key in _TOP_KEY.finditer(end)) else ""
 
 
 def load_matrix(text: str, *, origin: str) -> Matrix:
