@@ -120,7 +120,7 @@ def load_default_matrix() -> Matrix:
     """The matrix that ships with gpusetup."""
     from .matrix.load import default_matrix_path, read_matrix
 
-    return read_matrix(default_matrix_path())
+    return read_matrix(default_matrix_path(), defer=True)
 
 
 def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
@@ -129,6 +129,8 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
 
     require_plannable(examined.machine, request, examined.findings)
     machine = without_lost_gpus(examined.machine)
+    if request.container:
+        return _container_plan(machine, request, matrix)
     resolution = resolve(machine, request, matrix)
     require_left_gpus(machine, request, resolution.gpus_left_out)
     return Plan(
@@ -137,6 +139,22 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
         matrix=MatrixIdentity(matrix.revision, matrix.read_on),
         request=request,
         findings=resolution.notes,
+    )
+
+
+def _container_plan(machine: Machine, request: Request, matrix: Matrix) -> Plan:
+    """The plan of a machine with an image instead of an environment."""
+    from .resolve.images import resolve_images
+
+    found = resolve_images(machine, request, matrix)
+    return Plan(
+        build=None,
+        resolution=found.resolution,
+        matrix=MatrixIdentity(matrix.revision, matrix.read_on),
+        request=request,
+        findings=found.resolution.notes,
+        image=found.images[0] if found.images else None,
+        other_images=found.images[1:],
     )
 
 
@@ -166,15 +184,16 @@ def no_build(plan: Plan) -> NoBuildError:
     for rejection in passed_over(plan):
         by_rule.setdefault(rejection.rule, rejection)
     reasons = [
-        Evidence(f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
+        Evidence(r.image or f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
         for r in by_rule.values()
     ]
     unlocks = [f"{u.change} {u.from_} -> {u.to} admits torch {u.torch}+{u.variant}" for u in plan.resolution.unlocks]
     wishes = {"--torch": plan.request.torch, "--cuda": plan.request.cuda, "--python": plan.request.python}
     asked = [name for name, wish in wishes.items() if wish]
     drop = [f"gpusetup plan, without {' and '.join(asked)}"] if asked else []
+    what = "image" if plan.request.container else "build"
     return NoBuildError(
-        "No build in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
+        f"No {what} in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..errors import InputError
 from ..versions import CudaVersion
 from . import fields
 from .document import MAX_BYTES, PlaceError, bad_file, line_of, parse_document, path_text
@@ -38,8 +40,8 @@ from .tables import Matrix
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..errors import InputError
     from ..versions import ComputeCapability
+    from .containers import Containers
     from .model import GpuClass
 
 SCHEMA: Final = "gpusetup.matrix/1"
@@ -58,6 +60,8 @@ _GPU_TABLES = ("gpus", "chips", "vgpu")
 _ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES, *_GPU_TABLES))
 _BLOCK = frozenset(("source", "read_on", "rows"))
 _NONE: frozenset[str] = frozenset()
+_CONTAINER_TABLES = frozenset(("containers", "jetson", "systems"))
+_TOP_KEY = re.compile(r"^([A-Za-z_]\w*):", re.MULTILINE)
 
 
 def default_matrix_path() -> Path:
@@ -67,8 +71,12 @@ def default_matrix_path() -> Path:
     return packaged if packaged.is_file() else package.parent / "matrix.yaml"
 
 
-def read_matrix(path: Path | None = None) -> Matrix:
-    """The matrix of a file, by default the one that ships with the tool."""
+def read_matrix(path: Path | None = None, *, defer: bool = False) -> Matrix:
+    """The matrix of a file, by default the one that ships with the tool.
+
+    With `defer` the tables about images at its end are read when somebody asks for them, and their faults are found
+    then: for the file that ships, which the tests have read whole.
+    """
     path = path or default_matrix_path()
     try:
         with path.open("rb") as file:
@@ -80,14 +88,38 @@ def read_matrix(path: Path | None = None) -> Matrix:
         raise bad_file(str(path), f"byte {err.start}", "bytes that are not UTF-8", "UTF-8 text") from err
     if len(content) > MAX_FILE_BYTES:
         raise bad_file(str(path), "the file", f"more than {MAX_FILE_BYTES} bytes", f"at most {MAX_FILE_BYTES}")
-    return load_matrix(text, origin=str(path))
+    return _load(text, str(path), deferred=_container_text(text) if defer else "")
+
+
+def _container_text(text: str) -> str:
+    """The end of the text from the first table about images on; empty when another table stands behind it."""
+    places = [place for name in _CONTAINER_TABLES if (place := text.find(f"\n{name}:")) >= 0]
+    end = text[min(places) + 1 :] if places else ""
+    return end if all(key[1] in _CONTAINER_TABLES for key in _TOP_KEY.finditer(end)) else ""
 
 
 def load_matrix(text: str, *, origin: str) -> Matrix:
     """The matrix of a text; `origin` names it in messages. InputError when anything is not as it should be."""
-    tree = parse_document(text, origin=origin)
+    return _load(text, origin)
+
+
+def _load(text: str, origin: str, *, deferred: str = "") -> Matrix:
+    tree = parse_document(text[: len(text) - len(deferred)], origin=origin)
+
+    def later(cite: Callable[[Any], str]) -> Containers:
+        from .containers import read_containers
+
+        try:
+            return read_containers(parse_document(deferred, origin=origin) if deferred else tree, cite)
+        except (InputError, PlaceError):
+            if not deferred:
+                raise
+            return load_matrix(text, origin=origin).containers  # it names the place in the whole file
+
     try:
-        matrix = _matrix(tree, origin)
+        matrix = _matrix(tree, origin, later)
+        if not deferred:
+            matrix.containers  # noqa: B018  read now, so that a fault is found now
         check_invariants(matrix)
     except PlaceError as fault:
         raise _located(fault, text, origin) from None
@@ -100,8 +132,8 @@ def _located(fault: PlaceError, text: str, origin: str) -> InputError:
     return bad_file(origin, where, fault.found, fault.expected)
 
 
-def _matrix(tree: Any, origin: str) -> Matrix:
-    root = fields.mapping(tree, _ROOT)
+def _matrix(tree: Any, origin: str, later: Callable[[Callable[[Any], str]], Containers]) -> Matrix:
+    root = fields.mapping(tree, _ROOT, _CONTAINER_TABLES)
     fields.field(root, "schema", fields.one_of(SCHEMA))
     sources = fields.field(
         root, "sources", lambda value: fields.rows(value, lambda key, entry: (key, fields.text(entry)))
@@ -148,6 +180,7 @@ def _matrix(tree: Any, origin: str) -> Matrix:
             older_too=_within("chips", lambda: fields.items(chips, "older_too", fields.text)),
         ),
         vgpu=fields.field(root, "vgpu", partial(_vgpu, cite=cite)),
+        read_containers=partial(later, cite),
     )
 
 

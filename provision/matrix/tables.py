@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from .vgpu_names import parse_vgpu_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
+    from .containers import Containers
     from .model import (
         Architecture,
         ChipTable,
@@ -88,6 +89,9 @@ class Matrix:
     gpus: tuple[GpuRow, ...]
     chips: ChipTable
     vgpu: VgpuTable
+    read_containers: Callable[[], Containers] = field(repr=False)
+    """Reads the tables about images; `containers` asks once."""
+    _containers: list[Containers] = field(init=False, repr=False, default_factory=list)
     _names: dict[str, GpuRow] = field(init=False, repr=False, compare=False)
     _pci: dict[str, tuple[GpuRow, ...]] = field(init=False, repr=False, compare=False)
     _by_name: dict[str, GpuIdentity] = field(init=False, repr=False, compare=False)
@@ -123,6 +127,13 @@ class Matrix:
             _tell(devices, (f"10de:{device}" for device in chip.other_ids), identity)
         names.update((plain_name(name), GpuIdentity()) for name in self.chips.older_too)
         return names, devices
+
+    @property
+    def containers(self) -> Containers:
+        """Images and boards whose system decides, read when first asked for: no plan of wheels pays for them."""
+        if not self._containers:
+            self._containers.append(self.read_containers())
+        return self._containers[0]
 
     # --- GPUs -----------------------------------------------------------------------------------
 
