@@ -70,7 +70,8 @@ compute capability is that of the whole GPU, so the same builds fit.""",
     "forward-compatibility": """User space of a newer CUDA than the kernel driver implements is in use: a compatibility package (cuda-compat).
 
 NVIDIA supports it on data center boards and Jetson, from certain driver branches (`gpusetup matrix show --cuda`). The plan
-holds as long as the loader finds that libcuda, in containers as on the host; without it the driver's own CUDA counts.""",
+holds as long as the loader finds that libcuda, in containers as on the host; without it the driver's own CUDA counts. An image
+may bring the package itself (`plan --container`): then nothing has to be installed on the host.""",
     "gpu-plan": """A CPU build was asked about on a box whose GPU can be used.
 
 A CUDA plan is met only by a CUDA build; --cpu asks for a CPU build and leaves the GPU unused.""",
@@ -182,6 +183,7 @@ def _check_pages() -> dict[str, str]:
 
 def _rule_pages() -> dict[str, str]:
     from .resolve import RULES, rule_id
+    from .resolve.image_rules import IMAGE_RULES, LAST_RESORT_IMAGE_RULES
 
-    rules: tuple[Any, ...] = RULES
+    rules: tuple[Any, ...] = (*RULES, *IMAGE_RULES, *LAST_RESORT_IMAGE_RULES)
     return {rule_id(rule): inspect.cleandoc(rule.__doc__ or "") for rule in rules}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import CheckResult, Machine, Receipt, Rejection
+    from .records import CheckResult, Machine, Receipt, Rejection, Resolution
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -130,16 +130,41 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
 
     require_plannable(examined.machine, request, examined.findings)
     machine = without_lost_gpus(examined.machine)
+    if request.container:
+        return _container_plan(machine, request, matrix)
     resolution = resolve(machine, request, matrix)
     require_left_gpus(machine, request, resolution.gpus_left_out)
-    if matrix.site:
-        resolution = replace(resolution, assumptions=(*resolution.assumptions, matrix.site.summary))
+    resolution = _with_site(resolution, matrix)
     return Plan(
         build=resolution.chosen,
         resolution=resolution,
         matrix=MatrixIdentity(matrix.revision, matrix.read_on),
         request=request,
         findings=resolution.notes,
+    )
+
+
+def _with_site(resolution: Resolution, matrix: Matrix) -> Resolution:
+    """The resolution with a line that says that a site file counts, where one does."""
+    if matrix.site is None:
+        return resolution
+    return replace(resolution, assumptions=(*resolution.assumptions, matrix.site.summary))
+
+
+def _container_plan(machine: Machine, request: Request, matrix: Matrix) -> Plan:
+    """The plan of a machine with an image instead of an environment."""
+    from .resolve.images import resolve_images
+
+    found = resolve_images(machine, request, matrix)
+    resolution = _with_site(found.resolution, matrix)
+    return Plan(
+        build=None,
+        resolution=resolution,
+        matrix=MatrixIdentity(matrix.revision, matrix.read_on),
+        request=request,
+        findings=resolution.notes,
+        image=found.images[0] if found.images else None,
+        other_images=found.images[1:],
     )
 
 
@@ -169,15 +194,16 @@ def no_build(plan: Plan) -> NoBuildError:
     for rejection in passed_over(plan):
         by_rule.setdefault(rejection.rule, rejection)
     reasons = [
-        Evidence(f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
+        Evidence(r.image or f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
         for r in by_rule.values()
     ]
     unlocks = [f"{u.change} {u.from_} -> {u.to} admits torch {u.torch}+{u.variant}" for u in plan.resolution.unlocks]
     wishes = {"--torch": plan.request.torch, "--cuda": plan.request.cuda, "--python": plan.request.python}
     asked = [name for name, wish in wishes.items() if wish]
     drop = [f"gpusetup plan, without {' and '.join(asked)}"] if asked else []
+    what = "image" if plan.request.container else "build"
     return NoBuildError(
-        "No build in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
+        f"No {what} in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
     )
 
 

@@ -226,6 +226,8 @@ class Request:
     """Least number of usable GPUs; 0: no demand."""
     why_not: tuple[str, ...] = ()
     """Builds to be told about: cu130, 2.9, 2.9.1+cu130."""
+    container: bool = False
+    """A container image instead of an environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +275,8 @@ class Rejection:
     needs: str
     source: str | None = None
     python: str | None = None
+    image: str | None = None
+    """Reference of the image, where an image was passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +323,36 @@ class Resolution:
     def chosen(self) -> Build | None:
         """The best build that fits."""
         return self.candidates[0] if self.candidates else None
+
+
+Basis = Literal["native", "minor-version", "forward"]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A container image that holds torch."""
+
+    image: str
+    """Reference: nvcr.io/nvidia/pytorch:26.09-py3."""
+    family: Literal["ngc", "pytorch"]
+    digest: str | None
+    """sha256:... of the image or of its index; None when nobody has read it."""
+    platform: str
+    """linux/amd64 or linux/arm64."""
+    torch: str
+    """As the image spells it; images of NVIDIA hold builds of their own: 2.14.0a0+b2c75dd062."""
+    variant: str
+    """cu132: that of its CUDA."""
+    cuda_runtime_version: CudaVersion | None
+    python: str | None
+    """Python inside; None when nobody has read it."""
+    basis: Basis | None
+    """What its CUDA stands on with the driver of the host; None when that is not known."""
+    run_flags: tuple[str, ...]
+    """Flags of `docker run` that it needs: GPUs, shared memory, limits."""
+    requirements: tuple[str, ...]
+    """PEP 508 lines of what the acceptance workload needs beside it."""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +409,10 @@ class Plan:
     """The sources that were asked, with their answers; empty when nobody looked."""
     download_bytes: int | None = None
     findings: tuple[Finding, ...] = ()
+    image: Image | None = None
+    """The image of a container plan; then there is no build."""
+    other_images: tuple[Image, ...] = ()
+    """Further images that fit, best first."""
 
 
 # --- install ------------------------------------------------------------------------------------

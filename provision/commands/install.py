@@ -81,6 +81,11 @@ def plan_of_file(path: Path, request: Request) -> Plan:
     loaded = load_document(read_text(path), origin=str(path), expect="plan")
     if loaded.data is None:
         raise InputError(f"{path}: data: expected a plan, found null")
+    if loaded.data.container is not None:
+        raise UsageError(
+            f"{path} plans the image {loaded.data.container.image}; install makes environments. "
+            "`gpusetup plan` prints the docker run line of a container plan; building images is for a later version."
+        )
     return plan_from_data(loaded.data, origin=str(path))
 
 

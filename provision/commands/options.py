@@ -106,6 +106,7 @@ def request_of(words: dict[str, Any]) -> Request:
         python=words.get("python"),
         cpu=bool(words.get("cpu")),
         require_gpu=words.get("require_gpu") or 0,
+        container=bool(words.get("container")),
     )
 
 

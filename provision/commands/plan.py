@@ -10,7 +10,7 @@ import click
 from ..cli import emit
 from ..documents.data import plan_data
 from ..documents.envelope import Outcome, finding_of
-from ..errors import ExitCode
+from ..errors import ExitCode, UsageError
 from ..pipeline import check_sources, load_default_matrix, no_build, not_held, plan_for
 from .machines import examined_of
 from .options import json_option, machine_options, request_of, request_options, site_option, torch_index_option
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 Examples:
   gpusetup plan
   gpusetup plan --gpu 'NVIDIA H100 80GB HBM3' --driver 535.104.05
+  gpusetup plan --container
 """
 )
 @request_options
 @machine_options
+@click.option("--container", is_flag=True, help="Pick a container image instead of an environment.")
 @click.option(
     "--why-not", multiple=True, metavar="BUILD", help="Say why this is not chosen: cu130, 2.9, 2.9.1+cu130. Repeatable."
 )
@@ -43,13 +45,15 @@ def plan(context: click.Context, /, **words: Any) -> int:
     from ..report.plan import render_plan
 
     console: Any = context.find_root().obj
+    if words["container"] and words["check_sources"]:
+        raise UsageError("--check-sources asks for wheels; an image of --container is asked for by docker pull.")
     matrix = load_default_matrix(words["site"])
     examined = examined_of(words, matrix)
     made = plan_for(examined, replace(request_of(words), why_not=words["why_not"]), matrix)
     if words["check_sources"] and made.build is not None:
         made = check_sources(made, examined.machine, is_here=examined.is_here, torch_index=words["torch_index"])
     failure: tuple[Finding, ...] = ()
-    if made.build is None:
+    if made.build is None and made.image is None:
         failure = (finding_of(no_build(made)),)
     elif made.availability in ("not held", "partly looked"):
         failure = (finding_of(not_held(made)),)

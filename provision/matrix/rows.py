@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..versions import ComputeCapability
+    from .containers import Containers
     from .site import Site
 
 SCHEMA: Final = "gpusetup.matrix/1"
@@ -48,12 +49,13 @@ _TABLES = (
 _GPU_TABLES = ("gpus", "chips", "vgpu")
 _ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES, *_GPU_TABLES))
 _BLOCK = frozenset(("source", "read_on", "rows"))
+_CONTAINER_TABLES = frozenset(("containers", "jetson", "systems"))
 _NONE: frozenset[str] = frozenset()
 
 
 def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
     """The matrix of a plain tree; rows of GPUs are read when they are first asked for."""
-    root = fields.mapping(tree, _ROOT)
+    root = fields.mapping(tree, _ROOT, _CONTAINER_TABLES)
     fields.field(root, "schema", fields.one_of(SCHEMA))
     sources = fields.field(
         root, "sources", lambda value: fields.rows(value, lambda key, entry: (key, fields.text(entry)))
@@ -98,6 +100,7 @@ def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
         vgpu=fields.field(root, "vgpu", partial(vgpu, cite=cite)),
         read_gpus=partial(_table, gpus, "gpus", partial(gpu, cite=cite)),
         read_chips=partial(_chips, chips),
+        read_containers=partial(_containers, root, cite),
         site=site,
     )
 
@@ -107,6 +110,12 @@ def _chips(block: dict[str, Any]) -> ChipTable:
         rows=_table(block, "chips", chip),
         older_too=_within("chips", lambda: fields.items(block, "older_too", fields.text)),
     )
+
+
+def _containers(root: dict[str, Any], cite: Callable[[Any], str]) -> Containers:
+    from .containers import read_containers
+
+    return read_containers(root, cite)
 
 
 def _within(key: str, read: Callable[[], Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
+    from .containers import Containers
     from .model import (
         Architecture,
         ChipTable,
@@ -91,9 +92,10 @@ class Matrix:
     free_threaded: tuple[tuple[str, tuple[str, ...]], ...]
     """Per compiled companion, the free-threaded Python tags that it publishes wheels for."""
     vgpu: VgpuTable
-    read_gpus: Callable[[], tuple[GpuRow, ...]]
+    read_gpus: Callable[[], tuple[GpuRow, ...]] = field(repr=False)
     """Reads the rows of `gpus`, which is what is asked for."""
-    read_chips: Callable[[], ChipTable]
+    read_chips: Callable[[], ChipTable] = field(repr=False)
+    read_containers: Callable[[], Containers] = field(repr=False)
     site: Site | None = None
     """The site file whose rows are among these, and what it forbids."""
 
@@ -109,9 +111,14 @@ class Matrix:
         """Boards that have no row of their own, by chip."""
         return self.read_chips()
 
+    @cached_property
+    def containers(self) -> Containers:
+        """Images and boards whose system decides: no plan of wheels pays for them."""
+        return self.read_containers()
+
     def build(self) -> None:
         """Build the tables that are built late; PlaceError where a row is not what it should be."""
-        _ = self.gpus, self.chips
+        _ = self.gpus, self.chips, self.containers
 
     @cached_property
     def _names(self) -> dict[str, GpuRow]:

@@ -21,7 +21,7 @@ SURFACE = {
     "plan": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
-        *("--why-not", "--top", "--check-sources", "--torch-index", "--site", "--json"),
+        *("--container", "--why-not", "--top", "--check-sources", "--torch-index", "--site", "--json"),
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
