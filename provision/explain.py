@@ -63,6 +63,11 @@ with an older build may serve them: `gpusetup plan --gpu NAME --driver VERSION` 
 
 Its driver is the vGPU guest driver of the same major as the one on the host, not the data center driver; the numbers of the
 branches compare as elsewhere. Without a licence the vGPU is throttled or refuses compute: `nvidia-smi -q` shows the state.""",
+    "jetson-wheels": """A Jetson for which the general wheels hold no code that its CUDA could run.
+
+Up to JetPack 6 the GPU of a Jetson needs builds of its own: NVIDIA publishes wheels per JetPack, and container images. From
+CUDA 13.2 on one build serves Arm servers and Orin alike, on a JetPack that has that CUDA. gpusetup names NVIDIA's wheel and does not
+install it.""",
     "mig-enabled": """A GPU is in MIG mode: it is split into instances.
 
 A process sees one instance, with its share of memory and multiprocessors, and there is no peer access between instances. The

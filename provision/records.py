@@ -93,6 +93,8 @@ class Host:
     is_wsl: bool | None = None
     container: Container | None = None
     virtualization: str | None = None
+    l4t: str | None = None
+    """Release of Jetson Linux on a Jetson: 36.4.3."""
 
 
 @dataclass(frozen=True, slots=True)

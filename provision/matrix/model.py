@@ -239,6 +239,8 @@ class Architecture:
     """First driver branch that serves it; None when it is older than every branch listed."""
     first_driver: DriverVersion | None
     """Oldest public Linux driver that lists it, where that is not the first of its branch."""
+    later: tuple[tuple[ComputeCapability, int], ...]
+    """First driver branch of the capabilities that came later than the architecture."""
     last_branch: int | None
     """Last driver branch that serves it; None while there is none."""
     kernel_module: Literal["open", "proprietary", "either"]
@@ -246,8 +248,11 @@ class Architecture:
     last_cuda: CudaVersion | None
     doubtful: str | None
 
-    def oldest_driver(self, *, is_windows: bool) -> DriverVersion | None:
-        """Oldest driver that serves it, by its branch where no release is known; None when every listed one does."""
+    def oldest_driver(self, capability: ComputeCapability | None, *, is_windows: bool) -> DriverVersion | None:
+        """Oldest driver that serves a GPU of it, by its branch where no release is known; None: every listed one."""
+        branch = next((branch for code, branch in self.later if code == capability), None)
+        if branch is not None:
+            return DriverVersion(str(branch))
         if self.first_driver and not is_windows:
             return self.first_driver
         return None if self.first_branch is None else DriverVersion(str(self.first_branch))

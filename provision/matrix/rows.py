@@ -65,6 +65,7 @@ def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
         root, "torch", lambda value: fields.mapping(value, frozenset(("index", "assumed_pythons", "releases")))
     )
     cubins = fields.field(root, "cubins", partial(_block, cite=cite, extra=frozenset(("tegra",))))
+    majors = fields.field(root, "cuda_majors", partial(_block, cite=cite, extra=frozenset(("wsl_branch",))))
     architectures = fields.field(
         root, "architectures", partial(_block, cite=cite, extra=frozenset(("module_branches",)))
     )
@@ -87,7 +88,8 @@ def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
         releases=releases,
         cubins=_table(cubins, "cubins", _cubin),
         tegra=_within("cubins", lambda: fields.items(cubins, "tegra", fields.capability)),
-        cuda_majors=_table(fields.field(root, "cuda_majors", partial(_block, cite=cite)), "cuda_majors", _cuda_major),
+        cuda_majors=_table(majors, "cuda_majors", _cuda_major),
+        wsl_branch=_within("cuda_majors", lambda: fields.field(majors, "wsl_branch", fields.whole)),
         forward=_forward_compatibility(root, cite),
         toolkits=_table(fields.field(root, "cuda_toolkits", partial(_block, cite=cite)), "cuda_toolkits", _toolkit),
         branches=_table(fields.field(root, "driver_branches", partial(_block, cite=cite)), "driver_branches", _branch),
@@ -338,18 +340,23 @@ def _branch(branch: str, value: Any) -> DriverBranch:
 
 def _architecture(name: str, value: Any) -> Architecture:
     keys = frozenset(("capabilities", "first_branch", "last_branch", "kernel_module", "first_cuda", "last_cuda"))
-    row = fields.mapping(value, keys, frozenset(("first_driver", "doubtful")))
+    row = fields.mapping(value, keys, frozenset(("first_driver", "later", "doubtful")))
     return Architecture(
         name=name,
         capabilities=fields.items(row, "capabilities", fields.capability),
         first_branch=fields.maybe(row, "first_branch", fields.whole),
         first_driver=fields.maybe(row, "first_driver", fields.driver),
+        later=fields.field(row, "later", _later) if "later" in row else (),
         last_branch=fields.maybe(row, "last_branch", fields.whole),
         kernel_module=fields.field(row, "kernel_module", fields.one_of("open", "proprietary", "either")),
         first_cuda=fields.maybe(row, "first_cuda", fields.cuda),
         last_cuda=fields.maybe(row, "last_cuda", fields.cuda),
         doubtful=fields.maybe(row, "doubtful", fields.text),
     )
+
+
+def _later(value: Any) -> tuple[tuple[ComputeCapability, int], ...]:
+    return fields.rows(value, lambda code, branch: (fields.capability(code), fields.whole(branch)))
 
 
 def _module_branches(value: Any) -> ModuleBranches:

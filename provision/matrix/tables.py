@@ -82,6 +82,8 @@ class Matrix:
     tegra: tuple[ComputeCapability, ...]
     """Devices whose driver numbers do not compare with desktop branches."""
     cuda_majors: tuple[CudaMajor, ...]
+    wsl_branch: int
+    """Oldest branch of the Windows driver under which CUDA runs in WSL."""
     forward: ForwardCompatibility
     """Which boards and driver branches the compatibility package of each CUDA works on."""
     toolkits: tuple[CudaToolkit, ...]

@@ -27,6 +27,7 @@ from .image_rules import (
     unknown_gpus,
 )
 from .situation import situate
+from .unlocks import oldest_driver
 from .wishes import builds_asked_about
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ def _unlocks(situation: Situation, outcomes: list[_Outcome], best: ImageCandidat
         return
     limit = torch_order(best) if best else None
     rows = {device.architecture for device in situation.devices if device.architecture}
-    least = [driver for row in rows if (driver := row.oldest_driver(is_windows=situation.is_windows_driver))]
+    oldest = oldest_driver(situation)
+    least = [oldest] if oldest else []
     last = min((row.last_branch for row in rows if row.last_branch is not None), default=None)
     steps: list[tuple[DriverVersion, ImageCandidate]] = []
     for outcome in outcomes:

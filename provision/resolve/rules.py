@@ -149,8 +149,8 @@ def driver_too_old(situation: Situation, candidate: Candidate) -> Rejection | No
     """The driver is older than the oldest one on which any wheel of that CUDA major starts.
 
     Within a major every wheel starts from that floor on (minor version compatibility). On WSL the number is that of the
-    Windows driver and is compared with the Windows floor. Tegra numbers do not compare; there the CUDA that the driver
-    implements counts.
+    Windows driver and is compared with the Windows floor; below R495 nothing runs there. Tegra numbers do not compare;
+    there the CUDA that the driver implements counts.
     Install a newer driver branch, or take a build of an older CUDA.
     """
     if candidate.cuda is None or candidate.cuda.major not in situation.majors_out_of_reach:
@@ -242,7 +242,8 @@ def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Reject
         return None
     device, row = situation.unserved_devices[0]
     found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-    needs = f"driver branch {row.first_branch} or newer"
+    oldest = row.oldest_driver(device.compute_capability, is_windows=situation.is_windows_driver)
+    needs = f"driver {oldest} or newer"
     return _no(candidate, "driver-too-old-for-gpu", found, needs, f"matrix.yaml: architectures.{row.name}")
 
 
@@ -370,7 +371,7 @@ RULES: Final = tuple(dict.fromkeys((*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RU
 
 def _driver_facts(situation: Situation) -> tuple[Hashable, ...]:
     number, cuda = str(situation.driver_version), situation.driver_cuda_version
-    return number, cuda, situation.is_windows_driver, situation.is_tegra, situation.forward
+    return number, cuda, situation.is_windows_driver, situation.wsl_floor is None, situation.is_tegra, situation.forward
 
 
 READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
@@ -431,4 +432,7 @@ def rule_id(rule: Callable[..., Rejection | None]) -> str:
 
 def driver_floor(situation: Situation, candidate: Candidate) -> str:
     """The oldest driver of the candidate's CUDA, as people write it."""
-    return str(candidate.floors[situation.is_windows_driver]) if candidate.floors else "any"
+    if not candidate.floors:
+        return "any"
+    floor = candidate.floors[situation.is_windows_driver]
+    return str(max(floor, situation.wsl_floor) if situation.wsl_floor else floor)

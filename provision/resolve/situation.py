@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ..matrix.model import PLATFORMS
 from ..records import GpuState
+from ..versions import DriverVersion
 from .devices import devices_of, forward_of
 from .wishes import Wishes, understand
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ..matrix import Matrix
     from ..matrix.model import Architecture
     from ..records import Interpreter, Machine, Request
-    from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+    from ..versions import ComputeCapability, CudaVersion, Glibc
     from .candidates import Catalogue
     from .devices import Device, Forward
 
@@ -60,6 +61,8 @@ class Situation:
     """CUDA majors that the known driver is too old for."""
     is_windows_driver: bool
     """Windows numbers count on Windows and on WSL, where the driver is that of the Windows host."""
+    wsl_floor: DriverVersion | None
+    """Oldest Windows driver under which any CUDA runs in WSL; None elsewhere."""
     is_tegra: bool
     """All GPUs are Tegra: their driver numbers do not compare, only the CUDA they implement."""
     glibc: Glibc | None
@@ -91,6 +94,7 @@ class Situation:
             self.forward,
             self.kernel_module,
             self.is_windows_driver,
+            self.wsl_floor is not None,
             self.glibc,
             self.glibc_failure,
             self.is_musl,
@@ -127,10 +131,16 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     number = branch.branch if branch else None
     served = [(device, device.architecture) for device in devices if device.architecture]
     is_windows_driver = bool(machine.host.is_wsl) or machine.host.system == "windows"
+    least = DriverVersion(str(matrix.wsl_branch)) if machine.host.is_wsl else None
     module = None if is_windows_driver or driver is None else driver.kernel_module
     forward = None if is_windows_driver or is_tegra else forward_of(driver, devices, matrix)
     if branch and (cuda is None or (forward and forward.refusal)):
         cuda = branch.cuda
+    if is_tegra and cuda is None and machine.host.l4t:
+        jetpack = matrix.containers.jetpack_of(machine.host.l4t)
+        cuda = jetpack.cuda if jetpack else None
+        if jetpack:
+            assumptions.append(f"CUDA {cuda} is that of JetPack {jetpack.version} (Jetson Linux {machine.host.l4t}).")
     is_musl = _is_musl(machine)
     glibc_failure = _failure(machine, "host.glibc")
     if platform.startswith("linux") and machine.host.glibc is None and not is_musl and glibc_failure is None:
@@ -145,7 +155,13 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         boards=tuple(dict.fromkeys(device.board for device in devices)),
         unknown_devices=tuple(device for device in devices if device.compute_capability is None),
         dropped_devices=tuple(pair for pair in served if _is_past(number, pair[1].last_branch)),
-        unserved_devices=tuple(pair for pair in served if _is_past(pair[1].first_branch, number)),
+        unserved_devices=tuple(
+            (device, row)
+            for device, row in served
+            if driver_version
+            and (oldest := row.oldest_driver(device.compute_capability, is_windows=is_windows_driver))
+            and driver_version < oldest
+        ),
         wrong_module_devices=tuple(d for d in devices if module and d.kernel_module not in (None, "either", module)),
         split_devices=tuple(device for device in devices if device.is_split_to_nothing),
         vgpus_without_cuda=tuple(device for device in devices if device.is_vgpu_without_cuda),
@@ -154,8 +170,9 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         kernel_module=module,
         forward=forward,
         driver_cuda_version=cuda,
-        majors_out_of_reach=_out_of_reach(matrix, driver_version, cuda, is_windows=is_windows_driver),
+        majors_out_of_reach=_out_of_reach(matrix, driver_version, cuda, is_windows=is_windows_driver, least=least),
         is_windows_driver=is_windows_driver,
+        wsl_floor=least,
         is_tegra=is_tegra,
         glibc=machine.host.glibc,
         glibc_failure=glibc_failure,
@@ -167,12 +184,20 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
 
 
 def _out_of_reach(
-    matrix: Matrix, driver: DriverVersion | None, cuda: CudaVersion | None, *, is_windows: bool
+    matrix: Matrix,
+    driver: DriverVersion | None,
+    cuda: CudaVersion | None,
+    *,
+    is_windows: bool,
+    least: DriverVersion | None,
 ) -> frozenset[int]:
     """CUDA majors whose floor lies above the driver; by the CUDA that it implements where its number is not known."""
-    if driver is not None:
-        return frozenset(row.major for row in matrix.cuda_majors if driver < (row.windows if is_windows else row.linux))
-    return frozenset(row.major for row in matrix.cuda_majors if cuda is not None and cuda.major < row.major)
+    if driver is None:
+        return frozenset(row.major for row in matrix.cuda_majors if cuda is not None and cuda.major < row.major)
+    if least is not None and driver < least:
+        return frozenset(row.major for row in matrix.cuda_majors)
+    floors = {row.major: row.windows if is_windows else row.linux for row in matrix.cuda_majors}
+    return frozenset(major for major, floor in floors.items() if driver < floor)
 
 
 def _is_past(branch: int | None, limit: int | None) -> bool:

@@ -134,7 +134,7 @@ def _pairs_with(situation: Situation, candidate: Candidate, python: str) -> bool
 def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     ends = [device.architecture.last_branch for device in situation.devices if device.architecture]
     last_branch = min((branch for branch in ends if branch is not None), default=None)
-    least = _least_driver(situation)
+    least = oldest_driver(situation)
     steps: list[tuple[DriverVersion, Candidate]] = []
     for outcome in newer:
         if not situation.is_tegra and _only(outcome, DRIVER_RULES | _MODULE_RULE) and _some(outcome, DRIVER_RULES):
@@ -173,7 +173,7 @@ def _older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock
     number = min(row.last_branch for _, row in situation.dropped_devices if row.last_branch is not None)
     branch = next((row for row in matrix.branches if row.branch == number), None)
     latest = (branch.latest_windows if situation.is_windows_driver else branch.latest_linux) if branch else None
-    least = _least_driver(situation)
+    least = oldest_driver(situation)
     fitting = [
         outcome.candidate
         for outcome in newer
@@ -201,11 +201,15 @@ def _paying(steps: list[tuple[T, Candidate]]) -> list[tuple[T, Candidate]]:
     return paying
 
 
-def _least_driver(situation: Situation) -> DriverVersion | None:
+def oldest_driver(situation: Situation) -> DriverVersion | None:
     """The oldest driver that serves every GPU of the machine."""
-    rows = {device.architecture for device in situation.devices if device.architecture}
-    drivers = [row.oldest_driver(is_windows=situation.is_windows_driver) for row in rows]
-    return max((driver for driver in drivers if driver), default=None)
+    is_windows = situation.is_windows_driver
+    drivers = [
+        device.architecture.oldest_driver(device.compute_capability, is_windows=is_windows)
+        for device in situation.devices
+        if device.architecture
+    ]
+    return max((driver for driver in (*drivers, situation.wsl_floor) if driver), default=None)
 
 
 def _needed_driver(situation: Situation, candidate: Candidate, least: DriverVersion | None) -> DriverVersion | None:

@@ -111,7 +111,7 @@ def answer_of(row, catalogue: Catalogue) -> Answer:
     return Answer(
         "plan" if resolution.candidates else "none",
         resolution.candidates,
-        tuple(gpu.index for gpu in getattr(resolution, "left_out", ())),
+        tuple(gpu.index for gpu in resolution.gpus_left_out),
         f"({reasons})",
     )
 

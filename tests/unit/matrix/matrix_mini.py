@@ -42,6 +42,7 @@ cubins:
 cuda_majors:
   source: [notes]
   read_on: 2026-11-23
+  wsl_branch: 495
   rows:
     12: {linux: 525.60.13, windows: 528.33}
     13: {linux: 580.65.06, windows: 580}

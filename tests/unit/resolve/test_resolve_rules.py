@@ -110,7 +110,7 @@ def test_driver_too_old_for_gpu(catalogue):
         (
             "driver-too-old-for-gpu",
             "NVIDIA GeForce RTX 5090 (Blackwell) on driver 565.57.01",
-            "driver branch 570 or newer",
+            "driver 570.86.15 or newer",
         )
     ]
 
