@@ -108,6 +108,7 @@ class MatrixGpu:
     """open, proprietary, or either."""
     first_branch: int | None
     first_driver: DriverVersion | None
+    """Oldest Linux driver, by its branch where no release is known."""
     last_branch: int | None
     is_served: bool | None
     """Whether the driver branch that was asked about serves it; null: none was."""

@@ -94,7 +94,7 @@ def _gpus(matrix: Matrix, word: str, driver: AskedDriver | None) -> tuple[tuple[
 def _boards(matrix: Matrix, chip: Chip, driver: AskedDriver | None) -> list[MatrixBoard]:
     """The boards of a chip that have no row of their own."""
     owner = matrix.architecture_of(chip.compute_capability)
-    is_served = _serves(driver.branch, owner) if driver and owner else None
+    is_served = _serves(driver.branch, owner, chip.compute_capability) if driver and owner else None
     return [
         MatrixBoard(
             name=name,
@@ -241,18 +241,24 @@ def _gpu(matrix: Matrix, row: GpuRow, driver: AskedDriver | None) -> MatrixGpu:
         nvlink_gb_s=row.nvlink_gb_s,
         dense_tflops={name: figure for name, figure in peaks.items() if figure is not None},
         kernel_module="open" if needs_open or owner is None else owner.kernel_module,
-        first_branch=owner.first_branch if owner else None,
-        first_driver=owner.first_driver if owner else None,
+        first_branch=_first_branch(owner, row.compute_capability) if owner else None,
+        first_driver=owner.oldest_driver(row.compute_capability, is_windows=False) if owner else None,
         last_branch=owner.last_branch if owner else None,
-        is_served=_serves(driver.branch, owner) if driver and owner else None,
+        is_served=_serves(driver.branch, owner, row.compute_capability) if driver and owner else None,
         note=row.note,
         doubtful=row.doubtful,
         source=row.source,
     )
 
 
-def _serves(branch: DriverBranch, row: Architecture) -> bool:
-    return (row.first_branch or 0) <= branch.branch and (row.last_branch is None or branch.branch <= row.last_branch)
+def _first_branch(row: Architecture, capability: ComputeCapability | None) -> int | None:
+    """First branch that serves the capability, which may have come later than its architecture."""
+    return next((branch for code, branch in row.later if code == capability), row.first_branch)
+
+
+def _serves(branch: DriverBranch, row: Architecture, capability: ComputeCapability | None = None) -> bool:
+    first = _first_branch(row, capability)
+    return (first or 0) <= branch.branch and (row.last_branch is None or branch.branch <= row.last_branch)
 
 
 def _driver_row(matrix: Matrix, driver: AskedDriver) -> MatrixDriver:
