@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ DAMAGE = {
 
 
 def signed(payload):
-    return cache._head("k" * 64, payload) + b"\n" + payload
+    return cache.STORE.head("k" * 64, payload) + b"\n" + payload
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
@@ -141,7 +142,7 @@ def test_an_entry_of_another_shape_is_not_trusted(tree, folder):
 
 def test_a_large_entry_is_neither_written_nor_read(folder, monkeypatch):
     cache.keep(folder, "k" * 64, TREE)
-    monkeypatch.setattr(cache, "MAX_ENTRY_BYTES", 100)
+    monkeypatch.setattr(cache, "STORE", replace(cache.STORE, max_bytes=100))
     assert cache.fetch(folder, "k" * 64) is None
     cache.keep(folder, "j" * 64, TREE)
     assert len(entries(folder)) == 1
@@ -252,12 +253,12 @@ def test_the_newest_entries_stay_and_leftovers_go(folder):
     for name, age in ((".young", 60), (".old", 7200)):
         (folder / "matrix" / name).write_text("")
         os.utime(folder / "matrix" / name, (1, entries(folder)[-1].stat().st_mtime - age))
-    for number in range(cache.MAX_ENTRIES):
+    for number in range(cache.STORE.max_entries):
         key = f"{number:064}"
         cache.keep(folder, key, TREE)
         os.utime(folder / "matrix" / f"{key}.json", (1, 2_000_000_000 + number))
     names = [path.name for path in entries(folder)]
-    assert names == [".young", *(f"{number:064}.json" for number in range(cache.MAX_ENTRIES))]
+    assert names == [".young", *(f"{number:064}.json" for number in range(cache.STORE.max_entries))]
 
 
 def test_writers_beside_each_other_leave_one_whole_entry(folder):
