@@ -26,6 +26,13 @@ _WHOLE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}(?:-\d{2})?", re.ASCII)
 _PYTHON_TAG = re.compile(r"cp3\d{1,2}t?", re.ASCII)
 _SPECIFIER = re.compile(r"(?:==|!=|~=|<=?|>=?)\d+(?:\.\d+)*", re.ASCII)
+_REQUIREMENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]*(?:\[[a-z0-9]+(?:,[a-z0-9]+)*\])?", re.ASCII)
+_VERSION = r"\d+(?:\.\d+){0,5}"
+_REQUIREMENT = re.compile(
+    rf"(?:{_VERSION}|(?:[<>=!~]=|[<>]){_VERSION}(?:,(?:[<>=!~]=|[<>]){_VERSION})*)"
+    r"(?:; python_version (?:[<>=!]=|[<>]) '3\.\d{1,2}')?",
+    re.ASCII,
+)
 _PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
 _SUBSYSTEM = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
 
@@ -125,6 +132,11 @@ date = _pattern(_DATE, "a date such as 2026-11-23")
 release = _pattern(_NUMBERS, "a release such as 2.9.1")
 python_tag = _pattern(_PYTHON_TAG, "a Python tag such as cp312 or cp313t")
 specifier = _pattern(_SPECIFIER, "one specifier such as <2")
+requirement_name = _pattern(_REQUIREMENT_NAME, "a project such as nvidia-nccl-cu13 or cuda-toolkit[cudart,cufft]")
+requirement = _pattern(
+    _REQUIREMENT,
+    "a version or specifiers such as >=13.0.3,<14, perhaps with a marker such as ; python_version < '3.13'",
+)
 pci_id = _pattern(_PCI_ID, "a PCI id in lower case such as 10de:2330")
 subsystem = _pattern(_SUBSYSTEM, "device:subvendor:subdevice in lower case such as 1e30:10de:129e")
 

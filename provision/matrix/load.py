@@ -170,6 +170,8 @@ def _python(value: Any) -> str:
 
 _RELEASE = frozenset(("released", "platforms", "variants", "companions", "source", "read_on"))
 _PLATFORM = frozenset(("pythons", "glibc", "tag", "general_tag", "general_variant"))
+_MACOS_PLATFORM = frozenset(("pythons", "macos", "tag", "general_tag", "general_variant"))
+_MACOS_OPTIONAL = frozenset(("requires", "other_tags", "abi_none"))
 _CUDA_VARIANT = frozenset(("toolkit", "on", "arch", "ptx", "cudnn", "nccl", "source"))
 _CPU_VARIANT = frozenset(("on", "source"))
 _VARIANT_OPTIONAL = frozenset(("unknown_on", "glibc", "tag", "unlabelled_on", "doubtful", "note"))
@@ -195,7 +197,12 @@ def _release(version: str, value: Any, *, cite: Callable[[Any], str]) -> TorchRe
 
 
 def _wheel_platform(name: str, value: Any) -> WheelPlatform:
-    row = fields.mapping(value, _PLATFORM)
+    is_macos = name.startswith("darwin")
+    row = fields.mapping(
+        value,
+        _MACOS_PLATFORM if is_macos else _PLATFORM,
+        _MACOS_OPTIONAL if is_macos else frozenset(("requires",)),
+    )
     return WheelPlatform(
         platform=_platform_name(name),
         pythons=fields.items(row, "pythons", fields.python_tag),
@@ -203,7 +210,19 @@ def _wheel_platform(name: str, value: Any) -> WheelPlatform:
         tag=fields.field(row, "tag", fields.text),
         general_tag=fields.field(row, "general_tag", fields.text),
         general_variant=fields.field(row, "general_variant", fields.text),
+        requires=fields.maybe(row, "requires", lambda entry: fields.rows(entry, _requirement)),
+        macos=fields.maybe(row, "macos", fields.key_numbers),
+        other_tags=fields.maybe(row, "other_tags", lambda entry: fields.rows(entry, _tag_of_python)) or (),
+        abi_none=fields.items(row, "abi_none", fields.python_tag),
     )
+
+
+def _requirement(name: str, value: Any) -> tuple[str, str]:
+    return fields.requirement_name(name), fields.requirement(value)
+
+
+def _tag_of_python(name: str, value: Any) -> tuple[str, str]:
+    return fields.python_tag(name), fields.text(value)
 
 
 def _per_platform(value: Any, read: Callable[[Any], Any]) -> tuple[Any, ...]:

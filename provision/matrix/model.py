@@ -15,8 +15,8 @@ from ..versions import DriverVersion
 if TYPE_CHECKING:
     from ..versions import ComputeCapability, CudaVersion, Glibc
 
-PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64")
-"""The platforms that torch wheels are listed for."""
+PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64", "darwin_arm64", "darwin_x86_64")
+"""The platforms that torch wheels are listed for; darwin is macOS, where every wheel counts as a CPU build."""
 
 Numbers = tuple[int, ...]
 """A plain release number such as (2, 9, 1); shorter ones compare like a prefix."""
@@ -50,13 +50,28 @@ class WheelPlatform:
     pythons: tuple[str, ...]
     """Python tags with their ABI flag: cp312, cp313t."""
     glibc: Glibc | None
-    """Least glibc that the binaries really need; None on Windows."""
+    """Least glibc that the binaries really need; None on Windows and macOS."""
     tag: str
     """Platform tag of the wheels on the PyTorch index."""
     general_tag: str
     """Platform tag of the wheels on the general package index."""
     general_variant: str
     """Variant that the general package index publishes without a local label."""
+    requires: tuple[tuple[str, str], ...] | None = None
+    """What the wheels of the general index ask for by exact version: name (with extras) and a version, a specifier, or
+    either with a marker for Pythons. None when nobody has read it."""
+    macos: Numbers | None = None
+    """Least macOS that the libraries inside were built for."""
+    other_tags: tuple[tuple[str, str], ...] = ()
+    """Python tags whose wheels carry another platform tag."""
+    abi_none: tuple[str, ...] = ()
+    """Python tags whose wheels say `none` where others name their ABI."""
+
+    def wheel_tag(self, python_tag: str, platform_tag: str | None = None) -> str:
+        """cp312-cp312-manylinux_2_28_x86_64 of cp312; `platform_tag` where a variant carries its own."""
+        abi = "none" if python_tag in self.abi_none else python_tag
+        platform = dict(self.other_tags).get(python_tag, platform_tag or self.tag)
+        return f"{python_tag.rstrip('t')}-{abi}-{platform}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

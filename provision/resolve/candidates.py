@@ -190,14 +190,14 @@ def python_name(tag: str) -> str:
 def _build(matrix: Matrix, candidate: Candidate, python: str, wish: Versions | None) -> Build:
     tag = python_tag(python)
     wheels, variant, platform = candidate.wheels, candidate.variant, candidate.platform
-    platform_tag = dict(variant.tag).get(platform, wheels.tag if wheels else platform)
+    own_tag = dict(variant.tag).get(platform)
     is_default = wheels is not None and wheels.general_variant == variant.name and tag in wheels.pythons
     return Build(
         torch=candidate.release.version,
         variant=variant.name,
         cuda_runtime_version=variant.cuda,
         python=python,
-        wheel_tag=f"{tag.rstrip('t')}-{tag}-{platform_tag}",
+        wheel_tag=wheels.wheel_tag(tag, own_tag) if wheels else f"{tag.rstrip('t')}-{tag}-{own_tag or platform}",
         is_unlabelled=platform in variant.unlabelled_on,
         requirements=_requirements(candidate, wish),
         index=matrix.index_url(variant.name),

@@ -54,7 +54,12 @@ MACHINES = {
     "V100 and H100 together": (box("V100 H100", "580.82.07"), "2.14.1+cu126"),
     "V100 and RTX 5090 together": (box("V100 5090", "580.82.07"), "2.10.0+cu128"),
     "P100 and RTX 5090 together": (box("P100 5090", "580.82.07"), None),
-    "macOS": (box(system="darwin", arch="arm64"), None),
+    "macOS": (box(system="darwin", arch="arm64", os_version="15.1", glibc=None), "2.15.0"),
+    "macOS of nobody knows which release": (box(system="darwin", arch="aarch64", glibc=None), "2.15.0"),
+    "macOS before 14": (box(system="darwin", arch="arm64", os_version="13", glibc=None), "2.11.0"),
+    "macOS before Arm": (box(system="darwin", arch="arm64", os_version="10.13", glibc=None), None),
+    "macOS on Intel": (box(system="darwin", os_version="15.1", glibc=None), "2.2.2"),
+    "macOS with a GPU": (box("T4", system="darwin", arch="arm64", glibc=None), None),
     "ppc64le": (box("V100", "535.183.01", arch="ppc64le"), None),
 }
 
