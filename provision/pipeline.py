@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import Acceptance, CheckResult, Machine, Receipt, Rejection
+    from .records import Acceptance, Build, CheckResult, Companion, Machine, Receipt, Rejection
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -126,10 +126,24 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
         matrix=MatrixIdentity(matrix.revision, matrix.read_on),
         request=request,
         findings=resolution.notes,
+        companions=companions_of_build(resolution.chosen, request, matrix),
     )
 
 
-def check_sources(plan: Plan, machine: Machine, *, is_here: bool, torch_index: str | None) -> Plan:
+def companions_of_build(build: Build | None, request: Request, matrix: Matrix) -> tuple[Companion, ...]:
+    """What works beside a build, by the matrix."""
+    from .matrix.companions import companions_of
+    from .resolve.wishes import understand
+
+    release = matrix.release(build.torch) if build else None
+    if build is None or release is None:
+        return ()
+    wish = understand(request).transformers
+    has_triton = build.cuda_runtime_version is not None and "linux" in build.wheel_tag
+    return companions_of(matrix, release, build.python, has_triton=has_triton, allows=wish.allows if wish else None)
+
+
+def check_sources(plan: Plan, machine: Machine, matrix: Matrix, *, is_here: bool, torch_index: str | None) -> Plan:
     """The plan with what the sources that are configured here really hold for that machine."""
     from .install.availability import asked, platforms_of
     from .install.configuration import read_configuration
@@ -141,6 +155,7 @@ def check_sources(plan: Plan, machine: Machine, *, is_here: bool, torch_index: s
     return replace(
         plan,
         build=choice.build or plan.build,
+        companions=companions_of_build(choice.build or plan.build, plan.request, matrix),
         availability=choice.availability,
         wheel=choice.wheel,
         asked=asked(looked.answers),
@@ -211,6 +226,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
     return replace(
         plan,
         build=receipt.build,
+        companions=plan.companions if receipt.build == plan.build else (),
         availability="held",
         wheel=receipt.wheel,
         asked=receipt.asked,

@@ -16,6 +16,7 @@ from ..records import (
     Acceptance,
     Asked,
     Build,
+    Companion,
     Distribution,
     Evidence,
     FindingStatus,
@@ -183,6 +184,8 @@ class PlanData:
     wheel: HeldWheel | None = None
     fallbacks: tuple[Build, ...] = ()
     request: Request = field(default_factory=Request)
+    companions: tuple[Companion, ...] = ()
+    """What works beside the build, not installed by default."""
 
 
 def plan_data(plan: Plan) -> PlanData:
@@ -207,6 +210,7 @@ def plan_data(plan: Plan) -> PlanData:
         wheel=plan.wheel,
         fallbacks=tuple(b for b in plan.resolution.candidates if b != build),
         request=plan.request,
+        companions=plan.companions,
     )
 
 
@@ -295,6 +299,7 @@ def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
             Asked(Source(row.kind, row.url, row.name), row.answer) for row in data.sources if row.answer is not None
         ),
         download_bytes=data.download_bytes,
+        companions=data.companions,
     )
 
 

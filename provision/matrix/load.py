@@ -13,6 +13,7 @@ from .invariants import check_invariants
 from .model import (
     PLATFORMS,
     Architecture,
+    CompanionMinor,
     Companions,
     CubinRow,
     CudaMajor,
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 SCHEMA: Final = "gpusetup.matrix/1"
 MAX_FILE_BYTES: Final = MAX_BYTES
 
-_TABLES = ("cubins", "cuda_majors", "cuda_toolkits", "driver_branches", "architectures", "transformers", "gpus")
+_TABLES = (
+    *("cubins", "cuda_majors", "cuda_toolkits", "driver_branches", "architectures"),
+    *("transformers", "accelerate", "peft", "gpus"),
+)
 _ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES))
 _BLOCK = frozenset(("source", "read_on", "rows"))
 _NONE: frozenset[str] = frozenset()
@@ -122,6 +126,8 @@ def _matrix(tree: Any, origin: str) -> Matrix:
             "architectures", lambda: fields.field(architectures, "module_branches", _module_branches)
         ),
         transformers=_table(transformers, "transformers", _transformers),
+        accelerate=_table(fields.field(root, "accelerate", partial(_block, cite=cite)), "accelerate", _companion_minor),
+        peft=_table(fields.field(root, "peft", partial(_block, cite=cite)), "peft", _companion_minor),
         free_threaded=_within("transformers", lambda: fields.field(transformers, "free_threaded", _free_threaded)),
         gpus=_table(fields.field(root, "gpus", partial(_block, cite=cite)), "gpus", partial(_gpu, cite=cite)),
     )
@@ -358,12 +364,24 @@ def _module_branches(value: Any) -> ModuleBranches:
 
 
 def _transformers(version: str, value: Any) -> TransformersMinor:
-    row = fields.mapping(value, frozenset(("last", "python", "torch")))
+    row = fields.mapping(value, frozenset(("last", "python", "torch")), frozenset(("tokenizers",)))
     return TransformersMinor(
         first=fields.key_numbers(version),
         last=fields.field(row, "last", fields.key_numbers),
         python=fields.field(row, "python", fields.python_minor),
         torch=fields.maybe(row, "torch", fields.key_numbers),
+        tokenizers=fields.maybe(row, "tokenizers", fields.specifiers),
+    )
+
+
+def _companion_minor(version: str, value: Any) -> CompanionMinor:
+    row = fields.mapping(value, frozenset(("last", "python", "torch", "numpy")))
+    return CompanionMinor(
+        first=fields.key_numbers(version),
+        last=fields.field(row, "last", fields.key_numbers),
+        python=fields.field(row, "python", fields.python_minor),
+        torch=fields.field(row, "torch", fields.key_numbers),
+        numpy=fields.maybe(row, "numpy", fields.specifier),
     )
 
 

@@ -27,6 +27,11 @@ def numbers(text: str) -> Numbers:
     return tuple(int(part) for part in text.split("."))
 
 
+def python_minor(python: str) -> tuple[int, ...]:
+    """(3, 14) of 3.14t; (0, 0) of what is not CPython, so that nothing fits it."""
+    return tuple(int(part) for part in python.rstrip("t").split(".")) if python[:1].isdigit() else (0, 0)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VersionRange:
     """A half-open range of releases, as in `>=4.48,<6`."""
@@ -259,6 +264,22 @@ class TransformersMinor:
     python: tuple[int, int]
     torch: Numbers | None
     """Oldest torch that it does not hide at import; None before there was such a check."""
+    tokenizers: str | None = None
+    """Specifier of the tokenizers that it takes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompanionMinor:
+    """One minor of a companion that is written in Python: accelerate, peft."""
+
+    first: Numbers
+    last: Numbers
+    """Newest patch release."""
+    python: tuple[int, int]
+    torch: Numbers
+    """Oldest torch that it takes."""
+    numpy: str | None
+    """Specifier that ends its range of numpy; None when any will do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

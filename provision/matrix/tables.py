@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .model import python_minor
+
 if TYPE_CHECKING:
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
     from .model import (
         Architecture,
+        CompanionMinor,
         CubinRow,
         CudaMajor,
         CudaToolkit,
         DriverBranch,
         GpuRow,
         ModuleBranches,
+        Numbers,
         TorchRelease,
         TransformersMinor,
     )
@@ -24,6 +28,11 @@ def plain_name(name: str) -> str:
     """A GPU name without the vendor, in lower case and single blanks: drivers before 465 print no 'NVIDIA '."""
     words = name.casefold().split()
     return " ".join(words[1:] if words[:1] == ["nvidia"] else words)
+
+
+def _newest(rows: tuple[CompanionMinor, ...], release: TorchRelease, python: str) -> Numbers | None:
+    minor = python_minor(python)
+    return next((row.last for row in reversed(rows) if row.python <= minor and row.torch <= release.key), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +58,8 @@ class Matrix:
     architectures: tuple[Architecture, ...]
     module_branches: ModuleBranches
     transformers: tuple[TransformersMinor, ...]
+    accelerate: tuple[CompanionMinor, ...]
+    peft: tuple[CompanionMinor, ...]
     free_threaded: tuple[tuple[str, tuple[str, ...]], ...]
     """Per compiled companion, the free-threaded Python tags that it publishes wheels for."""
     gpus: tuple[GpuRow, ...]
@@ -114,6 +125,14 @@ class Matrix:
     def release(self, version: str) -> TorchRelease | None:
         """The release of that exact version."""
         return next((row for row in self.releases if row.version == version), None)
+
+    def newest_accelerate(self, release: TorchRelease, python: str) -> Numbers | None:
+        """The newest accelerate that takes that torch and that Python (3.12, 3.14t); None when none is known."""
+        return _newest(self.accelerate, release, python)
+
+    def newest_peft(self, release: TorchRelease, python: str) -> Numbers | None:
+        """The newest peft that takes that torch and that Python (3.12, 3.14t); None when none is known."""
+        return _newest(self.peft, release, python)
 
     def index_url(self, variant: str) -> str:
         """Address of the wheel index of a variant."""

@@ -6,6 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from ..documents.data import MatrixData
+from ..matrix.companions import companions_of
 
 if TYPE_CHECKING:
     from ..matrix.model import GpuRow, TorchRelease
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 def matrix_data(matrix: Matrix, *, path: str, torch: str | None = None, gpu: str | None = None) -> MatrixData:
     """What a matrix holds, with the rows that were asked for."""
     rows = [
-        row for release in matrix.releases if torch and release.version.startswith(torch) for row in _builds(release)
+        row
+        for release in matrix.releases
+        if torch and release.version.startswith(torch)
+        for row in (*_builds(release), *_companions(matrix, release))
     ]
     if gpu is not None:
         rows += [_gpu(row) for row in matrix.gpus if gpu.casefold() in row.name.casefold()]
@@ -40,6 +44,18 @@ def _builds(release: TorchRelease) -> list[str]:
             f"{release.version:<8}{variant.name:<7}{code:<60}{'doubtful' if variant.doubtful else ''}".rstrip()
         )
     return lines
+
+
+def _companions(matrix: Matrix, release: TorchRelease) -> list[str]:
+    """What works beside a release on the newest ordinary Python of its Linux wheels."""
+    wheels = release.platform("linux_x86_64")
+    tags = [tag for tag in wheels.pythons if not tag.endswith("t")] if wheels else []
+    if not tags:
+        return []
+    python = f"{tags[-1][2]}.{tags[-1][3:]}"
+    named = [f"{c.name}{c.specifier}" for c in companions_of(matrix, release, python, has_triton=True)]
+    named.insert(3, f"transformers{release.companions.transformers}")
+    return [f"{release.version:<8}{'beside':<7}{', '.join(named)} (Python {python})"]
 
 
 def _gpu(row: GpuRow) -> str:

@@ -71,7 +71,18 @@ transformers:
   read_on: 2026-11-23
   free_threaded: {tokenizers: [cp314t]}
   rows:
-    4.57.1: {last: 4.57.6, python: 3.9, torch: 2.1}
+    4.57.1: {last: 4.57.6, python: 3.9, torch: 2.1, tokenizers: ">=0.22.0,<=0.23.0"}
+accelerate:
+  source: [wheels]
+  read_on: 2026-11-23
+  rows:
+    1.10.0: {last: 1.10.1, python: 3.9, torch: 2.0, numpy: "<3"}
+    1.11.0: {last: 1.11.0, python: 3.10, torch: 2.10, numpy: null}
+peft:
+  source: [wheels]
+  read_on: 2026-11-23
+  rows:
+    0.17.0: {last: 0.17.1, python: 3.9, torch: 1.13, numpy: null}
 gpus:
   source: [notes]
   read_on: 2026-11-23

@@ -80,16 +80,16 @@ BROKEN = [
     ("kernel_module: either", "kernel_module: any", "architectures.rows.Ampere.kernel_module (line 63): found 'any', expected one of open, proprietary, either"),
     ("at_least: 9.0, below", "at_least: 9, below", "cubins.rows.sm_90.at_least (line 39): found '9', expected a compute capability such as 9.0"),
     ("at_least: 9.0, below: 10.0", "at_least: 9.0", "cubins.rows.sm_90 (line 39): found no key 'below', expected the key below"),
-    ('"10de:20b0"', '"10DE:20B0"', "gpus.rows['A100-SXM4-40GB'].pci[0] (line 76): found '10DE:20B0', expected a PCI id in lower case such as 10de:2330"),
-    ("tdp_w: 400", "tdp_w: -1", "gpus.rows['A100-SXM4-40GB'].tdp_w (line 76): found '-1', expected a whole number above 0"),
-    ("fp32: 19.5", "fp32: nan", "gpus.rows['A100-SXM4-40GB'].tflops.fp32 (line 76): found 'nan', expected a number above 0"),
-    ('class: data_center, pci: ["10de:20b0"]', 'class: gaming, pci: ["10de:20b0"]', "gpus.rows['A100-SXM4-40GB'].class (line 76): found 'gaming', expected one of data_center, workstation, geforce, embedded"),
-    ("source: [notes]}\n    A16", "source: [gossip]}\n    A16", "gpus.rows['A100-SXM4-40GB'].source[0] (line 76): found 'gossip', expected a key of `sources`"),
+    ('"10de:20b0"', '"10DE:20B0"', "gpus.rows['A100-SXM4-40GB'].pci[0] (line 87): found '10DE:20B0', expected a PCI id in lower case such as 10de:2330"),
+    ("tdp_w: 400", "tdp_w: -1", "gpus.rows['A100-SXM4-40GB'].tdp_w (line 87): found '-1', expected a whole number above 0"),
+    ("fp32: 19.5", "fp32: nan", "gpus.rows['A100-SXM4-40GB'].tflops.fp32 (line 87): found 'nan', expected a number above 0"),
+    ('class: data_center, pci: ["10de:20b0"]', 'class: gaming, pci: ["10de:20b0"]', "gpus.rows['A100-SXM4-40GB'].class (line 87): found 'gaming', expected one of data_center, workstation, geforce, embedded"),
+    ("source: [notes]}\n    A16", "source: [gossip]}\n    A16", "gpus.rows['A100-SXM4-40GB'].source[0] (line 87): found 'gossip', expected a key of `sources`"),
     ("[8.0, 8.6, 8.7]", "8.0", "architectures.rows.Ampere.capabilities (line 63): found '8.0', expected a list"),
     ("[8.0, 8.6, 8.7]", "[8.0, 8.0]", "architectures.rows.Ampere.capabilities[1] (line 63): found '8.0', expected each entry once"),
     ("last: 4.57.6", "last: []", "transformers.rows['4.57.1'].last (line 71): found a list of 0, expected a release such as 2.9.1"),
     ("revision: 2026.11.23", "revision: null", "revision (line 2): found null, expected text"),
-    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses (line 72): found unknown key 'guesses', expected one of architectures, cubins, cuda_majors, cuda_toolkits, driver_branches, gpus, read_on, revision, schema, sources, torch, transformers"),
+    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses (line 83): found unknown key 'guesses', expected one of accelerate, architectures, cubins, cuda_majors, cuda_toolkits, driver_branches, gpus, peft, read_on, revision, schema, sources, torch, transformers"),
 ]  # fmt: skip
 
 
@@ -124,9 +124,9 @@ CONTRADICTIONS = [
     (", linux_aarch64: null}", "}", "torch.releases['2.10.0'].variants.cu130.arch (line 27): found no list for linux_aarch64, expected a list, or null when nobody has read it"),
     ("unknown_on: [linux_aarch64]", "unknown_on: [linux_x86_64]", "torch.releases['2.10.0'].variants.cu130 (line 27): found linux_x86_64 in both on and unknown_on, expected one of them"),
     ("glibc: 2.28, tag", "glibc: null, tag", "torch.releases['2.9.0'].platforms.linux_x86_64.glibc (line 14): found null, expected the glibc that the wheels need"),
-    ("NVIDIA A16]", "NVIDIA A2]", "gpus.rows.A2.nvml[0] (line 78): found 'NVIDIA A2', already of A16, expected each name once"),
+    ("NVIDIA A16]", "NVIDIA A2]", "gpus.rows.A2.nvml[0] (line 89): found 'NVIDIA A2', already of A16, expected each name once"),
     (', subsystem: ["25b6:10de:14a9"]', "", None),
-    ("architecture: Ampere, capability: 8.0", "architecture: Hopper, capability: 8.0", "gpus.rows['A100-SXM4-40GB'].architecture (line 76): found 'Hopper', expected the architecture of 8.0, Ampere"),
+    ("architecture: Ampere, capability: 8.0", "architecture: Hopper, capability: 8.0", "gpus.rows['A100-SXM4-40GB'].architecture (line 87): found 'Hopper', expected the architecture of 8.0, Ampere"),
 ]  # fmt: skip
 
 
