@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .accept.launch import Progress
+    from .audit.model import AuditData
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
@@ -112,6 +113,45 @@ def load_default_matrix() -> Matrix:
     from .matrix.load import default_matrix_path, read_matrix
 
     return read_matrix(default_matrix_path())
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """An audit with what it means."""
+
+    data: AuditData
+    findings: tuple[Finding, ...]
+    exit_code: ExitCode
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether some rows have no verdict: unknown is not pass."""
+        return bool(self.data.summary.not_readable or self.data.summary.not_looked_at)
+
+
+def audit_matrix(matrix: Matrix, torch: str | None, events: EventSink) -> Audited:
+    """The matrix against the index of this user's configuration; drift is exit 1."""
+    from .audit.run import audit
+    from .install.configuration import read_configuration
+    from .resolve.wishes import understand
+
+    wish = understand(Request(torch=torch)).torch
+    data = audit(
+        matrix,
+        read_configuration(),
+        torch=torch,
+        allows=wish.allows if wish else lambda _: True,
+        events=events,
+    )
+    counts, findings = data.summary, []
+    if counts.drift:
+        happened = f"{counts.drift} rows of the matrix are not what the index says."
+        do = ("correct the rows and their read_on in matrix.yaml", "gpusetup matrix validate matrix.yaml")
+        findings.append(Finding("matrix-drift", "fail", happened, safe=do))
+    if counts.not_readable:
+        happened = f"{counts.not_readable} rows could not be compared."
+        findings.append(Finding("row-not-readable", "unknown", happened, safe=("gpusetup matrix audit",)))
+    return Audited(data, tuple(findings), ExitCode.FAILED if counts.drift else ExitCode.OK)
 
 
 def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:

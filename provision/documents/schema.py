@@ -78,6 +78,7 @@ def _record(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def document_schemas() -> dict[str, dict[str, Any]]:
     """Schema of every document that is emitted, by name: machine-1, plan-1, ...; error-1 where no command is known."""
+    from ..audit.model import AuditData
     from ..drivers.plan import DriverPlan
     from ..records import Acceptance, Machine
     from .data import CheckData, Explanation, MatrixData, PlanData, ReceiptData, ReportData
@@ -90,6 +91,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "explanation": Explanation,
         "machine": Machine,
         "matrix": MatrixData,
+        "matrix-audit": AuditData,
         "plan": PlanData,
         "receipt": ReceiptData,
         "report": ReportData,

@@ -35,6 +35,7 @@ SURFACE = {
     "report show": ["--json"],
     "driver plan": ["--json"],
     "matrix validate": ["--json"],
+    "matrix audit": ["--torch", "--json"],
     "matrix show": ["--torch", "--gpu", "--json"],
     "explain": ["--json"],
 }
