@@ -5,10 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from ..errors import NoBuildError
-from ..install.addresses import local_path
+from ..install.addresses import credentials, local_path, with_login
 from ..install.lookup import ask_sources, builtin_index, default_index
 from ..records import Evidence
 from .model import GENERAL, AuditSource, Reading, Shelf
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..install.configuration import Location, PackageConfiguration
     from ..install.fetching import Fetcher
+    from ..install.listing import ListedFile
     from ..install.lookup import SourceAnswer
     from .model import Wheel
 
@@ -85,13 +88,31 @@ def _ask_all(
 
 
 def _shelf(project: str, answers: Sequence[SourceAnswer], names: Mapping[Location, str], *, is_complete: bool) -> Shelf:
-    wheels = [wheel for answer in answers for wheel in wheels_of(answer.files, project, source=names[answer.location])]
+    wheels = [
+        wheel for answer in answers for wheel in wheels_of(_with_login(answer), project, source=names[answer.location])
+    ]
     once = {wheel.file.filename: wheel for wheel in reversed(wheels)}
     failures = [answer.failure for answer in answers if answer.failure]
     failure = None
     if not once:
         failure = "; ".join(failures) or ("the index holds nothing of it" if is_complete else "no source holds it")
     return Shelf(project, tuple(once.values())[::-1], is_complete=is_complete and not failures, failure=failure)
+
+
+def _with_login(answer: SourceAnswer) -> list[ListedFile]:
+    """The files of an answer; those on the index's own host are asked for with its login, as installers do."""
+    login = credentials(answer.location.secret_url)
+    if login is None:
+        return list(answer.files)
+    host = _host(answer.location.secret_url)
+    return [
+        replace(file, url=with_login(file.url, *login)) if _host(file.url) == host else file for file in answer.files
+    ]
+
+
+def _host(address: str) -> tuple[str, str]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.netloc.rpartition("@")[2]
 
 
 def _counted(files: int) -> str:

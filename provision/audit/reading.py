@@ -49,15 +49,15 @@ def _text_of(file: ListedFile, fetcher: Fetcher) -> tuple[str, int]:
         text = _beside(file, fetcher)
         if text is not None:
             return text, len(text)
-    ranged = RangedFile(file.url, fetcher)
     try:
+        ranged = RangedFile(file.url, fetcher)
         return member_text(ranged), ranged.received
     except (FetchError, UnreadableError) as err:
         # A mirror may hold the metadata file and not say so on its page.
         text = None if file.has_metadata else _beside(file, fetcher)
         if text is None:
             raise err from None
-        return text, len(text) + ranged.received
+        return text, len(text)
 
 
 def _beside(file: ListedFile, fetcher: Fetcher) -> str | None:
