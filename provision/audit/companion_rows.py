@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import InvalidSpecifier, Specifier, SpecifierSet
 from packaging.version import Version
 
 from .metadata import required
@@ -125,8 +124,11 @@ def _same_range(name: str, mine: str, theirs: str | None) -> bool:
 
 
 def _same_specifier(left: str, right: str) -> bool:
-    mine, theirs = re.match(r"([<>=!~]+)(.*)", left), re.match(r"([<>=!~]+)(.*)", right)
-    return bool(mine and theirs) and (mine[1], Version(mine[2])) == (theirs[1], Version(theirs[2]))  # type: ignore[index]
+    """Whether two specifiers end a range at the same release: <3 and <3.0.0."""
+    mine, theirs = Specifier(left), Specifier(right)
+    if mine.operator != theirs.operator or mine.version.endswith("*") or theirs.version.endswith("*"):
+        return left == right
+    return Version(mine.version) == Version(theirs.version)
 
 
 def least(specifiers: str | None) -> str | None:
@@ -137,7 +139,7 @@ def least(specifiers: str | None) -> str | None:
         return None
     if not floors:
         return None
-    major, minor = (*Version(floors[0]).release, 0)[:2]
+    major, minor = (*Version(floors[0].removesuffix(".*")).release, 0)[:2]
     return f"{major}.{minor}"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import email.parser
+import re
 from typing import TYPE_CHECKING, Final
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -44,9 +46,13 @@ def parse_metadata(text: str, wheel: Wheel) -> Metadata:
     found = []
     for line in lines:
         try:
-            found.append(Requirement(str(line)))
-        except InvalidRequirement:
+            requirement = Requirement(str(line))
+            if requirement.marker is not None:
+                # Some faults show only here, such as `~=` between words; the same for every platform and Python.
+                requirement.marker.evaluate(environment_of("linux_x86_64", "cp312"))
+        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
             raise UnreadableError(f"its metadata has a broken requirement: {str(line)[:80]!r}") from None
+        found.append(requirement)
     requires_python = headers.get("Requires-Python")
     return Metadata(tuple(found), str(requires_python) if requires_python else None)
 
@@ -55,7 +61,8 @@ def environment_of(platform: str, python: str) -> dict[str, str]:
     """Markers of a platform and a Python tag: linux_x86_64 and cp312."""
     system, _, processor = platform.partition("_")
     machine = "AMD64" if platform == "windows_x86_64" else processor
-    release = f"3.{python.rstrip('t')[3:]}"
+    minor = re.fullmatch(r"[a-z]{2}3([0-9]{1,3})t?", python)
+    release = f"3.{minor[1] if minor else 0}"
     return {
         **_MARKERS.get(system, _MARKERS["linux"]),
         "platform_machine": machine,

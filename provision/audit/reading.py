@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Final
@@ -78,9 +79,11 @@ def member_text(archive: io.BufferedIOBase | io.RawIOBase | io.BufferedReader) -
             found = [m for m in found if m.filename.count("/") == 1]
             if len(found) != 1:
                 raise UnreadableError(f"the archive holds {len(found) or 'no'} METADATA; expected one")
+            if found[0].compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+                raise UnreadableError("its metadata is packed in a way that wheels are not")
             with wheel.open(found[0]) as member:
                 content = member.read(MAX_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as err:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError) as err:
         raise UnreadableError(f"it is not a readable zip archive: {str(err)[:120]}") from err
     if len(content) > MAX_BYTES:
         raise UnreadableError(f"its metadata is larger than {MAX_BYTES >> 20} MiB")

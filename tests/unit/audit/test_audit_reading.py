@@ -139,6 +139,14 @@ def test_an_archive_holds_one_metadata(members, tmp_path):
         member_text(file)
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_metadata_is_packed_as_wheels_are(packing, tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.whl", "w", packing) as archive:
+        archive.writestr("a.dist-info/METADATA", "Name: torch")
+    with (tmp_path / "w.whl").open("rb") as file, pytest.raises(UnreadableError, match="packed in a way"):
+        member_text(file)
+
+
 def test_metadata_that_unpacks_to_too_much_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.whl", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.dist-info/METADATA", "x" * 5_000_000)
