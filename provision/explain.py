@@ -144,6 +144,18 @@ A general index may hold a rebuilt torch under the official version number. The 
 
 The message names the file, the place inside it, what was found and what was expected. A site file is checked alone and
 with the matrix under it: `gpusetup matrix validate FILE`. `--site none` plans without one.""",
+    "matrix-drift": """The matrix and the package index disagree about a fact.
+
+Either the index changed (a new release, a rebuilt or withdrawn wheel) or the row was wrong. Each row is listed with both
+sides. Correct the row and its read_on, or write down in its note why it stays; `gpusetup matrix validate FILE` checks the file.""",
+    "row-not-readable": """A row could not be compared: the source gave no answer, or what it sent could not be read.
+
+This says nothing about the row, neither that it holds nor that it does not. The reason stands beside each row; run the audit
+again where the source answers.""",
+    "index-not-reachable": """No package index answered, so there was nothing to compare the matrix with.
+
+The index is that of your own configuration (pip.conf, PIP_*, uv settings), with its proxy and certificates. `gpusetup plan
+--check-sources` shows what each source says.""",
     "distribution-not-covered": """The driver steps of this distribution are not written yet; Ubuntu and Debian are covered.""",
     "gpu-not-in-matrix": """The matrix does not know this GPU, so nothing says which driver branch serves it.""",
     "no-common-driver-branch": """No driver branch serves all GPUs of this machine together.

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
     from .accept.launch import Progress
     from .acceptance import Acceptance
+    from .audit.model import AuditData
     from .documents.report_data import ReportData
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import CheckResult, Machine, Receipt, Rejection, Resolution
+    from .records import Build, CheckResult, Companion, Machine, Receipt, Rejection, Resolution
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -124,6 +125,45 @@ def load_default_matrix(site: str | None = None) -> Matrix:
     return default_matrix(cache_folder(), site=site_file(site))
 
 
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """An audit with what it means."""
+
+    data: AuditData
+    findings: tuple[Finding, ...]
+    exit_code: ExitCode
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether some rows have no verdict: unknown is not pass."""
+        return bool(self.data.summary.not_readable or self.data.summary.not_looked_at)
+
+
+def audit_matrix(matrix: Matrix, torch: str | None, events: EventSink) -> Audited:
+    """The matrix against the index of this user's configuration; drift is exit 1."""
+    from .audit.run import audit
+    from .install.configuration import read_configuration
+    from .resolve.wishes import understand
+
+    wish = understand(Request(torch=torch)).torch
+    data = audit(
+        matrix,
+        read_configuration(),
+        torch=torch,
+        allows=wish.allows if wish else lambda _: True,
+        events=events,
+    )
+    counts, findings = data.summary, []
+    if counts.drift:
+        happened = f"{counts.drift} rows of the matrix are not what the index says."
+        do = ("correct the rows and their read_on in matrix.yaml", "gpusetup matrix validate matrix.yaml")
+        findings.append(Finding("matrix-drift", "fail", happened, safe=do))
+    if counts.not_readable:
+        happened = f"{counts.not_readable} rows could not be compared."
+        findings.append(Finding("row-not-readable", "unknown", happened, safe=("gpusetup matrix audit",)))
+    return Audited(data, tuple(findings), ExitCode.FAILED if counts.drift else ExitCode.OK)
+
+
 def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
     """The plan of a machine, offline. NoUsableGpuError when it has a GPU that can't be used."""
     from .resolve import resolve
@@ -141,6 +181,7 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
         matrix=MatrixIdentity(matrix.revision, matrix.read_on),
         request=request,
         findings=resolution.notes,
+        companions=companions_of_build(resolution.chosen, request, matrix),
     )
 
 
@@ -168,7 +209,20 @@ def _container_plan(machine: Machine, request: Request, matrix: Matrix) -> Plan:
     )
 
 
-def check_sources(plan: Plan, machine: Machine, *, is_here: bool, torch_index: str | None) -> Plan:
+def companions_of_build(build: Build | None, request: Request, matrix: Matrix) -> tuple[Companion, ...]:
+    """What works beside a build, by the matrix."""
+    from .matrix.companions import companions_of
+    from .resolve.wishes import understand
+
+    release = matrix.release(build.torch) if build else None
+    if build is None or release is None:
+        return ()
+    wish = understand(request).transformers
+    has_triton = build.cuda_runtime_version is not None and "linux" in build.wheel_tag
+    return companions_of(matrix, release, build.python, has_triton=has_triton, allows=wish.allows if wish else None)
+
+
+def check_sources(plan: Plan, machine: Machine, matrix: Matrix, *, is_here: bool, torch_index: str | None) -> Plan:
     """The plan with what the sources that are configured here really hold for that machine."""
     from .install.availability import asked, platforms_of
     from .install.configuration import read_configuration
@@ -180,6 +234,7 @@ def check_sources(plan: Plan, machine: Machine, *, is_here: bool, torch_index: s
     return replace(
         plan,
         build=choice.build or plan.build,
+        companions=companions_of_build(choice.build or plan.build, plan.request, matrix),
         availability=choice.availability,
         wheel=choice.wheel,
         asked=asked(looked.answers),
@@ -251,6 +306,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
     return replace(
         plan,
         build=receipt.build,
+        companions=plan.companions if receipt.build == plan.build else (),
         availability="held",
         wheel=receipt.wheel,
         asked=receipt.asked,

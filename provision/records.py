@@ -267,6 +267,15 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
+class Companion:
+    """A package that works beside a build; named, not installed by default."""
+
+    name: str
+    specifier: str
+    """PEP 440: ==0.24.1, or <=1.15.0 where that is the newest known to work."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """Why one build was not chosen: the rule, both sides, and the source of the need."""
 
@@ -415,6 +424,8 @@ class Plan:
     """The image of a container plan; then there is no build."""
     other_images: tuple[Image, ...] = ()
     """Further images that fit, best first."""
+    companions: tuple[Companion, ...] = ()
+    """What works beside the build; empty also where another build was installed than planned."""
 
 
 # --- install ------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from .options import json_option, site_option
 
 @click.group()
 def matrix() -> None:
-    """Browse or validate the compatibility matrix."""
+    """Browse the compatibility matrix, check a file, compare it with an index."""
 
 
 @matrix.command(epilog="\b\nExample:\n  gpusetup matrix validate matrix.yaml\n  gpusetup matrix validate site.yaml")
@@ -59,6 +59,33 @@ def show(
     loaded = load_default_matrix(site)
     data = matrix_data(loaded, path=loaded.origin, selectors=Selectors(torch, cuda, gpu, driver))
     return emit(context, Outcome("gpusetup.matrix/1", "matrix show", data, text=render_matrix(data, console.out)))
+
+
+@matrix.command(epilog="\b\nExample:\n  gpusetup matrix audit\n  gpusetup matrix audit --torch 2.14")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--torch", metavar="SPEC", help="Only these releases: 2.9 (any 2.9.*) or a specifier; no companions.")
+@json_option
+@click.pass_context
+def audit(context: click.Context, file: Path | None, torch: str | None) -> int:
+    """Compare the matrix with the package index of pip's configuration; exit 1 where they differ."""
+    from ..matrix import default_matrix_path, read_matrix
+    from ..pipeline import audit_matrix
+    from ..report.audit import render_audit
+
+    console: Any = context.find_root().obj
+    audited = audit_matrix(read_matrix(file or default_matrix_path()), torch, console.progress)
+    return emit(
+        context,
+        Outcome(
+            "gpusetup.matrix-audit/1",
+            "matrix audit",
+            audited.data,
+            audited.findings,
+            audited.exit_code,
+            is_degraded=audited.is_degraded,
+            text=render_audit(audited.data, console.out),
+        ),
+    )
 
 
 COMMAND = matrix

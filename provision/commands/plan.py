@@ -51,7 +51,7 @@ def plan(context: click.Context, /, **words: Any) -> int:
     examined = examined_of(words, matrix)
     made = plan_for(examined, replace(request_of(words), why_not=words["why_not"]), matrix)
     if words["check_sources"] and made.build is not None:
-        made = check_sources(made, examined.machine, is_here=examined.is_here, torch_index=words["torch_index"])
+        made = check_sources(made, examined.machine, matrix, is_here=examined.is_here, torch_index=words["torch_index"])
     failure: tuple[Finding, ...] = ()
     if made.build is None and made.image is None:
         failure = (finding_of(no_build(made)),)

@@ -16,6 +16,7 @@ from ..records import (
     Asked,
     Basis,
     Build,
+    Companion,
     Distribution,
     Evidence,
     FindingStatus,
@@ -209,6 +210,8 @@ class PlanData:
     wheel: HeldWheel | None = None
     fallbacks: tuple[Build, ...] = ()
     request: Request = field(default_factory=Request)
+    companions: tuple[Companion, ...] = ()
+    """What works beside the build, not installed by default."""
 
 
 def alternatives(plan: Plan, count: int) -> tuple[Alternative, ...]:
@@ -272,6 +275,7 @@ def plan_data(plan: Plan, *, top: int = 0) -> PlanData:
         wheel=plan.wheel,
         fallbacks=tuple(b for b in plan.resolution.candidates if b != build),
         request=plan.request,
+        companions=plan.companions,
     )
 
 
@@ -376,6 +380,7 @@ def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
             Asked(Source(row.kind, row.url, row.name), row.answer) for row in data.sources if row.answer is not None
         ),
         download_bytes=data.download_bytes,
+        companions=data.companions,
     )
 
 

@@ -79,6 +79,7 @@ def _record(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 def document_schemas() -> dict[str, dict[str, Any]]:
     """Schema of every document that is emitted, by name: machine-1, plan-1, ...; error-1 where no command is known."""
     from ..acceptance import Acceptance
+    from ..audit.model import AuditData
     from ..drivers.plan import DriverPlan
     from ..records import Machine
     from .data import CheckData, Explanation, PlanData, ReceiptData
@@ -93,6 +94,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "explanation": Explanation,
         "machine": Machine,
         "matrix": MatrixData,
+        "matrix-audit": AuditData,
         "plan": PlanData,
         "receipt": ReceiptData,
         "report": ReportData,

@@ -14,7 +14,7 @@ from yaml import events
 from .places import MAX_BYTES, Place, Tree, bad_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 MAX_DEPTH: Final = 16
 # libyaml reads the matrix about thirty times as fast; a Python without it still works.
@@ -55,7 +55,9 @@ class _Composer:
 
     def __init__(self, text: str, origin: str) -> None:
         self._origin = origin
-        self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
+        self._loader = _LOADER(text)
+        # Bound once: the matrix has some twenty thousand events, and a cold plan reads them all.
+        self._next: Callable[[], Any] = self._loader.get_event
 
     def document(self) -> Tree:
         try:
@@ -74,11 +76,10 @@ class _Composer:
             raise bad_file(self._origin, "the file", " ".join(str(err).split()), "well-formed YAML") from err
         return tree
 
-    def _next(self) -> Any:
-        return next(self._events)
-
     def _node(self, event: Any, depth: int) -> Tree:
         kind = type(event)
+        if kind is events.ScalarEvent and event.anchor is None and event.tag is None:
+            return None if event.value == "null" and event.implicit[0] else str(event.value)
         if kind is events.AliasEvent:
             self._refuse(event, f"alias *{event.anchor}", "the value itself: aliases are not used here")
         if event.anchor is not None:

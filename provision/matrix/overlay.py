@@ -31,6 +31,8 @@ _TABLES: Final[dict[str, frozenset[str]]] = {
     "driver_branches": frozenset(),
     "architectures": frozenset(),
     "transformers": frozenset(),
+    "accelerate": frozenset(),
+    "peft": frozenset(),
     "gpus": frozenset(("source",)),
     "chips": frozenset(),
 }

@@ -12,6 +12,7 @@ from .model import (
     PLATFORMS,
     Architecture,
     ChipTable,
+    CompanionMinor,
     Companions,
     CubinRow,
     CudaMajor,
@@ -45,6 +46,8 @@ _TABLES = (
     "driver_branches",
     "architectures",
     "transformers",
+    "accelerate",
+    "peft",
 )
 _GPU_TABLES = ("gpus", "chips", "vgpu")
 _ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES, *_GPU_TABLES))
@@ -98,6 +101,8 @@ def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
             "architectures", lambda: fields.field(architectures, "module_branches", _module_branches)
         ),
         transformers=_table(transformers, "transformers", _transformers),
+        accelerate=_table(fields.field(root, "accelerate", partial(_block, cite=cite)), "accelerate", _companion_minor),
+        peft=_table(fields.field(root, "peft", partial(_block, cite=cite)), "peft", _companion_minor),
         free_threaded=_within("transformers", lambda: fields.field(transformers, "free_threaded", _free_threaded)),
         vgpu=fields.field(root, "vgpu", partial(vgpu, cite=cite)),
         read_gpus=partial(_table, gpus, "gpus", partial(gpu, cite=cite)),
@@ -165,6 +170,8 @@ def _python(value: Any) -> str:
 
 _RELEASE = frozenset(("released", "platforms", "variants", "companions", "source", "read_on"))
 _PLATFORM = frozenset(("pythons", "glibc", "tag", "general_tag", "general_variant"))
+_MACOS_PLATFORM = frozenset(("pythons", "macos", "tag", "general_tag", "general_variant"))
+_MACOS_OPTIONAL = frozenset(("requires", "other_tags", "abi_none"))
 _CUDA_VARIANT = frozenset(("toolkit", "on", "arch", "ptx", "cudnn", "nccl", "source"))
 _CPU_VARIANT = frozenset(("on", "source"))
 _VARIANT_OPTIONAL = frozenset(("unknown_on", "glibc", "tag", "unlabelled_on", "doubtful", "note"))
@@ -190,7 +197,12 @@ def _release(version: str, value: Any, *, cite: Callable[[Any], str]) -> TorchRe
 
 
 def _wheel_platform(name: str, value: Any) -> WheelPlatform:
-    row = fields.mapping(value, _PLATFORM)
+    is_macos = name.startswith("darwin")
+    row = fields.mapping(
+        value,
+        _MACOS_PLATFORM if is_macos else _PLATFORM,
+        _MACOS_OPTIONAL if is_macos else frozenset(("requires",)),
+    )
     return WheelPlatform(
         platform=_platform_name(name),
         pythons=fields.items(row, "pythons", fields.python_tag),
@@ -198,7 +210,19 @@ def _wheel_platform(name: str, value: Any) -> WheelPlatform:
         tag=fields.field(row, "tag", fields.text),
         general_tag=fields.field(row, "general_tag", fields.text),
         general_variant=fields.maybe(row, "general_variant", fields.text),
+        requires=fields.maybe(row, "requires", lambda entry: fields.rows(entry, _requirement)),
+        macos=fields.maybe(row, "macos", fields.key_numbers),
+        other_tags=fields.maybe(row, "other_tags", lambda entry: fields.rows(entry, _tag_of_python)) or (),
+        abi_none=fields.items(row, "abi_none", fields.python_tag),
     )
+
+
+def _requirement(name: str, value: Any) -> tuple[str, str]:
+    return fields.requirement_name(name), fields.requirement(value)
+
+
+def _tag_of_python(name: str, value: Any) -> tuple[str, str]:
+    return fields.python_tag(name), fields.text(value)
 
 
 def _per_platform(value: Any, read: Callable[[Any], Any]) -> tuple[Any, ...]:
@@ -373,12 +397,24 @@ def _module_branches(value: Any) -> ModuleBranches:
 
 
 def _transformers(version: str, value: Any) -> TransformersMinor:
-    row = fields.mapping(value, frozenset(("last", "python", "torch")))
+    row = fields.mapping(value, frozenset(("last", "python", "torch")), frozenset(("tokenizers",)))
     return TransformersMinor(
         first=fields.key_numbers(version),
         last=fields.field(row, "last", fields.key_numbers),
         python=fields.field(row, "python", fields.python_minor),
         torch=fields.maybe(row, "torch", fields.key_numbers),
+        tokenizers=fields.maybe(row, "tokenizers", fields.specifiers),
+    )
+
+
+def _companion_minor(version: str, value: Any) -> CompanionMinor:
+    row = fields.mapping(value, frozenset(("last", "python", "torch", "numpy")))
+    return CompanionMinor(
+        first=fields.key_numbers(version),
+        last=fields.field(row, "last", fields.key_numbers),
+        python=fields.field(row, "python", fields.python_minor),
+        torch=fields.field(row, "torch", fields.key_numbers),
+        numpy=fields.maybe(row, "numpy", fields.specifier),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .model import python_minor
 from .vgpu_names import parse_vgpu_name
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .model import (
         Architecture,
         ChipTable,
+        CompanionMinor,
         CubinRow,
         CudaMajor,
         CudaToolkit,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         GpuClass,
         GpuRow,
         ModuleBranches,
+        Numbers,
         TorchRelease,
         TransformersMinor,
         VgpuTable,
@@ -61,6 +64,11 @@ def _tell(found: dict[str, GpuIdentity], keys: Iterable[str], identity: GpuIdent
         found[key] = identity if known is None or known is identity else known.common_with(identity)
 
 
+def _newest(rows: tuple[CompanionMinor, ...], release: TorchRelease, python: str) -> Numbers | None:
+    minor = python_minor(python)
+    return next((row.last for row in reversed(rows) if row.python <= minor and row.torch <= release.key), None)
+
+
 @dataclass(frozen=True, eq=False)
 class Matrix:
     """Every compatibility fact. Tables keep the order of the file; releases are oldest first.
@@ -91,6 +99,8 @@ class Matrix:
     architectures: tuple[Architecture, ...]
     module_branches: ModuleBranches
     transformers: tuple[TransformersMinor, ...]
+    accelerate: tuple[CompanionMinor, ...]
+    peft: tuple[CompanionMinor, ...]
     free_threaded: tuple[tuple[str, tuple[str, ...]], ...]
     """Per compiled companion, the free-threaded Python tags that it publishes wheels for."""
     vgpu: VgpuTable
@@ -252,6 +262,14 @@ class Matrix:
         path = ("torch", "releases", version, "variants", variant)
         file = self.site.path if self.site and self.site.owns(*path) else "matrix.yaml"
         return f"{file}: torch.releases[{version!r}].variants.{variant}"
+
+    def newest_accelerate(self, release: TorchRelease, python: str) -> Numbers | None:
+        """The newest accelerate that takes that torch and that Python (3.12, 3.14t); None when none is known."""
+        return _newest(self.accelerate, release, python)
+
+    def newest_peft(self, release: TorchRelease, python: str) -> Numbers | None:
+        """The newest peft that takes that torch and that Python (3.12, 3.14t); None when none is known."""
+        return _newest(self.peft, release, python)
 
     def index_url(self, variant: str) -> str:
         """Address of the wheel index of a variant."""

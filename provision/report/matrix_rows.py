@@ -19,6 +19,7 @@ from ..documents.matrix_data import (
     MatrixSite,
     MatrixToolkit,
 )
+from ..matrix.companions import companions_of
 from ..matrix.places import path_text
 from .matrix_words import Selectors, driver_of, known_minors, minors_of, near, releases_of, unknown_word
 
@@ -62,7 +63,7 @@ def matrix_data(matrix: Matrix, *, path: str, selectors: Selectors | None = None
             *map(_board_text, boards),
         ),
         overview=_overview(matrix) if selectors is not None and asked.is_empty() else None,
-        release_rows=tuple(_release(row) for row in releases if row.version in found) if asked.torch else (),
+        release_rows=tuple(_release(matrix, row) for row in releases if row.version in found) if asked.torch else (),
         build_rows=builds,
         cuda_rows=tuple(_cuda(matrix, minor) for minor in minors),
         gpu_rows=gpu_rows,
@@ -183,8 +184,12 @@ def _compiles(row: Architecture, cuda: CudaVersion) -> bool:
     return (row.first_cuda is None or row.first_cuda <= cuda) and (row.last_cuda is None or cuda <= row.last_cuda)
 
 
-def _release(row: TorchRelease) -> MatrixRelease:
+def _release(matrix: Matrix, row: TorchRelease) -> MatrixRelease:
     companions = row.companions
+    wheels = row.platform("linux_x86_64")
+    tags = [tag for tag in wheels.pythons if not tag.endswith("t")] if wheels else []
+    # What the newest ordinary Python of the release may have beside it.
+    beside = companions_of(matrix, row, f"{tags[-1][2]}.{tags[-1][3:]}", has_triton=False) if tags else ()
     wanted = {
         "transformers": str(companions.transformers),
         "torchvision": companions.torchvision,
@@ -193,6 +198,7 @@ def _release(row: TorchRelease) -> MatrixRelease:
         "numpy": companions.numpy,
         "setuptools": companions.setuptools,
         "safetensors": companions.safetensors,
+        **{c.name: c.specifier for c in beside if c.name not in ("torchvision", "torchaudio")},
     }
     platforms = (MatrixPlatform(p.platform, p.pythons, p.glibc, p.general_variant) for p in row.platforms)
     return MatrixRelease(

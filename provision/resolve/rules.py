@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final
 
+from ..matrix.model import PLATFORMS
 from ..records import Rejection
 from .bans import driver_branch, site_ban
 from .candidates import python_tag
 from .situation import is_listed
 
 if TYPE_CHECKING:
+    from ..matrix.model import Numbers
     from .candidates import Candidate
     from .situation import Situation
 
@@ -65,9 +67,7 @@ def platform_not_published(situation: Situation, candidate: Candidate) -> Reject
     CUDA wheels for aarch64 begin with torch 2.5 and not every variant has one. Another variant or release may have it.
     """
     if candidate.is_published is False or candidate.wheels is None:
-        platforms = (
-            ", ".join(candidate.variant.on) if is_listed(situation.platform) else "linux or windows, x86_64 or aarch64"
-        )
+        platforms = ", ".join(candidate.variant.on) if is_listed(situation.platform) else ", ".join(PLATFORMS)
         return _no(candidate, "platform-not-published", situation.platform, platforms or "a published wheel")
     return None
 
@@ -112,6 +112,18 @@ def glibc_unknown(situation: Situation, candidate: Candidate) -> Rejection | Non
         return _no(
             candidate, "glibc-unknown", f"unknown: {situation.glibc_failure}", f"glibc {candidate.glibc} or newer"
         )
+    return None
+
+
+def macos_too_old(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The release of macOS is older than the one that the libraries in the wheels were built for.
+
+    What counts is what the libraries say of themselves: several wheels carry a tag that promises less. Take an older
+    torch, or a newer macOS.
+    """
+    needed = candidate.wheels.macos if candidate.wheels else None
+    if situation.macos is not None and needed is not None and situation.macos < needed:
+        return _no(candidate, "macos-too-old", macos_name(situation.macos), f"{macos_name(needed)} or newer")
     return None
 
 
@@ -344,6 +356,7 @@ BUILD_RULES: Final[tuple[BuildRule, ...]] = (
     musl_libc,
     glibc_too_old,
     glibc_unknown,
+    macos_too_old,
     compute_capability_unknown,
     driver_unknown,
     driver_too_old,
@@ -384,6 +397,7 @@ READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
     musl_libc: lambda situation: situation.is_musl or None,
     glibc_too_old: lambda situation: situation.glibc,
     glibc_unknown: lambda situation: None if situation.glibc or situation.is_musl else situation.glibc_failure,
+    macos_too_old: lambda situation: situation.macos,
     compute_capability_unknown: lambda situation: (
         None if situation.is_cpu or (situation.boards and not situation.unknown_devices) else situation.boards
     ),
@@ -428,6 +442,11 @@ DRIVER_RULES: Final = frozenset(
 def rule_id(rule: Callable[..., Rejection | None]) -> str:
     """driver-too-old of driver_too_old."""
     return rule.__name__.replace("_", "-")
+
+
+def macos_name(numbers: Numbers) -> str:
+    """The name and the release: macOS 14.0 of (14, 0)."""
+    return "macOS " + ".".join(map(str, numbers))
 
 
 def driver_floor(situation: Situation, candidate: Candidate) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -13,7 +14,7 @@ from .wishes import Wishes, understand
 
 if TYPE_CHECKING:
     from ..matrix import Matrix
-    from ..matrix.model import Architecture
+    from ..matrix.model import Architecture, Numbers
     from ..records import Interpreter, Machine, Request
     from ..versions import ComputeCapability, CudaVersion, Glibc
     from .candidates import Catalogue
@@ -32,7 +33,7 @@ class Situation:
     is_cpu: bool
     """Whether CPU builds are wanted: asked for, or no GPU is there."""
     platform: str
-    """linux_x86_64, also for a system that no wheel is listed for, such as darwin_arm64."""
+    """linux_x86_64, also for a system that no wheel is listed for, such as linux_ppc64le."""
     devices: tuple[Device, ...]
     boards: tuple[tuple[object, ...], ...]
     """Distinct GPUs: name, compute capability, class, kernel module."""
@@ -69,6 +70,8 @@ class Situation:
     glibc_failure: str | None
     """Why a machine that was looked at has no glibc number."""
     is_musl: bool
+    macos: Numbers | None
+    """Release of macOS; None elsewhere and where nobody named it."""
     pythons: tuple[str, ...]
     """Pythons that may be used, the preferred first: 3.12, 3.14t."""
     python_failure: str | None
@@ -98,6 +101,7 @@ class Situation:
             self.glibc,
             self.glibc_failure,
             self.is_musl,
+            self.macos,
             self.pythons,
             self.python_failure,
             tuple([wish.text if wish else None for wish in asked]),
@@ -145,6 +149,9 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     glibc_failure = _failure(machine, "host.glibc")
     if platform.startswith("linux") and machine.host.glibc is None and not is_musl and glibc_failure is None:
         assumptions.append("The glibc is not known: the plan takes it to be new enough for the wheel.")
+    macos = _macos(machine)
+    if platform.startswith("darwin") and macos is None:
+        assumptions.append("The release of macOS is not known: the plan takes it to be new enough for the wheel.")
     pythons, python_failure = _pythons(machine, wishes, matrix, assumptions)
     return Situation(
         catalogue=catalogue,
@@ -177,6 +184,7 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         glibc=machine.host.glibc,
         glibc_failure=glibc_failure,
         is_musl=is_musl,
+        macos=macos,
         pythons=pythons,
         python_failure=python_failure,
         assumptions=tuple(dict.fromkeys(assumptions)),
@@ -223,13 +231,27 @@ def _platform(machine: Machine, assumptions: list[str]) -> str:
     system, arch = machine.host.system, machine.host.arch
     if system is None:
         assumptions.append("The system is not known: Linux is assumed.")
+    # Every Mac on sale has an Arm processor, and torch ended its wheels for the others with 2.2.2.
+    usual = "arm64" if system == "darwin" else "x86_64"
     if arch is None:
-        assumptions.append("The processor architecture is not known: x86_64 is assumed.")
-    processor = (arch or "x86_64").lower()
-    name = f"{system or 'linux'}_{OTHER_NAMES.get(processor, processor)}"
+        assumptions.append(f"The processor architecture is not known: {usual} is assumed.")
+    processor = (arch or usual).lower()
+    processor = OTHER_NAMES.get(processor, processor)
+    if system == "darwin" and processor == "aarch64":
+        processor = "arm64"
+    name = f"{system or 'linux'}_{processor}"
     if name == "windows_x86_64":
         assumptions.append("Windows wheels are taken to hold code for the same GPUs as the Linux wheels.")
     return name
+
+
+def _macos(machine: Machine) -> Numbers | None:
+    """(14, 1) of macOS 14.1; None on other systems and where the release is no number."""
+    text = machine.host.os_version or ""
+    if machine.host.system != "darwin" or not re.fullmatch(r"[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}", text):
+        return None
+    major, minor = (int(part) for part in f"{text}.0".split(".")[:2])
+    return major, minor
 
 
 def _pythons(

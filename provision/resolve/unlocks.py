@@ -8,7 +8,7 @@ from ..records import Unlock
 from ..versions import DriverVersion
 from .bans import site_ban
 from .candidates import python_name, python_tag
-from .rules import DRIVER_RULES
+from .rules import DRIVER_RULES, macos_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -265,6 +265,8 @@ def _distance(current: str | None, python: str) -> tuple[int, int]:
 
 
 def _system(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    if situation.macos is not None:
+        return _macos(situation, newer)
     rules = frozenset(("glibc-too-old", "musl-libc"))
     steps = [
         (outcome.candidate.glibc, outcome.candidate)
@@ -274,6 +276,18 @@ def _system(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     steps.sort(key=lambda step: (step[0], _preference(step[1], situation.driver_cuda_version)))
     found = "musl" if situation.is_musl else f"glibc {situation.glibc}"
     return [_unlock("os", found, f"glibc {glibc}", candidate) for glibc, candidate in _paying(steps)]
+
+
+def _macos(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    rules = frozenset(("macos-too-old",))
+    steps = [
+        (outcome.candidate.wheels.macos, outcome.candidate)
+        for outcome in newer
+        if outcome.candidate.wheels and outcome.candidate.wheels.macos and _only(outcome, rules)
+    ]
+    steps.sort(key=lambda step: (step[0], _preference(step[1], None)))
+    found = macos_name(situation.macos or ())
+    return [_unlock("os", found, macos_name(needed), candidate) for needed, candidate in _paying(steps)]
 
 
 def _unlock(change: str, found: str, needed: str, candidate: Candidate) -> Unlock:

@@ -36,6 +36,7 @@ SURFACE = {
     "driver plan": ["--json"],
     "matrix validate": ["--site", "--json"],
     "matrix show": ["--torch", "--cuda", "--gpu", "--driver", "--site", "--json"],
+    "matrix audit": ["--torch", "--json"],
     "explain": ["--json"],
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import jsonschema
@@ -10,6 +11,7 @@ import pytest
 
 from provision.cli import COMMANDS, run
 from provision.documents.schema import document_schemas
+from provision.matrix import read_matrix
 
 FOLDER = Path(__file__).parents[2] / "provision" / "schemas"
 
@@ -64,3 +66,25 @@ def test_what_a_command_emits_validates(words, capsys):
     document = json.loads(capsys.readouterr().out)
     jsonschema.validate(document, schema_for(document), cls=jsonschema.Draft202012Validator)
     assert document["exit_code"] == code
+
+
+def test_an_audit_without_an_index_is_a_document(monkeypatch, capsys):
+    for name, value in (("PIP_CONFIG_FILE", os.devnull), ("UV_NO_CONFIG", "1"), ("NETRC", os.devnull)):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:1/simple")
+    assert run(["matrix", "audit", "--json"]) == 4
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["command"]) == ("gpusetup.matrix-audit/1", "matrix audit")
+    assert document["findings"][0]["id"] == "index-not-reachable"
+    jsonschema.validate(document, schema_for(document), cls=jsonschema.Draft202012Validator)
+
+
+def test_the_kept_audit_is_of_this_matrix_and_names_no_registry():
+    text = (FOLDER.parents[1] / "benchmarks/matrix_audit/result.json").read_text()
+    document = json.loads(text)
+    jsonschema.validate(document, schema_for(document), cls=jsonschema.Draft202012Validator)
+    assert "://" not in text
+    assert document["data"]["matrix"]["revision"] == read_matrix().revision
+    assert document["data"]["summary"]["drift"] == 0
+    assert document["data"]["summary"]["same"] > 800

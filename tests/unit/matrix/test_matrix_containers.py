@@ -91,7 +91,7 @@ BROKEN = [
     ("cudnn: cudnn, os", "cudnn: 9, os", "containers.cuda_base.rows['12.8.1'].cudnn: found '9', expected one of cudnn8, cudnn9, cudnn"),
     ("source: [notes]\n  read_on: 2026-11-23\n  index", "source: [gossip]\n  read_on: 2026-11-23\n  index", "jetson.source[0]: found 'gossip', expected a key of `sources`"),
     ("folder: v61, wheels: [2.5.0]", "folder: v61", "jetson.rows['6.2']: found no key 'wheels', expected the key wheels"),
-    ("platform: linux_aarch64, os", "platform: riscv, os", "systems.rows['DGX Spark'].platform: found 'riscv', expected one of linux_x86_64, linux_aarch64, windows_x86_64"),
+    ("platform: linux_aarch64, os", "platform: riscv, os", "systems.rows['DGX Spark'].platform: found 'riscv', expected one of linux_x86_64, linux_aarch64, windows_x86_64, darwin_arm64, darwin_x86_64"),
 ]  # fmt: skip
 
 

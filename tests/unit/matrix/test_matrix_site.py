@@ -109,7 +109,7 @@ def test_the_revision_names_the_file_by_its_digest(laid):
 
 FAULTS = [
     ("schema: 1\n", "site.yaml: line 3, column 1: found repeated key 'schema', expected each key once"),
-    ("prefer: 1\n", "site.yaml: prefer (line 3): found unknown key 'prefer', expected one of architectures, chips, cubins, cuda_majors, cuda_toolkits, driver_branches, forbid, forward_compatibility, gpus, schema, sources, torch, transformers"),
+    ("prefer: 1\n", "site.yaml: prefer (line 3): found unknown key 'prefer', expected one of accelerate, architectures, chips, cubins, cuda_majors, cuda_toolkits, driver_branches, forbid, forward_compatibility, gpus, peft, schema, sources, torch, transformers"),
     ("forbid: {}\n", "site.yaml: forbid (line 3): found a mapping with 0 keys, expected a list"),
     ("forbid:\n- torch: 2.9\n", "site.yaml: forbid[0] (line 4): found no key 'reason', expected the key reason"),
     ("forbid:\n- torch: 2.9\n  reason: ''\n", "site.yaml: forbid[0].reason (line 5): found '', expected text"),

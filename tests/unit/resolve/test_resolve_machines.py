@@ -71,7 +71,12 @@ MACHINES = {
     "H100 with a compatibility package": (box("H100", "535.104.05", cuda="13.2"), "2.15.0+cu132"),
     "H100, package of a branch that it does not list": (box("H100", "525.60.13", cuda="13.2"), "2.14.1+cu126"),
     "RTX 4090 with a compatibility package": (box("4090", "535.104.05", cuda="13.2"), "2.14.1+cu126"),
-    "macOS": (box(system="darwin", arch="arm64"), None),
+    "macOS": (box(system="darwin", arch="arm64", os_version="15.1", glibc=None), "2.15.0"),
+    "macOS of nobody knows which release": (box(system="darwin", arch="aarch64", glibc=None), "2.15.0"),
+    "macOS before 14": (box(system="darwin", arch="arm64", os_version="13", glibc=None), "2.11.0"),
+    "macOS before Arm": (box(system="darwin", arch="arm64", os_version="10.13", glibc=None), None),
+    "macOS on Intel": (box(system="darwin", os_version="15.1", glibc=None), "2.2.2"),
+    "macOS with a GPU": (box("T4", system="darwin", arch="arm64", glibc=None), None),
     "ppc64le": (box("V100", "535.183.01", arch="ppc64le"), None),
 }
 

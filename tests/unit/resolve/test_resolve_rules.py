@@ -183,6 +183,7 @@ MACHINES = [
     box("Unknown", "535.104.05"),
     box("T4", state=GpuState.UNUSABLE),
     box(system="darwin"),
+    box(system="darwin", arch="arm64", os_version="13.6"),
 ]
 
 
