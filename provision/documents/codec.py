@@ -41,6 +41,10 @@ _TEXTUAL: dict[type, Any] = {
 }
 
 
+#: Values that are written as they are; subclasses (an enum of texts) are not.
+_PLAIN = frozenset((str, int, bool, type(None)))
+
+
 def public_name(field_name: str) -> str:
     """The JSON key of a field: `from_` is written `from`."""
     return field_name.rstrip("_")
@@ -48,6 +52,8 @@ def public_name(field_name: str) -> str:
 
 def encode(value: Any) -> Any:
     """A JSON value of a record, its fields in their order; not-a-number becomes null."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, tuple(_TEXTUAL)):
         return str(value)
     if isinstance(value, Enum):
@@ -55,12 +61,17 @@ def encode(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {public_name(f.name): encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {key: encode(getattr(value, attribute)) for attribute, key in _written(type(value))}
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(item) for item in value]
     return value
+
+
+@cache
+def _written(record: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((field.name, public_name(field.name)) for field in dataclasses.fields(record))
 
 
 @cache
@@ -98,7 +109,7 @@ class _MisfitError(Exception):
         self.place = ""
 
 
-def _reader(kind: Any) -> Reader:  # noqa: PLR0911  one line per kind of type
+def _reader(kind: Any) -> Reader:
     """What reads a JSON value of the type. Only records are kept: equal unions may differ in the order of options."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
@@ -112,7 +123,7 @@ def _reader(kind: Any) -> Reader:  # noqa: PLR0911  one line per kind of type
     if kind in _TEXTUAL:
         return _textual_reader(_TEXTUAL[kind])
     if dataclasses.is_dataclass(kind):
-        return _record_reader(kind)
+        return _record_reader(typing.cast("type", kind))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _choice_reader([item.value for item in kind], list(kind))
     return _SCALAR_READERS[kind]

@@ -81,6 +81,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..drivers.plan import DriverPlan
     from ..records import Acceptance, Machine
     from .data import CheckData, Explanation, MatrixData, PlanData, ReceiptData, ReportData
+    from .fleet import FleetData
 
     kinds = {
         "acceptance": Acceptance,
@@ -88,6 +89,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "driver-plan": DriverPlan,
         "error": type(None),
         "explanation": Explanation,
+        "fleet-plan": FleetData,
         "machine": Machine,
         "matrix": MatrixData,
         "plan": PlanData,
