@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from .fleets import Fleet
 
 
+#: Rows up to which the document of a fleet is indented.
+_READABLE = 1000
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -91,6 +95,7 @@ def _plan_fleet(context: click.Context, fleet: Fleet, words: dict[str, Any], mat
             findings=failures_of(made),
             exit_code=exit_code_of(made),
             text="" if console.wants_json else render_fleet(made, console.out),
+            is_compact=len(made.machines) > _READABLE,
         ),
     )
 

@@ -41,6 +41,8 @@ _TEXTUAL: dict[type, Any] = {
 }
 
 
+_MISSING = object()
+
 #: Values that are written as they are; subclasses (an enum of texts) are not.
 _PLAIN = frozenset((str, int, bool, type(None)))
 
@@ -210,16 +212,20 @@ def _textual_reader(parse: Any) -> Reader:
 
 @cache
 def _record_reader(kind: Any) -> Reader:
-    fields: list[tuple[str, str, Reader, bool]] = []
+    fields: list[tuple[str, str, Reader, bool, bool, bool]] = []
 
     def read(value: Any) -> Any:
         if not isinstance(value, (dict, Mapping)):  # dict first: asking an ABC is slow
             raise _mismatch("an object", value)
         arguments = {}
-        for attribute, key, read_field, is_required in fields:
-            if key in value:
+        for attribute, key, read_field, is_required, takes_null, takes_text in fields:
+            item = value.get(key, _MISSING)
+            # Most values of a machine are null or plain texts: a document of a large box has hundreds.
+            if (item is None and takes_null) or (takes_text and type(item) is str and item.isprintable()):
+                arguments[attribute] = item
+            elif item is not _MISSING:
                 try:
-                    arguments[attribute] = read_field(value[key])
+                    arguments[attribute] = read_field(item)
                 except _MisfitError as err:
                     err.place = f".{key}{err.place}"
                     raise
@@ -227,7 +233,10 @@ def _record_reader(kind: Any) -> Reader:
                 raise _MisfitError(f"the field {key!r} is missing")
         return kind(**arguments)
 
-    fields += [(attribute, key, _reader(hint), required) for attribute, key, hint, required in fields_of(kind)]
+    for attribute, key, hint, is_required in fields_of(kind):
+        options = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+        takes_text = options[0] is str  # what `_read_text` would return as it is
+        fields.append((attribute, key, _reader(hint), is_required, type(None) in options, takes_text))
     return read
 
 
