@@ -81,16 +81,11 @@ def member_of(
 ) -> Member:
     """The member that a machine becomes; `rejections` are the reasons to show where no build fits."""
     driver = machine.driver.driver_version if machine.driver else None
-    counts = Counter(
-        [
-            plain(gpu.name or "", longest=LONGEST_NAME) or gpu.pci_device_id or "GPU without a name"
-            for gpu in machine.gpus
-        ]
-    )
+    counts = Counter([gpu.name or gpu.pci_device_id or "GPU without a name" for gpu in machine.gpus])
     return Member(
         name=plain(machine.host.hostname or "", longest=LONGEST_NAME) or name,
         source=source,
-        gpus=tuple([GpuCount(gpu, count) for gpu, count in counts.items()]),
+        gpus=tuple([GpuCount(plain(gpu, longest=LONGEST_NAME), count) for gpu, count in counts.items()]),
         driver=str(driver) if driver else None,
         resolution=resolution,
         error=row_error(error, rejections) if error else None,

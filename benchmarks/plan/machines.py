@@ -1,9 +1,17 @@
-"""Machines for the benchmarks: documents as `gpusetup detect --json` writes them, made from the values of the matrix."""
+"""Machines for the benchmarks: documents as `gpusetup detect --json` writes them, made from the values of the matrix.
+
+python benchmarks/plan/machines.py different 10000 > machines.jsonl
+"""
 
 from __future__ import annotations
 
+import json
 import random
+import sys
 from itertools import product
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from provision.matrix import read_matrix
 
@@ -16,8 +24,19 @@ SYSTEMS = (
     ("debian", "12", "2.36"),
     ("ubuntu", "24.04", "2.39"),
 )
-HOST_FACTS = "hostname system os os_version kernel arch glibc is_wsl container virtualization".split()
-GPU_FACTS = "name gpu_uuid pci_bus_id pci_device_id compute_capability memory_bytes mig_mode".split()
+HOST_FACTS = (
+    "hostname",
+    "system",
+    "os",
+    "os_version",
+    "kernel",
+    "arch",
+    "glibc",
+    "is_wsl",
+    "container",
+    "virtualization",
+)
+GPU_FACTS = ("name", "gpu_uuid", "pci_bus_id", "pci_device_id", "compute_capability", "memory_bytes", "mig_mode")
 
 
 def different(number: int, *, seed: int = 1) -> list[dict]:
@@ -98,3 +117,13 @@ def machine(place: int, gpu: str, driver: str, python: str, system: tuple[str, s
         "data": data,
         "findings": [],
     }
+
+
+def main() -> None:
+    kind = {"different": different, "cluster": cluster}[sys.argv[1]]
+    for document in kind(int(sys.argv[2])):
+        sys.stdout.write(json.dumps(document) + "\n")
+
+
+if __name__ == "__main__":
+    main()

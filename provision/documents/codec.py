@@ -243,10 +243,19 @@ def _record_reader(kind: Any) -> Reader:
 def _union_reader(options: tuple[Any, ...]) -> Reader:
     has_null = type(None) in options
     readers = [_reader(option) for option in options if option is not type(None)]
+    # The first option that takes a plain value of that type; a figure may be written as a whole number.
+    direct: dict[type, Reader] = {}
+    for option in options:
+        for written in {float: (float, int), str: (str,), int: (int,), bool: (bool,)}.get(option, ()):
+            direct.setdefault(written, _reader(option))
+    if not all(option in _SCALAR_READERS for option in options):
+        direct.clear()  # an enum takes texts, too
 
     def read(value: Any) -> Any:
         if value is None and has_null:
             return None
+        if read_plain := direct.get(type(value)):
+            return read_plain(value)
         errors = []
         for read_option in readers:
             try:
