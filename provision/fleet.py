@@ -428,7 +428,10 @@ def _lifts(
     for lift in lifts:
         newness = _newness((lift.torch, lift.variant), variants)
         rivals = [known for known in paying if known.is_enough or not lift.is_enough]
-        if all(newness > _newness((known.torch, known.variant), variants) for known in rivals):
+        # To leave machines out for the sake of another variant of a torch that all could share does not pay.
+        if all(newness > _newness((known.torch, known.variant), variants) for known in rivals) and not (
+            not lift.is_enough and any(known.torch == lift.torch for known in rivals)
+        ):
             paying.append(lift)
     return tuple(paying[:MOST_LIFTS])
 

@@ -263,7 +263,12 @@ def _union_reader(options: tuple[Any, ...]) -> Reader:
             except _MisfitError as err:
                 errors.append(err)
         # The deepest message is the most telling one: it comes from the option that fitted best.
-        raise max(errors, key=lambda err: len(err.place))
+        deepest = max(errors, key=lambda err: len(err.place))
+        errors.clear()
+        try:
+            raise deepest
+        finally:
+            del deepest  # else it and this frame hold each other, and all of a hostile file with them
 
     return read
 
