@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 MOST_FOUND: Final = 16
 """Different values that are shown of what machines have."""
 MOST_REMARKS: Final = 100
+MOST_COUNTED: Final = 10_000
+"""Different assumptions and notes that are counted; the most frequent are shown."""
 MOST_LIFTS: Final = 8
 MOST_SHOWN: Final = 5
 """Machines that a finding names."""
@@ -133,7 +135,7 @@ class Profile:
         """Why a build that was learned about does not fit these machines."""
         error = self._first.error
         if error is not None and self._first.resolution is None:
-            return (Reason(error.id, error.happened, "a GPU that can be used"),)
+            return (Reason(error.id, "no usable GPU", "a GPU that can be used"),)
         kind = HAS_GPU if name[1] == "cpu" else CPU_ONLY
         return self._against.get(name) or (kind,)
 
@@ -218,10 +220,14 @@ class Remarks:
         self._notes: Counter[tuple[str, str]] = Counter()
 
     def add(self, resolution: Resolution) -> None:
-        """Those of one more machine. Hostile files may hold ever new ones: past a bound only known ones count."""
-        if len(self._assumptions) < MOST_REMARKS * MOST_REMARKS:
-            self._assumptions.update(resolution.assumptions)
-        self._notes.update((note.id, note.happened) for note in resolution.notes)
+        """Those of one more machine. Hostile files may hold ever new ones: past a bound only known ones are counted."""
+        for text in resolution.assumptions:
+            if text in self._assumptions or len(self._assumptions) < MOST_COUNTED:
+                self._assumptions[text] += 1
+        for note in resolution.notes:
+            key = (note.id, note.happened)
+            if key in self._notes or len(self._notes) < MOST_COUNTED:
+                self._notes[key] += 1
 
     def assumptions(self) -> tuple[Remark, ...]:
         """The most frequent first."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
-from resolve_boxes import box
+from resolve_boxes import box, interpreter
 
 from provision.documents.fleet import RowError
 from provision.errors import ExitCode
 from provision.fleet import Member, Remarks, exit_code_of, failures_of, survey
 from provision.pipeline import Entry, Examined, plan_fleet
-from provision.records import Build, MatrixIdentity, Rejection, Request, Resolution, Unlock
+from provision.records import Build, Driver, MatrixIdentity, Rejection, Request, Resolution, Unlock
 from provision.report.fleet import render_fleet
 from provision.report.style import Style
 from provision.resolve import resolve
-from provision.versions import CudaVersion
+from provision.versions import CudaVersion, DriverVersion, Glibc
 
 VARIANTS = {"cu118": (11, 8), "cu126": (12, 6), "cu130": (13, 0), "cu132": (13, 2)}
 TORCHES = ("2.7.1", "2.9.1", "2.10.0", "2.15.0")
@@ -242,3 +244,37 @@ def test_over_the_real_resolver_the_common_build_is_a_candidate_of_every_machine
     newer = [Version(torch) for torch, _ in set.intersection(*fits)]
     assert Version(fleet.common.torch) == max(newer)
     assert fleet.common.python == "3.12"
+
+
+BOXES = st.builds(
+    box,
+    st.sampled_from(["H100", "A100", "T4", "V100", "4090", "B300", "A100 T4", "V100 5090"]),
+    st.sampled_from(["470.82.01", "535.183.01", "550.54.15", "570.86.16", "580.82.07", "595.58.03"]),
+    python=st.sampled_from(["3.9", "3.10", "3.12", "3.14"]),
+    glibc=st.sampled_from(["2.17", "2.27", "2.35"]),
+)
+
+
+def changed(machine, change: str, to: str):
+    """The machine after the change that an unlock names."""
+    if change == "driver":
+        version = to if "." in to else f"{to}.0"
+        return replace(machine, driver=Driver(DriverVersion(version)))
+    if change == "python":
+        return replace(machine, python=interpreter(to))
+    assert change == "os"
+    return replace(machine, host=replace(machine.host, glibc=Glibc.parse(to.removeprefix("glibc "))))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(BOXES, min_size=1, max_size=5))
+def test_after_the_changes_of_a_lift_every_machine_can_run_the_build(matrix, catalogue, boxes):
+    fleet = plan_fleet([Entry(f"n{n}", f"{n}", Examined(one)) for n, one in enumerate(boxes)], Request(), matrix)
+    for lift in (lift for lift in fleet.lifts if lift.is_enough):
+        after = dict(enumerate(boxes))
+        for change in lift.changes:
+            for number in (int(name[1:]) for name in change.machines):
+                after[number] = changed(after[number], change.change, change.to)
+        for one in after.values():
+            fits = names_of(resolve(one, Request(), matrix, catalogue=catalogue))
+            assert (lift.torch, lift.variant) in fits
