@@ -100,22 +100,31 @@ def row_error(error: GpusetupError, rejections: Sequence[Rejection] = ()) -> Row
     return RowError(error.code, int(error.exit_code), error.happened, reasons, error.do)
 
 
+class Fits:
+    """The builds that fit, shared by all profiles with the same ones."""
+
+    __slots__ = ("builds", "places")
+
+    def __init__(self, candidates: Sequence[Build]) -> None:
+        self.builds: dict[Name, list[Build]] = {}
+        """Per build one for each Python, the preferred first; the preferred build first."""
+        for build in candidates:
+            self.builds.setdefault((build.torch, build.variant), []).append(build)
+        self.places: dict[Name, int] = {name: place for place, name in enumerate(self.builds)}
+
+
 class Profile:
     """Machines that the resolver judged alike."""
 
     __slots__ = ("_against", "_first", "fits", "names", "places", "unlocks")
 
-    def __init__(self, first: Member) -> None:
-        resolution = first.resolution
+    def __init__(self, first: Member, fits: Fits) -> None:
         self._first = first
         self._against: dict[Name, tuple[Reason, ...]] = {}
         self.names: list[str] = []
-        self.unlocks: tuple[Unlock, ...] = resolution.unlocks if resolution else ()
-        self.fits: dict[Name, list[Build]] = {}
-        """Per build that fits, one for each Python, the preferred first; the preferred build first."""
-        for build in resolution.candidates if resolution else ():
-            self.fits.setdefault((build.torch, build.variant), []).append(build)
-        self.places: dict[Name, int] = {name: place for place, name in enumerate(self.fits)}
+        self.unlocks: tuple[Unlock, ...] = first.resolution.unlocks if first.resolution else ()
+        self.fits = fits.builds
+        self.places = fits.places
 
     def learn(self, wanted: frozenset[Name]) -> None:
         """Keep why these builds do not fit: nobody asks about the hundred others."""
@@ -196,20 +205,28 @@ def survey(entries: Iterable[Member], request: Request, matrix: MatrixIdentity, 
 def profiles_of(machines: Iterable[Member]) -> list[Profile]:
     """The machines in groups that the resolver judged alike, in the order in which they first come."""
     profiles: dict[tuple[object, ...], Profile] = {}
+    fits: dict[tuple[int, ...], Fits] = {}
     for member in machines:
-        resolution, error = member.resolution, member.error
-        # Identity is enough: one catalogue hands out the same tuples. Where it does not, a group is merely smaller.
-        key: tuple[object, ...] = (
-            (id(resolution.candidates), id(resolution.rejections), id(resolution.unlocks))
-            if resolution
-            else (error.id, error.happened)
-            if error
-            else ()
-        )
+        key = _key_of(member)
         if key not in profiles:
-            profiles[key] = Profile(member)
+            candidates = member.resolution.candidates if member.resolution else ()
+            same = tuple(map(id, candidates))
+            if same not in fits:
+                fits[same] = Fits(candidates)
+            profiles[key] = Profile(member, fits[same])
         profiles[key].names.append(member.name)
     return list(profiles.values())
+
+
+def _key_of(member: Member) -> tuple[object, ...]:
+    """Equal for machines that were judged alike.
+
+    Identity is enough: one catalogue hands out the same builds and tuples; where it does not, groups are smaller.
+    """
+    resolution, error = member.resolution, member.error
+    if resolution is not None:
+        return id(resolution.candidates), id(resolution.rejections), id(resolution.unlocks)
+    return (error.id, error.happened) if error else ()
 
 
 class Remarks:

@@ -168,12 +168,11 @@ def _member(entry: Entry, request: Request, catalogue: Catalogue, remarks: Remar
     except NoUsableGpuError as err:
         return member_of(machine, entry.name, entry.source, error=err)
     remarks.add(plan.resolution)
+    kept = replace(plan.resolution, assumptions=(), notes=())  # they are counted
     if plan.build is not None:
-        return member_of(machine, entry.name, entry.source, resolution=plan.resolution)
+        return member_of(machine, entry.name, entry.source, resolution=kept)
     reasons = tuple(_one_of_each_rule(plan).values())
-    return member_of(
-        machine, entry.name, entry.source, resolution=plan.resolution, error=no_build(plan), rejections=reasons
-    )
+    return member_of(machine, entry.name, entry.source, resolution=kept, error=no_build(plan), rejections=reasons)
 
 
 def check_sources(plan: Plan, machine: Machine, *, is_here: bool, torch_index: str | None) -> Plan:
