@@ -95,6 +95,7 @@ def many(number: int, runs: int) -> dict[str, object]:
                 "jsonl_mib": round(path.stat().st_size / 2**20, 1),
                 "resolver": {
                     "wall_s": spread([run["wall_s"] for run in alone], 3),
+                    "cpu_s": spread([run["cpu_s"] for run in alone], 3),
                     "machines_per_s": round(number / statistics.median(run["wall_s"] for run in alone)),
                     "peak_rss_mib": round(max(run["peak_rss_mib"] for run in alone), 1),
                     "rss_before_mib": round(max(run["rss_of_machines_mib"] for run in alone), 1),
@@ -127,8 +128,9 @@ def show(result: dict) -> None:
                 print(f"{'':<32} {ratio['median']:.2f} x {peer}")
     for kind in ("different", "cluster"):
         for name, row in list(result["many"][kind].items())[1:]:
-            wall, rate = row["wall_s"], row["machines_per_s"]
-            print(f"{kind:<10} {name:<43} {wall['median']:.2f} s  {rate:,} machines/s  {row['peak_rss_mib']} MiB")
+            wall, cpu, rate = (row[key] for key in ("wall_s", "cpu_s", "machines_per_s"))
+            times = f"{wall['median']:.2f} s  (CPU {cpu['median']:.2f} s)"
+            print(f"{kind:<10} {name:<43} {times}  {rate:,} machines/s  {row['peak_rss_mib']} MiB")
 
 
 def main() -> None:
