@@ -48,6 +48,14 @@ The message names the place inside the file, what was found there and what was e
     "cpu-plan": """The plan is for the CPU, because no NVIDIA GPU is there or --cpu asked for it.
 
 A CPU plan is met only by a CPU build, and its verdict is shown as `accepted (cpu)`: it never counts as a GPU acceptance.""",
+    "not-a-cpu-plan": """A machine with an NVIDIA GPU does not share a CPU build with machines that have none.
+
+A CPU build is never a GPU machine's plan in silence. `gpusetup plan --from FOLDER --cpu` plans a whole fleet for the CPU.""",
+    "no-common-build": """No build of torch with one CUDA variant runs on every machine of the fleet.
+
+Each machine may have a plan of its own. The plan of the fleet names the build that most machines can run, those outside with the
+rule that keeps them out, and the smallest set of machines to change. The newest torch that all can run, each in a variant of its
+own, is named too where there is one.""",
     "gpu-vendor-not-supported": """A display controller of another vendor is there. gpusetup serves NVIDIA GPUs only.
 
 Builds for ROCm or XPU are not in the matrix. The box is planned as one without an NVIDIA GPU.""",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .documents.data import check_data, passed_over, plan_data, plan_digest, receipt_data
 from .documents.envelope import finding_of
-from .errors import ExitCode, GpusetupError, HarnessError, NoBuildError, UsageError
+from .errors import ExitCode, GpusetupError, HarnessError, InputError, NoBuildError, NoUsableGpuError, UsageError
 from .events import Event
 from .gate import (
     require_gpus,
@@ -23,18 +23,21 @@ from .gate import (
 from .records import Evidence, Finding, GpuState, MatrixIdentity, Plan, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from .accept.launch import Progress
     from .acceptance import Acceptance
     from .audit.model import AuditData
+    from .documents.fleet import FleetData
     from .documents.report_data import ReportData
     from .events import EventSink, StageName
+    from .fleet import Member, Remarks
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
     from .records import Build, CheckResult, Companion, Machine, Receipt, Rejection, Resolution
+    from .resolve import Catalogue
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -70,6 +73,17 @@ class Examined:
         problems = [r for r in self.results if r.status in _SHOWN and r.id not in self.folded]
         ranked = sorted(problems, key=lambda result: (result.id != self.cause, result.status == "warn"))
         return tuple(Finding(r.id, r.status, r.happened, r.evidence, r.safe, r.risky) for r in ranked)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file or line of a fleet."""
+
+    name: str
+    """What the machine is called where it does not say a host name."""
+    source: str
+    """File, or file:line."""
+    found: Examined | InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +178,7 @@ def audit_matrix(matrix: Matrix, torch: str | None, events: EventSink) -> Audite
     return Audited(data, tuple(findings), ExitCode.FAILED if counts.drift else ExitCode.OK)
 
 
-def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
+def plan_for(examined: Examined, request: Request, matrix: Matrix, *, catalogue: Catalogue | None = None) -> Plan:
     """The plan of a machine, offline. NoUsableGpuError when it has a GPU that can't be used."""
     from .resolve import resolve
 
@@ -172,7 +186,7 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
     machine = without_lost_gpus(examined.machine)
     if request.container:
         return _container_plan(machine, request, matrix)
-    resolution = resolve(machine, request, matrix)
+    resolution = resolve(machine, request, matrix, catalogue=catalogue)
     require_left_gpus(machine, request, resolution.gpus_left_out)
     resolution = _with_site(resolution, matrix)
     return Plan(
@@ -222,6 +236,38 @@ def companions_of_build(build: Build | None, request: Request, matrix: Matrix) -
     return companions_of(matrix, release, build.python, has_triton=has_triton, allows=wish.allows if wish else None)
 
 
+def plan_fleet(entries: Iterable[Entry], request: Request, matrix: Matrix) -> FleetData:
+    """The plans of many machines, offline, and what they share. What can't be read or planned is a row like the others.
+
+    InputError when there is no entry at all.
+    """
+    from .fleet import Remarks, survey
+    from .resolve import Catalogue
+
+    catalogue, remarks = Catalogue(matrix), Remarks()
+    # One at a time: of ten thousand machines only the rows and what they share are kept.
+    members = (_member(entry, request, catalogue, remarks) for entry in entries)
+    return survey(members, request, MatrixIdentity(matrix.revision, matrix.read_on), remarks)
+
+
+def _member(entry: Entry, request: Request, catalogue: Catalogue, remarks: Remarks) -> Member:
+    from .fleet import Member, member_of, row_error
+
+    if isinstance(entry.found, InputError):
+        return Member(entry.name, entry.source, error=row_error(entry.found))
+    machine = entry.found.machine
+    try:
+        plan = plan_for(entry.found, request, catalogue.matrix, catalogue=catalogue)
+    except NoUsableGpuError as err:
+        return member_of(machine, entry.name, entry.source, error=err)
+    remarks.add(plan.resolution)
+    kept = replace(plan.resolution, assumptions=(), notes=())  # they are counted
+    if plan.build is not None:
+        return member_of(machine, entry.name, entry.source, resolution=kept)
+    reasons = tuple(_one_of_each_rule(plan).values())
+    return member_of(machine, entry.name, entry.source, resolution=kept, error=no_build(plan), rejections=reasons)
+
+
 def check_sources(plan: Plan, machine: Machine, matrix: Matrix, *, is_here: bool, torch_index: str | None) -> Plan:
     """The plan with what the sources that are configured here really hold for that machine."""
     from .install.availability import asked, platforms_of
@@ -245,12 +291,9 @@ def check_sources(plan: Plan, machine: Machine, matrix: Matrix, *, is_here: bool
 
 def no_build(plan: Plan) -> NoBuildError:
     """The error of a plan without a build: one reason of each kind, newest build first, and what would help."""
-    by_rule: dict[str, Rejection] = {}
-    for rejection in passed_over(plan):
-        by_rule.setdefault(rejection.rule, rejection)
     reasons = [
         Evidence(r.image or f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
-        for r in by_rule.values()
+        for r in _one_of_each_rule(plan).values()
     ]
     unlocks = [f"{u.change} {u.from_} -> {u.to} admits torch {u.torch}+{u.variant}" for u in plan.resolution.unlocks]
     wishes = {"--torch": plan.request.torch, "--cuda": plan.request.cuda, "--python": plan.request.python}
@@ -260,6 +303,14 @@ def no_build(plan: Plan) -> NoBuildError:
     return NoBuildError(
         f"No {what} in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
     )
+
+
+def _one_of_each_rule(plan: Plan) -> dict[str, Rejection]:
+    """Of the builds that were passed over the newest that each rule refuses."""
+    by_rule: dict[str, Rejection] = {}
+    for rejection in passed_over(plan):
+        by_rule.setdefault(rejection.rule, rejection)
+    return by_rule
 
 
 def not_held(plan: Plan) -> NoBuildError:

@@ -78,6 +78,8 @@ def plan_of_file(path: Path, request: Request) -> Plan:
     asked = replace(request, cpu=False, require_gpu=0)
     if asked != Request():
         raise UsageError("A plan file says what is installed; --torch, --cuda, --transformers and --python exclude it.")
+    if path.is_dir() or path.suffix in (".jsonl", ".ndjson"):
+        raise UsageError(f"{path}: an environment is made from the plan of one machine, not from those of a fleet.")
     loaded = load_document(read_text(path), origin=str(path), expect="plan")
     if loaded.data is None:
         raise InputError(f"{path}: data: expected a plan, found null")

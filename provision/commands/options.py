@@ -84,7 +84,7 @@ machine_options = _stack(
         "from_",
         metavar="FILE",
         help="A machine that is not this one: a machine document, or what nvidia-smi (also -q, -q -x, -L) or "
-        "torch.utils.collect_env printed there; - is stdin.",
+        "torch.utils.collect_env printed there; - is stdin. A folder of such files, or one document per line: a fleet.",
     ),
     click.option("--gpu", "gpus", multiple=True, metavar="NAME", help="Plan for this GPU; NAME*8 for eight."),
     click.option("--driver", metavar="VERSION", help="Driver of the typed-in machine."),

@@ -83,6 +83,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..drivers.plan import DriverPlan
     from ..records import Machine
     from .data import CheckData, Explanation, PlanData, ReceiptData
+    from .fleet import FleetData
     from .matrix_data import MatrixData
     from .report_data import ReportData
 
@@ -92,6 +93,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "driver-plan": DriverPlan,
         "error": type(None),
         "explanation": Explanation,
+        "fleet-plan": FleetData,
         "machine": Machine,
         "matrix": MatrixData,
         "matrix-audit": AuditData,

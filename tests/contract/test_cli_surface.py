@@ -103,6 +103,7 @@ def test_each_error_class_has_its_own_exit_code():
         (["plan", "--nonsense"], 2),
         (["nonsense"], 2),
         (["plan", "--from", "/no/such/file"], 7),
+        (["plan", "--from", "/no/such/fleet.jsonl"], 7),
         (["report", "show", "/no/such/file"], 7),
         (["matrix", "validate", "/no/such/file"], 7),
         (["accept", "--env", "/no/such/env"], 6),

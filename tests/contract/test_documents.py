@@ -13,7 +13,8 @@ from provision.cli import COMMANDS, run
 from provision.documents.schema import document_schemas
 from provision.matrix import read_matrix
 
-FOLDER = Path(__file__).parents[2] / "provision" / "schemas"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "provision" / "schemas"
 
 
 def schema_for(document: dict) -> dict:
@@ -47,6 +48,9 @@ def test_schemas_are_schemas(path):
         ["plan", "--gpu", "NVIDIA H100 80GB HBM3*8", "--driver", "535.104.05", "--python", "3.11"],
         ["plan", "--compute-capability", "3.5", "--driver", "470.82.01", "--python", "3.11"],
         ["plan", "--from", "/no/such/file"],
+        ["plan", "--from", str(ROOT / "docs" / "examples" / "fleet")],
+        ["plan", "--from", str(ROOT / "docs" / "examples" / "fleet"), "--cpu"],
+        ["plan", "--from", str(ROOT / "tests" / "contract")],
         ["explain", "driver-too-old"],
         ["matrix", "show"],
         ["matrix", "show", "--gpu", "H100"],
@@ -59,7 +63,7 @@ def test_schemas_are_schemas(path):
         ["nonsense"],
         ["report", "nonsense"],
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words).replace(str(ROOT), "."),
 )
 def test_what_a_command_emits_validates(words, capsys):
     code = run([*words, "--json"])

@@ -28,6 +28,7 @@ PURE = (
     "provision/checks",
     "provision/pasted",
     "provision/report",
+    "provision/fleet.py",
     "provision/gate.py",
     "provision/typed.py",
     "provision/versions.py",
