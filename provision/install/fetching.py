@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from .addresses import credentials
 from .listing import MAX_BYTES
+from .pages import Page, PageCache, may_be_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +98,7 @@ class Fetcher:
     cert: str | None = None
     client_cert: str | None = None
     trusted_hosts: tuple[str, ...] = ()
+    cache: PageCache = field(default_factory=PageCache)
 
     def get(self, address: str, *, accept: str) -> Fetched | None:
         """The page at an address; None when the server says that there is none; FetchError with the reason else."""
@@ -157,23 +159,33 @@ class Fetcher:
             raise FetchError(f"the connection broke: {err or type(err).__name__}") from err
 
     def _get(self, address: str, accept: str, end: float) -> Fetched | None:
+        login = _login(address)
+        kept = self.cache.get(_bare(address), accept, login)
         try:
-            with self._told(), self._open(address, {"Accept": accept}) as answer:
-                body = _read(answer, end, self.deadlines.overall_s)
-                charset = answer.headers.get_content_charset() or "utf-8"
+            with self._told(), self._open(address, {"Accept": accept, **(kept.conditions if kept else {})}) as answer:
+                body, headers = _read(answer, end, self.deadlines.overall_s), answer.headers
+                charset = headers.get_content_charset() or "utf-8"
                 text = body.decode(charset if _is_known(charset) else "utf-8", errors="replace")
-                return Fetched(text, answer.headers.get("Content-Type", ""), answer.geturl())
+                fetched = Fetched(text, headers.get("Content-Type", ""), answer.geturl())
+                if may_be_kept(headers):
+                    versions = (headers.get("ETag"), headers.get("Last-Modified"))
+                    page = Page(fetched.text, fetched.content_type, fetched.address, *versions)
+                    self.cache.put(_bare(address), accept, login, page)
+                return fetched
         except _NotThereError:
             return None
+        except _NotModifiedError:
+            if kept is None:
+                raise
+            return Fetched(kept.text, kept.content_type, kept.address)
 
     def _open(self, address: str, headers: dict[str, str], method: str = "GET") -> http.client.HTTPResponse:
         parts = urlsplit(address)
         host = parts.hostname or ""
-        bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
         if parts.scheme not in {"http", "https"}:
             raise FetchError(f"{parts.scheme or 'no'} scheme; expected http, https or file")
-        request = urllib.request.Request(bare, headers=headers, method=method)  # noqa: S310 - checked above
-        login = credentials(address) or _netrc_login(host)
+        request = urllib.request.Request(_bare(address), headers=headers, method=method)  # noqa: S310 - checked above
+        login = _login(address)
         if login:
             token = base64.b64encode(":".join(login).encode()).decode()
             # Unredirected: the login is for this host, wherever it points to next.
@@ -207,6 +219,20 @@ def _context(bundle: str | None, client_cert: str | None, *, is_trusted: bool) -
     return context
 
 
+def _bare(address: str) -> str:
+    """The address without login and fragment."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+
+
+def _login(address: str) -> tuple[str, str] | None:
+    return credentials(address) or _netrc_login(urlsplit(address).hostname or "")
+
+
+class _NotModifiedError(FetchError):
+    """The page that is kept is the page that the server has."""
+
+
 class _TemporaryError(FetchError):
     """Worth one more attempt."""
 
@@ -234,6 +260,8 @@ def _read(answer: http.client.HTTPResponse, end: float, overall_s: float, limit:
 
 def _refusal(err: urllib.error.HTTPError) -> FetchError:
     sentence = f"HTTP {err.code} {err.reason}".strip()
+    if err.code == http.client.NOT_MODIFIED:
+        return _NotModifiedError(sentence)
     if err.code in _NOT_THERE:
         return _NotThereError(sentence)
     if err.code in _LOGIN:

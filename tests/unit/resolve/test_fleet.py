@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
-from resolve_boxes import box, interpreter
+from resolve_boxes import applied, box
 
 from provision.documents.fleet import RowError
 from provision.errors import ExitCode
 from provision.fleet import Member, Remarks, exit_code_of, failures_of, survey
 from provision.pipeline import Entry, Examined, plan_fleet
-from provision.records import Build, Driver, MatrixIdentity, Rejection, Request, Resolution, Unlock
+from provision.records import Build, MatrixIdentity, Rejection, Request, Resolution, Unlock
 from provision.report.fleet import render_fleet
 from provision.report.style import Style
 from provision.resolve import resolve
-from provision.versions import CudaVersion, DriverVersion, Glibc
+from provision.versions import CudaVersion
 
 VARIANTS = {"cu118": (11, 8), "cu126": (12, 6), "cu130": (13, 0), "cu132": (13, 2)}
 TORCHES = ("2.7.1", "2.9.1", "2.10.0", "2.15.0")
@@ -257,13 +255,11 @@ BOXES = st.builds(
 
 def changed(machine, change: str, to: str):
     """The machine after the change that an unlock names."""
-    if change == "driver":
-        version = to if "." in to else f"{to}.0"
-        return replace(machine, driver=Driver(DriverVersion(version)))
-    if change == "python":
-        return replace(machine, python=interpreter(to))
-    assert change == "os"
-    return replace(machine, host=replace(machine.host, glibc=Glibc.parse(to.removeprefix("glibc "))))
+    if change == "driver" and "." not in to.split(maxsplit=1)[0]:
+        to = f"{to.split(maxsplit=1)[0]}.0{to[len(to.split(maxsplit=1)[0]) :]}"
+    after = applied(machine, Unlock(change, "", to, "", ""))
+    assert after is not None, change
+    return after
 
 
 @settings(max_examples=60, deadline=None)
