@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from .paste import Paste
 
 SOURCE: Final = "nvidia-smi -L"
-_GPU = re.compile(r"GPU ([0-9]{1,4}): {0,64}(\S.{0,255})")
+_GPU = re.compile(r"GPU ([0-9]{1,4}(?:, ?[0-9]{1,4}){0,512}) {0,16}: {0,64}(\S.{0,255})")
+"""One GPU, or several of one name as mmcv and others list them: GPU 0,1,2,3: NVIDIA A10."""
+_AROUND: Final = " -*`|"
+"""Bullets and quotation marks of issue trackers."""
 _AFTER_NAME = re.compile(r" \((?:UUID|UU?I?$)")
 _MIG = re.compile(r"MIG \S{1,64} {1,64}Device {1,64}[0-9]{1,4}:")
 
 
 def recognise(paste: Paste) -> bool:
     """Whether a line names a GPU as the list does."""
-    return any(_GPU.match(line.strip()) for line in paste.lines)
+    return any(_GPU.match(line.strip(_AROUND)) for line in paste.lines)
 
 
 def parse(paste: Paste) -> Machine:
@@ -39,11 +42,11 @@ def listed_gpus(lines: Iterable[str]) -> tuple[Gpu, ...]:
     """One GPU for every number, the first of each; a line with MIG devices below it is in MIG mode."""
     gpus: dict[int, Gpu] = {}
     current = -1
-    for line in map(str.strip, lines):
+    for line in (line.strip(_AROUND) for line in lines):
         if match := _GPU.match(line):
-            current = int(match[1])
             name = value_of(_AFTER_NAME.split(match[2], maxsplit=1)[0])
-            gpus.setdefault(current, Gpu(index=current, name=name, gpu_uuid=gpu_uuid(line), in_nvml=True))
+            for current in map(int, match[1].split(",")):
+                gpus.setdefault(current, Gpu(index=current, name=name, gpu_uuid=gpu_uuid(line), in_nvml=True))
         elif current in gpus and _MIG.match(line):
             count = (gpus[current].mig_instances or 0) + 1
             gpus[current] = replace(gpus[current], mig_mode="enabled", mig_instances=count)
