@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import InputError
+from ..typed import NO_DRIVER
 from . import collect_env, env_reports, smi_errors, smi_list, smi_query, smi_table, smi_xml
 from .names import with_capabilities, with_open_end
-from .paste import NO_DRIVER, Paste, assuming, first_line, read_paste, without_driver
+from .paste import Paste, assuming, first_line, read_paste, without_driver
 from .together import with_output
 
 if TYPE_CHECKING:

@@ -62,7 +62,8 @@ _OTHERS: Final = frozenset(
 )
 """Labels whose text no plan needs, but that end the text of the one before."""
 _AT_LABEL = re.compile(
-    r"(?<=\S) {1,8}(?=(?:" + "|".join(re.escape(label) for label in sorted(_LABELS | _OTHERS)) + r") {0,64}:)", re.I
+    r"(?<=\S) {1,8}(?=(?:" + "|".join(re.escape(label) for label in sorted(_LABELS | _OTHERS)) + r") {0,64}:)",
+    re.IGNORECASE,
 )
 _AT_GPU = re.compile(r"(?<=\S) {1,8}(?=GPU [0-9]{1,4}: )")
 _FOLDED = 3

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from ..errors import InputError
-from ..records import Driver, Gpu, GpuState, Host, Machine
+from ..records import Driver, Gpu, GpuState, Machine
 from ..versions import ComputeCapability
 from .collect_env import host_of, python_of
 from .paste import TAKEN, assuming, driver_version, gpu_facts, read_facts, value_of
@@ -27,8 +27,10 @@ _AVAILABLE: Final = ("cuda available", "gpu available", "available")
 _DRIVERS: Final = ("driver version", "cuda driver version")
 _KINDS: Final = ("gpu type", "accelerator")
 _LABELS: Final = frozenset(
-    ("sys.platform", "platform", "python", "python version", "processor", "os", "release", "gpu")
-    + ("using gpu in script?", *_TORCH, *_AVAILABLE, *_DRIVERS, *_KINDS)
+    (
+        *("sys.platform", "platform", "python", "python version", "processor", "os", "release", "gpu"),
+        *("using gpu in script?", *_TORCH, *_AVAILABLE, *_DRIVERS, *_KINDS),
+    )
 )
 _TELLING: Final = frozenset(("sys.platform", "gpu", "gpu available", "cuda available", *_TORCH))
 """Labels that no other format has."""

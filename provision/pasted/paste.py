@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import InputError
 from ..plain_text import clean_text, plain
 from ..records import Machine, Reading, Scalar
+from ..typed import NO_DRIVER
 from ..versions import CudaVersion, DriverVersion
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z ?")
 _SPEAKER = re.compile(r"(?!N/A)[\w.@/-]{3,64} {0,32}\| ?", re.ASCII)
 # 12: | NVIDIA-SMI ...      12\t| NVIDIA-SMI ...      as editors and grep -n number lines
 _NUMBERED = re.compile(r"[ \t]{0,16}([0-9]{1,6})(?:[ \t]{0,4}[:.)|](?=[ \t]|$)[ \t]?|\t|[ ]{1,4}|$)")
-_TAG = re.compile(r"</?(?:span|font|pre|code|div|p|b|i|em|strong|tr|td|li|ul|details|summary)(?: [^<>]{0,256})?>", re.I)
-_BREAK = re.compile(r"<br ?/?>", re.I)
+_TAG = re.compile(
+    r"</?(?:span|font|pre|code|div|p|b|i|em|strong|tr|td|li|ul|details|summary)(?: [^<>]{0,256})?>", re.IGNORECASE
+)
+_BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(?=[|_*+#>\[\]()`~=.\-])")
 _PCI = re.compile(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
 _LEAST_ALIKE: Final = 4
@@ -205,8 +208,6 @@ TAKEN: Final = "one GPU of unknown kind is taken to be there."
 """How every sentence about a GPU that nobody names ends."""
 TAKEN_NONE: Final = "the machine is taken to have none."
 """How every sentence about a machine without GPU ends."""
-NO_DRIVER: Final = "The paste names no driver version"
-"""How every sentence about a missing driver begins."""
 
 
 def without_driver(why: str = "") -> str:

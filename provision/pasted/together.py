@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..matrix.tables import plain_name
 from ..records import GpuState
-from .paste import NO_DRIVER, TAKEN, TAKEN_NONE, assuming
+from ..typed import NO_DRIVER
+from .paste import TAKEN, TAKEN_NONE, assuming
 
 if TYPE_CHECKING:
     from ..records import Driver, Gpu, Machine
