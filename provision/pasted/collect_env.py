@@ -204,7 +204,8 @@ def _unread(machine: Machine, fields: _Fields) -> tuple[str, ...]:
     for label, fact in known.items():
         said = fields.value(label)
         if fact is None and said and said.lower() not in _NO_CUDA:
-            lines.append(f"The line '{_PRINTED[label]}' can't be read: {plain(said, longest=60)!r}.")
+            what = f"line '{_PRINTED[label]}' can't be read: {plain(said, longest=60)!r}"
+            lines.append(without_driver(f"its {what}") if label == _DRIVER else f"The {what}.")
     if machine.gpus and _DRIVER not in fields.values:
         lines.append(
             without_driver(
@@ -230,7 +231,9 @@ def _with_state(machine: Machine, fields: _Fields) -> Machine:
         machine = assuming(machine, "PyTorch finds an Intel GPU (XPU) there: it is not supported and left out.")
     is_unread = bool(said) and said not in _NO_CUDA
     if is_unread:
-        machine = assuming(machine, f"The line '{_PRINTED[_GPUS]}' can't be read: {plain(said, longest=60)!r}.")
+        machine = assuming(
+            machine, f"The line '{_PRINTED[_GPUS]}' can't be read: {plain(fields.values[_GPUS], longest=60)!r}."
+        )
     nameless = replace(machine, driver=machine.driver or Driver(), gpus=(Gpu(index=0),), gpu_state=GpuState.USABLE)
     if _is_yes(fields.value("is cuda available")):
         return assuming(nameless, f"CUDA is available and no GPU is named: {TAKEN}")

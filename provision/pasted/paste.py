@@ -31,8 +31,8 @@ _QUOTE = re.compile(r"[ \t]{0,64}(?:[>#][ \t]?){1,16}")
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z ?")
 # trainer-1  | | NVIDIA-SMI ...      as container tools label what several programs print
 _SPEAKER = re.compile(r"(?!N/A)[\w.@/-]{3,64} {0,32}\| ?", re.ASCII)
-# 12: | NVIDIA-SMI ...      12\t| NVIDIA-SMI ...      as editors and grep -n number lines
-_NUMBERED = re.compile(r"[ \t]{0,16}([0-9]{1,6})(?:[ \t]{0,4}[:.)|](?=[ \t]|$)[ \t]?|\t|[ ]{1,4}|$)")
+# 12:| NVIDIA-SMI ...      12\t| NVIDIA-SMI ...      as editors and grep -n number lines
+_NUMBERED = re.compile(r"[ \t]{0,16}([0-9]{1,6})(?::[ \t]?|[ \t]{0,4}[:.)|](?=[ \t]|$)[ \t]?|\t|[ ]{1,4}|$)")
 _TAG = re.compile(
     r"</?(?:span|font|pre|code|div|p|b|i|em|strong|tr|td|li|ul|details|summary)(?: [^<>]{0,256})?>", re.IGNORECASE
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from ..records import Driver, Gpu, GpuState, Machine
-from .paste import gpu_facts, gpu_uuid, require_few, value_of
+from .paste import assuming, gpu_facts, gpu_uuid, require_few, value_of
 from .smi_errors import with_lost_gpus
 
 if TYPE_CHECKING:
@@ -31,9 +32,28 @@ def recognise(paste: Paste) -> bool:
 
 def parse(paste: Paste) -> Machine:
     """The GPUs of the list; it names no driver and no system."""
-    gpus = listed_gpus(paste.lines)
+    lists = _lists(paste.lines)
+    place, gpus = lists[0]
     machine = Machine(driver=Driver(), gpus=gpus, gpu_state=GpuState.USABLE, readings=gpu_facts(SOURCE, gpus))
+    if any(other != gpus for _, other in lists):
+        places = ", ".join(str(start) for start, _ in lists)
+        line = f"The paste holds {len(lists)} lists of GPUs that differ (they start at lines {places}): "
+        machine = assuming(machine, f"{line}the one at line {place} is read.")
     return with_lost_gpus(machine, paste)
+
+
+def _lists(lines: tuple[str, ...]) -> list[tuple[int, tuple[Gpu, ...]]]:
+    """Line number, from 1, and GPUs of every list: a number that comes again begins another one."""
+    starts: list[int] = []
+    numbers: set[int] = set()
+    for place, line in enumerate(lines):
+        if match := _GPU.match(line.strip(_AROUND)):
+            found = {int(number) for number in match[1].split(",")}
+            if not starts or found & numbers:
+                starts.append(place)
+                numbers = set()
+            numbers |= found
+    return [(start + 1, listed_gpus(lines[start:end])) for start, end in pairwise((*starts, len(lines)))]
 
 
 # GPU 0: NVIDIA H200 (UUID: GPU-00000000-0000-0000-0000-000000000000)

@@ -30,14 +30,15 @@ def with_output(machine: Machine, name: str, other: Machine, *, other_name: str)
         )
     if other.gpu_state is GpuState.UNUSABLE and machine.gpu_state is GpuState.USABLE:
         said = other.reading("nvml.init")
-        why = f": {said.failure}" if said and said.failure else ""
-        return assuming(
-            machine, f"The paste also shows {other_name}{why} It is left out: {name} shows a GPU that works."
-        )
-    if why := _difference(machine, other):
-        return assuming(
-            machine, f"The paste also holds {other_name} of another machine or time ({why}): {name} is read."
-        )
+        what = f" ({said.failure})" if said and said.failure else ""
+        line = f"The paste also shows {other_name}{what}: {name} shows a GPU that works and is read."
+        is_told = bool(other.gpus) and {gpu.pci_bus_id for gpu in other.gpus} <= {
+            gpu.pci_bus_id for gpu in machine.gpus
+        }
+        return machine if is_told else assuming(machine, line)
+    if different := _difference(machine, other):
+        line = f"The paste also holds {other_name} of another machine or time ({different}): {name} is read."
+        return assuming(machine, line)
     return _completed(machine, other)
 
 
