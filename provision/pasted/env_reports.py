@@ -121,8 +121,8 @@ def _fields(paste: Paste) -> _Fields:
     fields, is_list = _Fields(), False
     for line in paste.lines:
         label, text = _label(line)
-        said = value_of(line.strip(" -*"))
-        if is_list and said and ":" not in said:
+        said = value_of(line.strip(" -*")) if is_list else None
+        if said and ":" not in said:
             fields.names.append(said)
             continue
         is_list = label == "gpu" and not text and label not in fields.values

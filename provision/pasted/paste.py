@@ -30,7 +30,7 @@ _QUOTE = re.compile(r"[ \t]{0,64}(?:[>#][ \t]?){1,16}")
 # 2026-01-31T09:00:00.1234567Z | NVIDIA-SMI ...      as build logs keep it
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z ?")
 # trainer-1  | | NVIDIA-SMI ...      as container tools label what several programs print
-_SPEAKER = re.compile(r"(?!N/A)[\w.@/-]{3,64} {0,32}\| ?", re.ASCII)
+_SPEAKER = re.compile(r" {0,64}(?!N/A)[\w.@/-]{3,64} {0,32}\| ?", re.ASCII)
 # 12:| NVIDIA-SMI ...      12\t| NVIDIA-SMI ...      as editors and grep -n number lines
 _NUMBERED = re.compile(r"[ \t]{0,16}([0-9]{1,6})(?::[ \t]?|[ \t]{0,4}[:.)|](?=[ \t]|$)[ \t]?|\t|[ ]{1,4}|$)")
 _TAG = re.compile(
@@ -42,10 +42,12 @@ _PCI = re.compile(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
 _LEAST_ALIKE: Final = 4
 """Lines in a row that must be numbered on, or lines that must have the same label, to be taken for that."""
 
-_BLANKS = str.maketrans(
+_SPACES = {
+    ord(char): " " for char in ("\xa0", "\u1680", *map(chr, range(0x2000, 0x200B)), "\u202f", "\u205f", "\u3000")
+}
+_BLANKS = _SPACES | str.maketrans(
     {
-        **dict.fromkeys("\t\x0b\x0c\xa0\u1680\u202f\u205f\u3000", " "),
-        **dict.fromkeys(map(chr, range(0x2000, 0x200B)), " "),
+        **dict.fromkeys("\t\x0b\x0c", " "),
         # What word processors and forums make of - | : and ...
         **dict.fromkeys(map(chr, range(0x2010, 0x2016)), "-"),
         **dict.fromkeys("\u2212\ufe63\uff0d", "-"),
@@ -77,7 +79,7 @@ def read_paste(text: str) -> Paste:
     unified = _ANSI.sub("", text).replace("\r\n", "\n").replace("\r", "\n").translate(_INVISIBLE)
     if "&lt;nvidia_smi_log" in unified and "<nvidia_smi_log" not in unified:
         unified = html.unescape(unified)
-    unified = _BREAK.sub("\n", unified)
+    unified = _BREAK.sub("\n", unified).translate(_SPACES)
     if unified.count("\n") > MOST_LINES:
         raise InputError(f"more than {MOST_LINES} lines: no output that is read here has that many")
     whole = _unnumbered([_unquoted(line) for line in clean_text(unified).split("\n")])

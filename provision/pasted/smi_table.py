@@ -38,7 +38,9 @@ _WINDOWS_MODES = frozenset(("WDDM", "TCC", "MCDM"))
 _MODES = frozenset(("On", "Off", "N/A", "ERR!", *_WINDOWS_MODES))
 """What stands behind the name: persistence on Linux, driver model on Windows."""
 _MIG_SECTION: Final = "mig devices:"
-_SECTIONS: Final = (_MIG_SECTION, "processes:")
+_PROCESSES: Final = "processes:"
+"""The last part of a table: a GPU below it is of another one."""
+_SECTIONS: Final = (_MIG_SECTION, _PROCESSES)
 _MIG_NUMBERS: Final = 4
 """Leading numbers of a MIG row: GPU, GPU instance, compute instance, MIG device."""
 _LEAST_RULE = 3
@@ -156,11 +158,15 @@ def _others(chosen: _Table, tables: list[_Table]) -> tuple[str, ...]:
 
 
 def _tables(lines: tuple[str, ...]) -> list[_Table]:
-    """The tables, split at their headers; what stands above the first header is one where it shows a GPU."""
-    starts = [place for place, line in enumerate(lines) if _header(line)]
-    cuts = sorted({0, *starts, len(lines)})
+    """The tables; what stands above the first header is one where it shows a GPU."""
+    starts, is_below = [], False
+    for place, line in enumerate(lines):
+        is_new = _header(line) is not None or (is_below and bool(_BUS_ID.search(line)) and _gpu(line) is not None)
+        if is_new:
+            starts.append(place)
+        is_below = not is_new and (is_below or _PROCESSES in line.lower())
     tables = []
-    for start, end in pairwise(cuts):
+    for start, end in pairwise(sorted({0, *starts, len(lines)})):
         part = tuple(piece for line in lines[start:end] for piece in _unfolded(line))
         gpus, readings = _gpus(part)
         if gpus or start in starts:
@@ -235,12 +241,13 @@ def _gpus(lines: tuple[str, ...]) -> tuple[tuple[Gpu, ...], tuple[Reading, ...]]
     current, section = -1, ""
     for line in lines:
         section = next((name for name in _SECTIONS if name in line.lower()), section)
-        if section:
+        gpu = _gpu(line)
+        if section and not (gpu and gpu.pci_bus_id):
             parent = _mig_parent(line) if section == _MIG_SECTION else None
             if parent in gpus:
                 mig_devices[parent] = mig_devices.get(parent, 0) + 1
-        elif gpu := _gpu(line):
-            current = gpu.index
+        elif gpu:
+            current, section = gpu.index, ""
             gpus.setdefault(current, gpu)
         elif current in gpus:
             gpus[current] = _completed(gpus[current], line)

@@ -31,7 +31,12 @@ def essence(machine):
 
 
 def test_every_module_of_a_format_is_listed():
-    modules = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {"__init__", "paste", "names"}
+    modules = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {
+        "__init__",
+        "paste",
+        "names",
+        "together",
+    }
     assert modules == {one.parse.__module__.rsplit(".", 1)[-1] for one in FORMATS} == set(ALL)
 
 
@@ -151,5 +156,7 @@ def test_any_broken_output_is_a_machine_or_an_input_error(text, data):
 
 
 def test_the_richest_of_several_outputs_is_read(pasted):
-    assert pasted(TABLE + QUERY).driver == pasted(QUERY).driver
+    machine = pasted(TABLE + QUERY)
+    assert machine.driver == pasted(QUERY).driver
+    assert "the table of `nvidia-smi` of another machine or time (driver 575.57.08, not 570.133.20)" in str(machine)
     assert pasted(LIST + COLLECT_ENV).python is not None
