@@ -155,15 +155,18 @@ def read_bytes(path: Path, *, limit: int = MAX_DOCUMENT_BYTES, silence_s: float 
         descriptor = os.open(
             path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         )  # a pipe's open waits for a writer
-        with os.fdopen(descriptor, "rb") as stream:
+        try:
             mode = os.fstat(descriptor).st_mode
             if stat.S_ISFIFO(mode):
                 raw = _read_pipe(descriptor, path, limit=limit, silence_s=silence_s)
             elif stat.S_ISREG(mode):
-                raw = stream.read(limit + 1)
+                with open(descriptor, "rb", closefd=False) as stream:
+                    raw = stream.read(limit + 1)
             else:
                 what = "a folder" if stat.S_ISDIR(mode) else "a device or socket, neither a file nor a pipe"
                 raise InputError(f"{path}: cannot be read: {what}")
+        finally:
+            os.close(descriptor)
     except OSError as err:
         raise InputError(f"{path}: cannot be read: {err.strerror}") from err
     except ValueError as err:
