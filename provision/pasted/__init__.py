@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import InputError
 from ..typed import NO_DRIVER
-from . import collect_env, env_reports, smi_errors, smi_list, smi_query, smi_table, smi_xml
+from . import collect_env, env_reports, smi_errors, smi_list, smi_query, smi_table, smi_version, smi_xml
 from .names import with_capabilities, with_open_end
 from .paste import Paste, assuming, first_line, read_paste, without_driver
 from .together import with_output
@@ -41,6 +41,7 @@ FORMATS: Final[tuple[Format, ...]] = (
         "what transformers, accelerate, Lightning, detectron2 or mmcv print", env_reports.recognise, env_reports.parse
     ),
     Format("the list of `nvidia-smi -L`", smi_list.recognise, smi_list.parse),
+    Format("the releases of `nvidia-smi --version`", smi_version.recognise, smi_version.parse),
     Format("an error message of `nvidia-smi`", smi_errors.recognise, smi_errors.parse),
 )
 

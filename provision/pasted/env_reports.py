@@ -126,7 +126,7 @@ def _fields(paste: Paste) -> _Fields:
             fields.names.append(said)
             continue
         is_list = label == "gpu" and not text and label not in fields.values
-        if label in _LABELS and (text or is_list):
+        if label in _LABELS and (is_list if label == "gpu" else text):
             fields.values.setdefault(label, text)
     return fields
 

@@ -122,8 +122,10 @@ def _missing(table: _Table) -> tuple[str, ...]:
     lines = []
     if table.header is None:
         lines.append(without_driver("the header of the table was not copied"))
-    elif table.header.driver is None and table.header.cuda is None:
-        why = "the header of the table has no number for it" if table.header.says_driver else "the header is cut off"
+    elif table.header.driver is None and not (table.header.cuda and table.header.says_driver):  # Tegra says N/A
+        why = "the header is cut off" if table.header.cuda is None else "the header of the table does not name it"
+        if table.header.says_driver:
+            why = "the header of the table has no number for it"
         lines.append(without_driver(why))
     elif table.header.driver and table.lines[0].endswith(table.header.driver.text):
         lines.append(open_driver(table.header.driver))

@@ -145,6 +145,15 @@ Driver version          535.54.03
 ----------------------  -------------------------------------------------
 """
 
+VERSION = """\
+NVIDIA-SMI version  : 610.57.04
+NVML version        : 610.57
+DRIVER version      : Deprecated, see "KMD version" instead
+CUDA version        : Deprecated, see "CUDA UMD version" instead
+KMD version         : 610.57.04
+CUDA UMD version    : 13.3
+"""
+
 ERROR = "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.173\n"
 
 ALL = {
@@ -154,5 +163,6 @@ ALL = {
     "smi_table": TABLE,
     "env_reports": ENV_REPORT,
     "smi_list": LIST,
+    "smi_version": VERSION,
     "smi_errors": ERROR,
 }

@@ -6,7 +6,7 @@
 import html
 from typing import Any, NamedTuple
 
-from paste_texts import COLLECT_ENV, LIST, OLD_TABLE, QUERY, TABLE, XML
+from paste_texts import COLLECT_ENV, LIST, OLD_TABLE, QUERY, TABLE, VERSION, XML
 
 
 class Shape(NamedTuple):
@@ -528,6 +528,24 @@ SHAPES: dict[str, Shape] = {
         f"{TABLE}\n$ docker run --gpus all x nvidia-smi\nFailed to initialize NVML: Unknown Error\n",
         TABLE_FACTS,
         ("(Failed to initialize NVML: Unknown Error)", *TABLE_SAYS),
+    ),
+    "version": Shape(
+        VERSION,
+        {"gpus": [None], "driver": "610.57.04", "cuda": "13.3"},
+        ("names no GPU: one GPU of unknown kind is taken to be there", "names no model"),
+    ),
+    "version-and-list": Shape(
+        VERSION + LIST, {"gpus": ["NVIDIA H200", "NVIDIA H200"], "driver": "610.57.04", "cuda": "13.3"}
+    ),
+    "table-typed-by-hand": Shape(
+        TABLE.replace("Driver Version: 575.57.08", "Driver: 575.xx"),
+        {"gpus": TWO, "driver": None, "cuda": "12.9"},
+        ("no driver version: the header of the table does not name it", *TABLE_SAYS),
+    ),
+    "table-of-a-tegra": Shape(
+        TABLE.replace("Driver Version: 575.57.08", "Driver Version: N/A      "),
+        {"gpus": TWO, "driver": None, "cuda": "12.9"},
+        TABLE_SAYS,
     ),
     "list-and-table": Shape(
         LIST.replace("NVIDIA H200", "NVIDIA L40S", 1).replace(

@@ -15,6 +15,7 @@ from provision.pasted import FORMATS, machine_from_paste, read_paste
 from provision.pasted.paste import LONGEST_LINE, LONGEST_PASTE
 
 MATRIX = read_matrix(default_matrix_path())
+HAND = "- **GPU**: NVIDIA GeForce RTX 5090 (32GB GDDR7)\n- **OS**: Ubuntu (Linux)\n- **Python**: 3.12.3\n"
 NAMES = {"NVIDIA L40S", "NVIDIA H100 80GB HBM3", "NVIDIA H200", "NVIDIA A10G", "NVIDIA A100-SXM4-80GB"}
 PIECES = st.one_of(
     st.text(max_size=40),
@@ -86,7 +87,7 @@ def test_names_that_are_cut_off_are_not_taken_for_shorter_ones(pasted):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\n\n", "hello\nworld", "GPU is fine", "{", "[1]", "N/A", "NVIDIA-SMI", "\x00" * 9]
+    "text", ["", "\n\n", "hello\nworld", "GPU is fine", "{", "[1]", "N/A", "NVIDIA-SMI", "\x00" * 9, HAND]
 )
 def test_other_texts_are_refused_with_their_first_line(text, pasted):
     with pytest.raises(InputError) as caught:
