@@ -93,6 +93,8 @@ class Host:
     is_wsl: bool | None = None
     container: Container | None = None
     virtualization: str | None = None
+    l4t: str | None = None
+    """Release of Jetson Linux on a Jetson: 36.4.3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,8 @@ class Request:
     """Least number of usable GPUs; 0: no demand."""
     why_not: tuple[str, ...] = ()
     """Builds to be told about: cu130, 2.9, 2.9.1+cu130."""
+    container: bool = False
+    """A container image instead of an environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +267,15 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
+class Companion:
+    """A package that works beside a build; named, not installed by default."""
+
+    name: str
+    specifier: str
+    """PEP 440: ==0.24.1, or <=1.15.0 where that is the newest known to work."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """Why one build was not chosen: the rule, both sides, and the source of the need."""
 
@@ -273,6 +286,8 @@ class Rejection:
     needs: str
     source: str | None = None
     python: str | None = None
+    image: str | None = None
+    """Reference of the image, where an image was passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +334,36 @@ class Resolution:
     def chosen(self) -> Build | None:
         """The best build that fits."""
         return self.candidates[0] if self.candidates else None
+
+
+Basis = Literal["native", "minor-version", "forward"]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A container image that holds torch."""
+
+    image: str
+    """Reference: nvcr.io/nvidia/pytorch:26.09-py3."""
+    family: Literal["ngc", "pytorch"]
+    digest: str | None
+    """sha256:... of the image or of its index; None when nobody has read it."""
+    platform: str
+    """linux/amd64 or linux/arm64."""
+    torch: str
+    """As the image spells it; images of NVIDIA hold builds of their own: 2.14.0a0+b2c75dd062."""
+    variant: str
+    """cu132: that of its CUDA."""
+    cuda_runtime_version: CudaVersion | None
+    python: str | None
+    """Python inside; None when nobody has read it."""
+    basis: Basis | None
+    """What its CUDA stands on with the driver of the host; None when that is not known."""
+    run_flags: tuple[str, ...]
+    """Flags of `docker run` that it needs: GPUs, shared memory, limits."""
+    requirements: tuple[str, ...]
+    """PEP 508 lines of what the acceptance workload needs beside it."""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +420,12 @@ class Plan:
     """The sources that were asked, with their answers; empty when nobody looked."""
     download_bytes: int | None = None
     findings: tuple[Finding, ...] = ()
+    image: Image | None = None
+    """The image of a container plan; then there is no build."""
+    other_images: tuple[Image, ...] = ()
+    """Further images that fit, best first."""
+    companions: tuple[Companion, ...] = ()
+    """What works beside the build; empty also where another build was installed than planned."""
 
 
 # --- install ------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from .options import (
     json_option,
     request_of,
     request_options,
+    site_option,
     torch_index_option,
 )
 
@@ -31,6 +32,7 @@ from .options import (
 @env_option
 @backend_option
 @torch_index_option
+@site_option
 @click.option("--fresh", is_flag=True, help="Look and install again even where nothing changed.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the acceptance run [default: the preset's].")
 @click.option("--report", "report_file", type=click.Path(path_type=Path), help="Also write the report to this file.")
@@ -46,7 +48,7 @@ def up(context: click.Context, /, report_file: Path | None, **words: Any) -> int
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
     accepting = AcceptOptions(seed=words["seed"])
-    report = run_up(request_of(words), options, console.progress, accepting, started_at=started)
+    report = run_up(request_of(words), options, console.progress, accepting, site=words["site"], started_at=started)
     exit_code = ExitCode.FAILED if report.is_degraded and words["strict"] else report.exit_code
     outcome = Outcome(
         "gpusetup.report/1", "up", report.data, report.findings, exit_code, is_degraded=report.is_degraded

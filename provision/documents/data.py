@@ -14,12 +14,15 @@ from packaging.version import InvalidVersion, Version
 from ..errors import InputError
 from ..records import (
     Asked,
+    Basis,
     Build,
+    Companion,
     Distribution,
     Evidence,
     FindingStatus,
     GpuLeftOut,
     HeldWheel,
+    Image,
     MatrixIdentity,
     Plan,
     Receipt,
@@ -144,10 +147,17 @@ class UnlockRow:
 
 @dataclass(frozen=True, slots=True)
 class ContainerChoice:
-    """The image of a container plan."""
+    """The image of a container plan; torch, variant and python of the plan are those inside."""
 
     image: str
     digest: str | None = None
+    family: Literal["ngc", "pytorch"] | None = None
+    platform: str | None = None
+    """linux/amd64 or linux/arm64."""
+    basis: Basis | None = None
+    """What its CUDA stands on with the driver of the host."""
+    run_flags: tuple[str, ...] = ()
+    """Flags of `docker run` that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +172,13 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """Another build that fits, with the head fields of a plan."""
+    """Another build or image that fits, with the head fields of a plan."""
 
     torch: str
     variant: str
     cuda_runtime_version: CudaVersion | None
-    python: str
-    wheel_tag: str
+    python: str | None
+    wheel_tag: str | None
     requirements: tuple[str, ...]
     sources: tuple[SourceRow, ...]
     container: ContainerChoice | None
@@ -200,10 +210,14 @@ class PlanData:
     wheel: HeldWheel | None = None
     fallbacks: tuple[Build, ...] = ()
     request: Request = field(default_factory=Request)
+    companions: tuple[Companion, ...] = ()
+    """What works beside the build, not installed by default."""
 
 
 def alternatives(plan: Plan, count: int) -> tuple[Alternative, ...]:
-    """The best builds after the choice, each on its preferred Python."""
+    """The best builds after the choice, each on its preferred Python; of a container plan the best images."""
+    if plan.image is not None:
+        return tuple(_other_image(image) for image in plan.other_images[:count])
     first: dict[tuple[str, str], Build] = {}
     for build in plan.resolution.candidates:
         first.setdefault((build.torch, build.variant), build)
@@ -224,18 +238,31 @@ def alternatives(plan: Plan, count: int) -> tuple[Alternative, ...]:
     )
 
 
+def _other_image(image: Image) -> Alternative:
+    return Alternative(
+        torch=image.torch,
+        variant=image.variant,
+        cuda_runtime_version=image.cuda_runtime_version,
+        python=image.python,
+        wheel_tag=None,
+        requirements=image.requirements,
+        sources=(),
+        container=_container(image),
+    )
+
+
 def plan_data(plan: Plan, *, top: int = 0) -> PlanData:
     """The document of a plan, with as many alternatives as are asked for."""
-    build = plan.build
+    build, chosen = plan.build, plan.build or plan.image
     return PlanData(
-        torch=build.torch if build else None,
-        variant=build.variant if build else None,
-        cuda_runtime_version=build.cuda_runtime_version if build else None,
-        python=build.python if build else None,
+        torch=chosen.torch if chosen else None,
+        variant=chosen.variant if chosen else None,
+        cuda_runtime_version=chosen.cuda_runtime_version if chosen else None,
+        python=chosen.python if chosen else None,
         wheel_tag=build.wheel_tag if build else None,
-        requirements=build.requirements if build else (),
+        requirements=chosen.requirements if chosen else (),
         sources=_source_rows(plan),
-        container=None,
+        container=_container(plan.image),
         passed_over=passed_over(plan),
         unlocks=tuple(UnlockRow(u.change, u.from_, u.to, Gives(u.torch, u.variant)) for u in plan.resolution.unlocks),
         assumptions=plan.resolution.assumptions,
@@ -248,6 +275,20 @@ def plan_data(plan: Plan, *, top: int = 0) -> PlanData:
         wheel=plan.wheel,
         fallbacks=tuple(b for b in plan.resolution.candidates if b != build),
         request=plan.request,
+        companions=plan.companions,
+    )
+
+
+def _container(image: Image | None) -> ContainerChoice | None:
+    if image is None:
+        return None
+    return ContainerChoice(
+        image=image.image,
+        digest=image.digest,
+        family=image.family,
+        platform=image.platform,
+        basis=image.basis,
+        run_flags=image.run_flags,
     )
 
 
@@ -300,9 +341,10 @@ def passed_over(plan: Plan) -> tuple[Rejection, ...]:
         or r.python is None
         or (r.python == python and (r.torch, r.variant) not in fitting)
     )
-    if plan.build is None:
+    head = plan.build or plan.image
+    if head is None:
         return refused
-    chosen = Version(plan.build.torch)
+    chosen = Version(head.torch)
     asked = bool(plan.request.torch or plan.request.cuda)
     about = plan.resolution.asked_about
     return tuple(r for r in refused if asked or (r.torch, r.variant) in about or Version(r.torch) >= chosen)
@@ -338,6 +380,7 @@ def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
             Asked(Source(row.kind, row.url, row.name), row.answer) for row in data.sources if row.answer is not None
         ),
         download_bytes=data.download_bytes,
+        companions=data.companions,
     )
 
 
@@ -436,7 +479,7 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
     )
 
 
-# --- explanation/1 and matrix/1 -----------------------------------------------------------------
+# --- explanation/1 ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,17 +488,3 @@ class Explanation:
 
     id: str
     page: str
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixData:
-    """Data of matrix/1: what a matrix file holds."""
-
-    path: str
-    revision: str
-    read_on: str
-    torch_releases: int
-    builds: int
-    gpus: int
-    rows: tuple[str, ...] = ()
-    """The rows that were asked for, as text."""

@@ -56,6 +56,8 @@ class Outcome:
     """The answer for people; empty where the findings say it all."""
     has_findings_in_text: bool = False
     """Whether the text already shows the findings."""
+    is_compact: bool = False
+    """Whether the document is too large for anybody to read: then it is written on one line, in a tenth of the time."""
 
     @property
     def status(self) -> Status:
@@ -99,12 +101,12 @@ def document(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def dumps(value: Any, *, is_ascii: bool = False) -> str:
-    """Indented JSON text with a final newline; not-a-number can't get in.
+def dumps(value: Any, *, is_ascii: bool = False, is_compact: bool = False) -> str:
+    """Indented JSON text (compact: one line) with a final newline; not-a-number can't get in.
 
     A path that is not UTF-8 holds surrogates: they are written as JSON escapes, so that the text can always be encoded.
     """
-    text = json.dumps(value, indent=2, ensure_ascii=is_ascii, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=None if is_compact else 2, ensure_ascii=is_ascii, allow_nan=False) + "\n"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

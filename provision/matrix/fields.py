@@ -6,11 +6,12 @@ PlaceError says what was found and expected where it is something else.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
-from .document import PlaceError
 from .model import Numbers, VersionRange, numbers
+from .places import PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,15 @@ _WHOLE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}(?:-\d{2})?", re.ASCII)
 _PYTHON_TAG = re.compile(r"cp3\d{1,2}t?", re.ASCII)
 _SPECIFIER = re.compile(r"(?:==|!=|~=|<=?|>=?)\d+(?:\.\d+)*", re.ASCII)
+_REQUIREMENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]*(?:\[[a-z0-9]+(?:,[a-z0-9]+)*\])?", re.ASCII)
+_VERSION = r"\d+(?:\.\d+){0,5}"
+_REQUIREMENT = re.compile(
+    rf"(?:{_VERSION}|(?:[<>=!~]=|[<>]){_VERSION}(?:,(?:[<>=!~]=|[<>]){_VERSION})*)"
+    r"(?:; python_version (?:[<>=!]=|[<>]) '3\.\d{1,2}')?",
+    re.ASCII,
+)
+_SPECIFIERS = re.compile(rf"(?:[<>=!~]=|[<>]){_VERSION}(?:,(?:[<>=!~]=|[<>]){_VERSION})*", re.ASCII)
+_BINARY_CODE = re.compile(r"sm_[0-9]{2,3}", re.ASCII)
 _PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
 _DEVICE_ID = re.compile(r"[0-9a-f]{4}", re.ASCII)
 _SUBSYSTEM = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
@@ -126,6 +136,12 @@ date = _pattern(_DATE, "a date such as 2026-11-23")
 release = _pattern(_NUMBERS, "a release such as 2.9.1")
 python_tag = _pattern(_PYTHON_TAG, "a Python tag such as cp312 or cp313t")
 specifier = _pattern(_SPECIFIER, "one specifier such as <2")
+specifiers = _pattern(_SPECIFIERS, "specifiers such as >=0.22.0,<=0.23.0")
+requirement_name = _pattern(_REQUIREMENT_NAME, "a project such as nvidia-nccl-cu13 or cuda-toolkit[cudart,cufft]")
+requirement = _pattern(
+    _REQUIREMENT,
+    "a version or specifiers such as >=13.0.3,<14, perhaps with a marker such as ; python_version < '3.13'",
+)
 pci_id = _pattern(_PCI_ID, "a PCI id in lower case such as 10de:2330")
 subsystem = _pattern(_SUBSYSTEM, "device:subvendor:subdevice in lower case such as 1e30:10de:129e")
 
@@ -203,9 +219,11 @@ def one_of(*choices: str) -> Callable[[Any], Any]:
 
 
 def _parsed(parse: Callable[[str], T], expected: str) -> Callable[[Any], T]:
+    known = lru_cache(maxsize=512)(parse)  # the same few dozen stand in hundreds of places
+
     def read(value: Any) -> T:
         try:
-            return parse(value)
+            return known(value)
         except (TypeError, ValueError):
             raise PlaceError(shown(value), expected) from None
 
@@ -220,9 +238,9 @@ glibc = _parsed(Glibc.parse, "a glibc such as 2.28")
 
 def binary_code(value: Any) -> ComputeCapability:
     """Compute capability of an entry such as sm_90; sm_90a and the like are not portable and are not listed."""
-    if not isinstance(value, str) or not re.fullmatch(r"sm_[0-9]{2,3}", value):
+    if not isinstance(value, str) or not _BINARY_CODE.fullmatch(value):
         raise PlaceError(shown(value), "binary code such as sm_90")
-    return ComputeCapability.parse(value)
+    return capability(value)
 
 
 def virtual_code(value: Any) -> ComputeCapability:

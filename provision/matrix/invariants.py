@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from .document import PlaceError
+from .places import PlaceError
 
 if TYPE_CHECKING:
     from ..versions import DriverVersion
@@ -116,17 +116,46 @@ def builds_are_complete(matrix: Matrix) -> None:
 def _check_platforms(release: TorchRelease) -> None:
     for row in release.platforms:
         path = ("torch", "releases", release.version, "platforms", row.platform)
-        variant = release.variant(row.general_variant)
-        if variant is None or row.platform not in variant.on:
+        variant = release.variant(row.general_variant or "")
+        if row.general_variant and (variant is None or row.platform not in variant.on):
             expected = "a variant of this release that is published for the platform"
             raise _fault(repr(row.general_variant), expected, *path, "general_variant")
         if row.platform.startswith("linux") and row.glibc is None:
             raise _fault("null", "the glibc that the wheels need", *path, "glibc")
+        if row.platform.startswith("darwin") and row.macos is None:
+            raise _fault("null", "the macOS that the wheels need", *path, "macos")
+        for key, tags in (("other_tags", [tag for tag, _ in row.other_tags]), ("abi_none", row.abi_none)):
+            if missing := set(tags) - set(row.pythons):
+                raise _fault(repr(min(missing)), "a Python tag of this row", *path, key)
     names = {row.platform for row in release.platforms}
     for variant in release.variants:
         if missing := {*variant.on, *variant.unknown_on} - names:
             expected = "a platform that the release has a row for"
             raise _fault(min(missing), expected, "torch", "releases", release.version, "variants", variant.name)
+
+
+def pins_agree_with_the_builds(matrix: Matrix) -> None:
+    """What the wheels of the general index ask for is of the CUDA, cuDNN, NCCL and triton of that build."""
+    for release in matrix.releases:
+        for row in release.platforms:
+            variant = release.variant(row.general_variant) if row.general_variant else None
+            if variant is not None and row.requires:
+                path = ("torch", "releases", release.version, "platforms", row.platform, "requires")
+                _check_pins(release, variant, dict(row.requires), path)
+
+
+def _check_pins(release: TorchRelease, variant: Variant, pins: dict[str, str], path: tuple[str, ...]) -> None:
+    if variant.cuda is None:
+        raise _fault(f"{len(pins)} of them", "none: the build is for the CPU", *path)
+    for name, value in pins.items():
+        if "-cu" in name and name.rpartition("-cu")[2].isdigit() and not name.endswith(f"-cu{variant.cuda.major}"):
+            raise _fault(name, f"a project of CUDA {variant.cuda.major}", *path, name)
+        project = name.rpartition("-cu")[0]
+        known = {"nvidia-cudnn": variant.cudnn, "nvidia-nccl": variant.nccl}.get(project)
+        if name == "triton":
+            known = release.companions.triton
+        if known and value.partition(";")[0] != known:
+            raise _fault(repr(value), f"{known}, as the row of {release.version} says elsewhere", *path, name)
 
 
 def _check_arch(matrix: Matrix, release: TorchRelease, variant: Variant) -> None:
@@ -228,6 +257,7 @@ INVARIANTS: Final = (
     forward_compatibility_is_one_answer,
     architectures_are_disjoint,
     builds_are_complete,
+    pins_agree_with_the_builds,
     gpus_are_known,
     open_only_gpus_are_known,
     chips_are_known,

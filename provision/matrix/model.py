@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 GpuClass = Literal["data_center", "workstation", "geforce", "embedded"]
 
-PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64")
-"""The platforms that torch wheels are listed for."""
+PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64", "darwin_arm64", "darwin_x86_64")
+"""The platforms that torch wheels are listed for; darwin is macOS, where every wheel counts as a CPU build."""
 
 Numbers = tuple[int, ...]
 """A plain release number such as (2, 9, 1); shorter ones compare like a prefix."""
@@ -27,6 +27,11 @@ Numbers = tuple[int, ...]
 def numbers(text: str) -> Numbers:
     """(2, 9, 1) from '2.9.1'; ValueError when anything but numbers and dots is there."""
     return tuple(int(part) for part in text.split("."))
+
+
+def python_minor(python: str) -> tuple[int, ...]:
+    """(3, 14) of 3.14t; (0, 0) of what is not CPython, so that nothing fits it."""
+    return tuple(int(part) for part in python.rstrip("t").split(".")) if python[:1].isdigit() else (0, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,13 +57,28 @@ class WheelPlatform:
     pythons: tuple[str, ...]
     """Python tags with their ABI flag: cp312, cp313t."""
     glibc: Glibc | None
-    """Least glibc that the binaries really need; None on Windows."""
+    """Least glibc that the binaries really need; None on Windows and macOS."""
     tag: str
     """Platform tag of the wheels on the PyTorch index."""
     general_tag: str
     """Platform tag of the wheels on the general package index."""
-    general_variant: str
-    """Variant that the general package index publishes without a local label."""
+    general_variant: str | None
+    """Variant that the general package index publishes without a local label; None when it has no wheel at all."""
+    requires: tuple[tuple[str, str], ...] | None = None
+    """What the wheels of the general index ask for by exact version: name (with extras) and a version, a specifier, or
+    either with a marker for Pythons. None when nobody has read it."""
+    macos: Numbers | None = None
+    """Least macOS that the libraries inside were built for."""
+    other_tags: tuple[tuple[str, str], ...] = ()
+    """Python tags whose wheels carry another platform tag."""
+    abi_none: tuple[str, ...] = ()
+    """Python tags whose wheels say `none` where others name their ABI."""
+
+    def wheel_tag(self, python_tag: str, platform_tag: str | None = None) -> str:
+        """cp312-cp312-manylinux_2_28_x86_64 of cp312; `platform_tag` where a variant carries its own."""
+        abi = "none" if python_tag in self.abi_none else python_tag
+        platform = dict(self.other_tags).get(python_tag, platform_tag or self.tag)
+        return f"{python_tag.rstrip('t')}-{abi}-{platform}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,6 +259,8 @@ class Architecture:
     """First driver branch that serves it; None when it is older than every branch listed."""
     first_driver: DriverVersion | None
     """Oldest public Linux driver that lists it, where that is not the first of its branch."""
+    later: tuple[tuple[ComputeCapability, int], ...]
+    """First driver branch of the capabilities that came later than the architecture."""
     last_branch: int | None
     """Last driver branch that serves it; None while there is none."""
     kernel_module: Literal["open", "proprietary", "either"]
@@ -246,8 +268,11 @@ class Architecture:
     last_cuda: CudaVersion | None
     doubtful: str | None
 
-    def oldest_driver(self, *, is_windows: bool) -> DriverVersion | None:
-        """Oldest driver that serves it, by its branch where no release is known; None when every listed one does."""
+    def oldest_driver(self, capability: ComputeCapability | None, *, is_windows: bool) -> DriverVersion | None:
+        """Oldest driver that serves a GPU of it, by its branch where no release is known; None: every listed one."""
+        branch = next((branch for code, branch in self.later if code == capability), None)
+        if branch is not None:
+            return DriverVersion(str(branch))
         if self.first_driver and not is_windows:
             return self.first_driver
         return None if self.first_branch is None else DriverVersion(str(self.first_branch))
@@ -274,6 +299,22 @@ class TransformersMinor:
     python: tuple[int, int]
     torch: Numbers | None
     """Oldest torch that it does not hide at import; None before there was such a check."""
+    tokenizers: str | None = None
+    """Specifier of the tokenizers that it takes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompanionMinor:
+    """One minor of a companion that is written in Python: accelerate, peft."""
+
+    first: Numbers
+    last: Numbers
+    """Newest patch release."""
+    python: tuple[int, int]
+    torch: Numbers
+    """Oldest torch that it takes."""
+    numpy: str | None
+    """Specifier that ends its range of numpy; None when any will do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

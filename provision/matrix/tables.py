@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .model import python_minor
 from .vgpu_names import parse_vgpu_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
+    from .containers import Containers
     from .model import (
         Architecture,
         ChipTable,
+        CompanionMinor,
         CubinRow,
         CudaMajor,
         CudaToolkit,
@@ -23,10 +27,12 @@ if TYPE_CHECKING:
         GpuClass,
         GpuRow,
         ModuleBranches,
+        Numbers,
         TorchRelease,
         TransformersMinor,
         VgpuTable,
     )
+    from .site import Site
 
 
 def plain_name(name: str) -> str:
@@ -58,9 +64,17 @@ def _tell(found: dict[str, GpuIdentity], keys: Iterable[str], identity: GpuIdent
         found[key] = identity if known is None or known is identity else known.common_with(identity)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+def _newest(rows: tuple[CompanionMinor, ...], release: TorchRelease, python: str) -> Numbers | None:
+    minor = python_minor(python)
+    return next((row.last for row in reversed(rows) if row.python <= minor and row.torch <= release.key), None)
+
+
+@dataclass(frozen=True, eq=False)
 class Matrix:
-    """Every compatibility fact. Tables keep the order of the file; releases are oldest first."""
+    """Every compatibility fact. Tables keep the order of the file; releases are oldest first.
+
+    Without slots, because a table that a plan seldom asks for is built when it is first asked for, and kept.
+    """
 
     revision: str
     read_on: str
@@ -76,6 +90,8 @@ class Matrix:
     tegra: tuple[ComputeCapability, ...]
     """Devices whose driver numbers do not compare with desktop branches."""
     cuda_majors: tuple[CudaMajor, ...]
+    wsl_branch: int
+    """Oldest branch of the Windows driver under which CUDA runs in WSL."""
     forward: ForwardCompatibility
     """Which boards and driver branches the compatibility package of each CUDA works on."""
     toolkits: tuple[CudaToolkit, ...]
@@ -83,28 +99,52 @@ class Matrix:
     architectures: tuple[Architecture, ...]
     module_branches: ModuleBranches
     transformers: tuple[TransformersMinor, ...]
+    accelerate: tuple[CompanionMinor, ...]
+    peft: tuple[CompanionMinor, ...]
     free_threaded: tuple[tuple[str, tuple[str, ...]], ...]
     """Per compiled companion, the free-threaded Python tags that it publishes wheels for."""
-    gpus: tuple[GpuRow, ...]
-    chips: ChipTable
     vgpu: VgpuTable
-    _names: dict[str, GpuRow] = field(init=False, repr=False, compare=False)
-    _pci: dict[str, tuple[GpuRow, ...]] = field(init=False, repr=False, compare=False)
-    _by_name: dict[str, GpuIdentity] = field(init=False, repr=False, compare=False)
-    _by_device: dict[str, GpuIdentity] = field(init=False, repr=False, compare=False)
+    read_gpus: Callable[[], tuple[GpuRow, ...]] = field(repr=False)
+    """Reads the rows of `gpus`, which is what is asked for."""
+    read_chips: Callable[[], ChipTable] = field(repr=False)
+    read_containers: Callable[[], Containers] = field(repr=False)
+    site: Site | None = None
+    """The site file whose rows are among these, and what it forbids."""
 
-    def __post_init__(self) -> None:
-        names = {plain_name(name): row for row in self.gpus for name in (*row.nvml_names, row.name)}
+    # --- GPUs -----------------------------------------------------------------------------------
+
+    @cached_property
+    def gpus(self) -> tuple[GpuRow, ...]:
+        """Every GPU product. A GPU that tells its compute capability needs none of them, and they are most rows."""
+        return self.read_gpus()
+
+    @cached_property
+    def chips(self) -> ChipTable:
+        """Boards that have no row of their own, by chip."""
+        return self.read_chips()
+
+    @cached_property
+    def containers(self) -> Containers:
+        """Images and boards whose system decides: no plan of wheels pays for them."""
+        return self.read_containers()
+
+    def build(self) -> None:
+        """Build the tables that are built late; PlaceError where a row is not what it should be."""
+        _ = self.gpus, self.chips, self.containers
+
+    @cached_property
+    def _names(self) -> dict[str, GpuRow]:
+        return {plain_name(name): row for row in self.gpus for name in (*row.nvml_names, row.name)}
+
+    @cached_property
+    def _pci(self) -> dict[str, tuple[GpuRow, ...]]:
         pci: dict[str, tuple[GpuRow, ...]] = {}
         for row in self.gpus:
             for device in row.pci_device_ids:
                 pci[device] = (*pci.get(device, ()), row)
-        object.__setattr__(self, "_names", names)
-        object.__setattr__(self, "_pci", pci)
-        by_name, by_device = self._identities()
-        object.__setattr__(self, "_by_name", by_name)
-        object.__setattr__(self, "_by_device", by_device)
+        return pci
 
+    @cached_property
     def _identities(self) -> tuple[dict[str, GpuIdentity], dict[str, GpuIdentity]]:
         """What each plain name and each vendor:device tells."""
         names: dict[str, GpuIdentity] = {}
@@ -123,8 +163,6 @@ class Matrix:
             _tell(devices, (f"10de:{device}" for device in chip.other_ids), identity)
         names.update((plain_name(name), GpuIdentity()) for name in self.chips.older_too)
         return names, devices
-
-    # --- GPUs -----------------------------------------------------------------------------------
 
     def gpu_by_name(self, name: str) -> GpuRow | None:
         """The row of a name as nvidia-smi prints it, with or without 'NVIDIA ', or of a row's own name.
@@ -149,7 +187,7 @@ class Matrix:
 
     def identity_by_pci_id(self, pci_device_id: str) -> GpuIdentity | None:
         """What a vendor:device tells, as far as all products with it agree; None for an unknown one."""
-        return self._by_device.get(pci_device_id.lower())
+        return self._identities[1].get(pci_device_id.lower())
 
     def identity_by_board(self, name: str) -> GpuIdentity | None:
         """What the name of a board tells, as far as all boards with it agree; None for an unknown one.
@@ -159,7 +197,8 @@ class Matrix:
         """
         plain = plain_name(name).partition(" mig ")[0]  # torch and NVML add the profile of a MIG device to the name
         forms = (plain, f"tesla {plain}", f"geforce {plain}", f"geforce {plain} gpu")
-        if found := next((self._by_name[form] for form in forms if form in self._by_name), None):
+        names = self._identities[0]
+        if found := next((names[form] for form in forms if form in names), None):
             return found
         family = (plain + " ", plain + "-", f"tesla {plain}-", f"tesla {plain} ")
         for row in self.gpus:
@@ -205,7 +244,7 @@ class Matrix:
     def capabilities_of_beginning(self, beginning: str) -> frozenset[ComputeCapability | None]:
         """Compute capabilities of all names whose plain form has that beginning; None for a name that tells none."""
         return frozenset(
-            identity.compute_capability for name, identity in self._by_name.items() if name.startswith(beginning)
+            identity.compute_capability for name, identity in self._identities[0].items() if name.startswith(beginning)
         )
 
     def architecture_of(self, capability: ComputeCapability) -> Architecture | None:
@@ -217,6 +256,20 @@ class Matrix:
     def release(self, version: str) -> TorchRelease | None:
         """The release of that exact version."""
         return next((row for row in self.releases if row.version == version), None)
+
+    def place_of_build(self, version: str, variant: str) -> str:
+        """Where the row of a build stands, for `source` of a reason."""
+        path = ("torch", "releases", version, "variants", variant)
+        file = self.site.path if self.site and self.site.owns(*path) else "matrix.yaml"
+        return f"{file}: torch.releases[{version!r}].variants.{variant}"
+
+    def newest_accelerate(self, release: TorchRelease, python: str) -> Numbers | None:
+        """The newest accelerate that takes that torch and that Python (3.12, 3.14t); None when none is known."""
+        return _newest(self.accelerate, release, python)
+
+    def newest_peft(self, release: TorchRelease, python: str) -> Numbers | None:
+        """The newest peft that takes that torch and that Python (3.12, 3.14t); None when none is known."""
+        return _newest(self.peft, release, python)
 
     def index_url(self, variant: str) -> str:
         """Address of the wheel index of a variant."""

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..records import GpuLeftOut, Rejection, Resolution
+from .bans import driver_branch
 from .candidates import Catalogue
 from .mixed import groups_of, served, unlocks_by_leaving_out
 from .notes import notes_of
@@ -200,7 +201,8 @@ def _column(situation: Situation, rule: BuildRule) -> Column | None:
 def _python_column(situation: Situation) -> tuple[OnPythons, ...]:
     """Per candidate the Pythons that it fits on and what the rules have against the others."""
     columns, wish = situation.catalogue.python_columns, situation.wishes.transformers
-    key = (situation.platform, situation.is_cpu, situation.pythons, wish.text if wish else None)
+    branch = driver_branch(situation, situation.driver_version) if situation.catalogue.matrix.site else None
+    key = (situation.platform, situation.is_cpu, situation.pythons, wish.text if wish else None, branch)
     if (known := columns.get(key)) is None:
         candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
         known = _kept(columns, key, tuple([_on_pythons(situation, candidate) for candidate in candidates]))

@@ -22,7 +22,7 @@ def notes_of(
 ) -> tuple[Finding, ...]:
     """The notes of a resolution, the weightiest first."""
     notes = [_left_out(left_out), _kind(machine, situation), _other_gpus(machine), _forward(situation, chosen)]
-    notes += [_split(machine, situation), _vgpu(machine, situation)]
+    notes += [_split(machine, situation), _vgpu(machine, situation), _jetson(machine, situation, chosen)]
     if chosen and build:
         notes += [_doubtful(chosen), _arch(situation, chosen), _native(situation, chosen)]
         notes += [_free_threaded(situation, build), _label(chosen)]
@@ -80,6 +80,24 @@ def _vgpu(machine: Machine, situation: Situation) -> Finding | None:
     happened = "This is a guest with a vGPU: it needs the vGPU guest driver that matches its host, and a licence."
     evidence = tuple(Evidence(f"GPU {gpu.index}", gpu.name) for gpu in guests)
     return Finding("vgpu-guest", "pass", happened, evidence)
+
+
+def _jetson(machine: Machine, situation: Situation, chosen: Candidate | None) -> Finding | None:
+    """Where the general wheels have nothing for a Jetson, NVIDIA's own wheels of its JetPack."""
+    if not situation.is_tegra or chosen is not None or not machine.host.l4t:
+        return None
+    known = situation.catalogue.matrix.containers
+    jetpack = known.jetpack_of(machine.host.l4t)
+    if jetpack is None:
+        happened = f"The matrix does not know the JetPack of Jetson Linux {machine.host.l4t}."
+        return Finding("jetson-wheels", "warn", happened, safe=("gpusetup plan --container",))
+    happened = f"The general wheels have no code for this board under JetPack {jetpack.version} (CUDA {jetpack.cuda})."
+    index = known.jetson_wheel_index(jetpack)
+    wheels = f"NVIDIA's own torch {jetpack.wheels[-1]} for Python {jetpack.python}: {index}" if jetpack.wheels else None
+    evidence = Evidence("Jetson Linux", machine.host.l4t, source="/etc/nv_tegra_release")
+    return Finding(
+        "jetson-wheels", "warn", happened, (evidence,), (*([wheels] if wheels else []), "gpusetup plan --container")
+    )
 
 
 def _kind(machine: Machine, situation: Situation) -> Finding | None:

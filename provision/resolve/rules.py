@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final
 
+from ..matrix.model import PLATFORMS
 from ..records import Rejection
+from .bans import driver_branch, site_ban
 from .candidates import python_tag
 from .situation import is_listed
 
 if TYPE_CHECKING:
+    from ..matrix.model import Numbers
     from .candidates import Candidate
     from .situation import Situation
 
@@ -40,6 +43,21 @@ def not_asked_for(situation: Situation, candidate: Candidate) -> Rejection | Non
     return None
 
 
+# --- what the site forbids ----------------------------------------------------------------------
+
+
+def forbidden_by_site(situation: Situation, candidate: Candidate, python: str | None = None) -> Rejection | None:
+    """A site file forbids the build; the reason is the site's own, and the file and line stand beside it.
+
+    Change the entry under `forbid` in that file, or plan with another one (`--site FILE`, `--site none`).
+    """
+    ban = site_ban(situation, candidate, situation.driver_version, python)
+    if ban is None:
+        return None
+    no = _no(candidate, "forbidden-by-site", str(ban), ban.reason, ban.place)
+    return Rejection(no.torch, no.variant, no.rule, no.found, no.needs, no.source, python)
+
+
 # --- platform -----------------------------------------------------------------------------------
 
 
@@ -49,9 +67,7 @@ def platform_not_published(situation: Situation, candidate: Candidate) -> Reject
     CUDA wheels for aarch64 begin with torch 2.5 and not every variant has one. Another variant or release may have it.
     """
     if candidate.is_published is False or candidate.wheels is None:
-        platforms = (
-            ", ".join(candidate.variant.on) if is_listed(situation.platform) else "linux or windows, x86_64 or aarch64"
-        )
+        platforms = ", ".join(candidate.variant.on) if is_listed(situation.platform) else ", ".join(PLATFORMS)
         return _no(candidate, "platform-not-published", situation.platform, platforms or "a published wheel")
     return None
 
@@ -99,6 +115,18 @@ def glibc_unknown(situation: Situation, candidate: Candidate) -> Rejection | Non
     return None
 
 
+def macos_too_old(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The release of macOS is older than the one that the libraries in the wheels were built for.
+
+    What counts is what the libraries say of themselves: several wheels carry a tag that promises less. Take an older
+    torch, or a newer macOS.
+    """
+    needed = candidate.wheels.macos if candidate.wheels else None
+    if situation.macos is not None and needed is not None and situation.macos < needed:
+        return _no(candidate, "macos-too-old", macos_name(situation.macos), f"{macos_name(needed)} or newer")
+    return None
+
+
 # --- GPU and driver -----------------------------------------------------------------------------
 
 
@@ -133,8 +161,8 @@ def driver_too_old(situation: Situation, candidate: Candidate) -> Rejection | No
     """The driver is older than the oldest one on which any wheel of that CUDA major starts.
 
     Within a major every wheel starts from that floor on (minor version compatibility). On WSL the number is that of the
-    Windows driver and is compared with the Windows floor. Tegra numbers do not compare; there the CUDA that the driver
-    implements counts.
+    Windows driver and is compared with the Windows floor; below R495 nothing runs there. Tegra numbers do not compare;
+    there the CUDA that the driver implements counts.
     Install a newer driver branch, or take a build of an older CUDA.
     """
     if candidate.cuda is None or candidate.cuda.major not in situation.majors_out_of_reach:
@@ -226,7 +254,8 @@ def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Reject
         return None
     device, row = situation.unserved_devices[0]
     found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-    needs = f"driver branch {row.first_branch} or newer"
+    oldest = row.oldest_driver(device.compute_capability, is_windows=situation.is_windows_driver)
+    needs = f"driver {oldest} or newer"
     return _no(candidate, "driver-too-old-for-gpu", found, needs, f"matrix.yaml: architectures.{row.name}")
 
 
@@ -321,11 +350,13 @@ def no_transformers_pair(situation: Situation, candidate: Candidate, python: str
 
 BUILD_RULES: Final[tuple[BuildRule, ...]] = (
     not_asked_for,
+    forbidden_by_site,
     platform_not_published,
     publication_unknown,
     musl_libc,
     glibc_too_old,
     glibc_unknown,
+    macos_too_old,
     compute_capability_unknown,
     driver_unknown,
     driver_too_old,
@@ -344,25 +375,29 @@ BUILD_RULES: Final[tuple[BuildRule, ...]] = (
 LAST_RESORT_RULES: Final[tuple[BuildRule, ...]] = (arch_list_unknown,)
 """Rules that hold only while another build fits."""
 
-PYTHON_RULES: Final[tuple[PythonRule, ...]] = (python_tag_missing, no_transformers_pair)
+PYTHON_RULES: Final[tuple[PythonRule, ...]] = (forbidden_by_site, python_tag_missing, no_transformers_pair)
 """Rules about a build on one Python."""
 
-RULES: Final = (*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RULES)
-"""Every rule, in the order in which reasons are listed."""
+RULES: Final = tuple(dict.fromkeys((*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RULES)))
+"""Every rule once, in the order in which reasons are listed."""
 
 
 def _driver_facts(situation: Situation) -> tuple[Hashable, ...]:
     number, cuda = str(situation.driver_version), situation.driver_cuda_version
-    return number, cuda, situation.is_windows_driver, situation.is_tegra, situation.forward
+    return number, cuda, situation.is_windows_driver, situation.wsl_floor is None, situation.is_tegra, situation.forward
 
 
 READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
     not_asked_for: lambda situation: situation.asked_builds,
+    forbidden_by_site: lambda situation: (
+        (driver_branch(situation, situation.driver_version),) if situation.catalogue.matrix.site else None
+    ),
     platform_not_published: lambda situation: situation.platform,
     publication_unknown: lambda situation: situation.platform,
     musl_libc: lambda situation: situation.is_musl or None,
     glibc_too_old: lambda situation: situation.glibc,
     glibc_unknown: lambda situation: None if situation.glibc or situation.is_musl else situation.glibc_failure,
+    macos_too_old: lambda situation: situation.macos,
     compute_capability_unknown: lambda situation: (
         None if situation.is_cpu or (situation.boards and not situation.unknown_devices) else situation.boards
     ),
@@ -409,6 +444,14 @@ def rule_id(rule: Callable[..., Rejection | None]) -> str:
     return rule.__name__.replace("_", "-")
 
 
+def macos_name(numbers: Numbers) -> str:
+    """The name and the release: macOS 14.0 of (14, 0)."""
+    return "macOS " + ".".join(map(str, numbers))
+
+
 def driver_floor(situation: Situation, candidate: Candidate) -> str:
     """The oldest driver of the candidate's CUDA, as people write it."""
-    return str(candidate.floors[situation.is_windows_driver]) if candidate.floors else "any"
+    if not candidate.floors:
+        return "any"
+    floor = candidate.floors[situation.is_windows_driver]
+    return str(max(floor, situation.wsl_floor) if situation.wsl_floor else floor)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..matrix.model import PLATFORMS
 from ..records import GpuState
+from ..versions import DriverVersion
 from .devices import devices_of, forward_of
 from .wishes import Wishes, understand
 
 if TYPE_CHECKING:
     from ..matrix import Matrix
-    from ..matrix.model import Architecture
+    from ..matrix.model import Architecture, Numbers
     from ..records import Interpreter, Machine, Request
-    from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+    from ..versions import ComputeCapability, CudaVersion, Glibc
     from .candidates import Catalogue
     from .devices import Device, Forward
 
@@ -31,7 +33,7 @@ class Situation:
     is_cpu: bool
     """Whether CPU builds are wanted: asked for, or no GPU is there."""
     platform: str
-    """linux_x86_64, also for a system that no wheel is listed for, such as darwin_arm64."""
+    """linux_x86_64, also for a system that no wheel is listed for, such as linux_ppc64le."""
     devices: tuple[Device, ...]
     boards: tuple[tuple[object, ...], ...]
     """Distinct GPUs: name, compute capability, class, kernel module."""
@@ -60,12 +62,16 @@ class Situation:
     """CUDA majors that the known driver is too old for."""
     is_windows_driver: bool
     """Windows numbers count on Windows and on WSL, where the driver is that of the Windows host."""
+    wsl_floor: DriverVersion | None
+    """Oldest Windows driver under which any CUDA runs in WSL; None elsewhere."""
     is_tegra: bool
     """All GPUs are Tegra: their driver numbers do not compare, only the CUDA they implement."""
     glibc: Glibc | None
     glibc_failure: str | None
     """Why a machine that was looked at has no glibc number."""
     is_musl: bool
+    macos: Numbers | None
+    """Release of macOS; None elsewhere and where nobody named it."""
     pythons: tuple[str, ...]
     """Pythons that may be used, the preferred first: 3.12, 3.14t."""
     python_failure: str | None
@@ -91,9 +97,11 @@ class Situation:
             self.forward,
             self.kernel_module,
             self.is_windows_driver,
+            self.wsl_floor is not None,
             self.glibc,
             self.glibc_failure,
             self.is_musl,
+            self.macos,
             self.pythons,
             self.python_failure,
             tuple([wish.text if wish else None for wish in asked]),
@@ -127,14 +135,23 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     number = branch.branch if branch else None
     served = [(device, device.architecture) for device in devices if device.architecture]
     is_windows_driver = bool(machine.host.is_wsl) or machine.host.system == "windows"
+    least = DriverVersion(str(matrix.wsl_branch)) if machine.host.is_wsl else None
     module = None if is_windows_driver or driver is None else driver.kernel_module
     forward = None if is_windows_driver or is_tegra else forward_of(driver, devices, matrix)
     if branch and (cuda is None or (forward and forward.refusal)):
         cuda = branch.cuda
+    if is_tegra and cuda is None and machine.host.l4t:
+        jetpack = matrix.containers.jetpack_of(machine.host.l4t)
+        cuda = jetpack.cuda if jetpack else None
+        if jetpack:
+            assumptions.append(f"CUDA {cuda} is that of JetPack {jetpack.version} (Jetson Linux {machine.host.l4t}).")
     is_musl = _is_musl(machine)
     glibc_failure = _failure(machine, "host.glibc")
     if platform.startswith("linux") and machine.host.glibc is None and not is_musl and glibc_failure is None:
         assumptions.append("The glibc is not known: the plan takes it to be new enough for the wheel.")
+    macos = _macos(machine)
+    if platform.startswith("darwin") and macos is None:
+        assumptions.append("The release of macOS is not known: the plan takes it to be new enough for the wheel.")
     pythons, python_failure = _pythons(machine, wishes, matrix, assumptions)
     return Situation(
         catalogue=catalogue,
@@ -145,7 +162,13 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         boards=tuple(dict.fromkeys(device.board for device in devices)),
         unknown_devices=tuple(device for device in devices if device.compute_capability is None),
         dropped_devices=tuple(pair for pair in served if _is_past(number, pair[1].last_branch)),
-        unserved_devices=tuple(pair for pair in served if _is_past(pair[1].first_branch, number)),
+        unserved_devices=tuple(
+            (device, row)
+            for device, row in served
+            if driver_version
+            and (oldest := row.oldest_driver(device.compute_capability, is_windows=is_windows_driver))
+            and driver_version < oldest
+        ),
         wrong_module_devices=tuple(d for d in devices if module and d.kernel_module not in (None, "either", module)),
         split_devices=tuple(device for device in devices if device.is_split_to_nothing),
         vgpus_without_cuda=tuple(device for device in devices if device.is_vgpu_without_cuda),
@@ -154,12 +177,14 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         kernel_module=module,
         forward=forward,
         driver_cuda_version=cuda,
-        majors_out_of_reach=_out_of_reach(matrix, driver_version, cuda, is_windows=is_windows_driver),
+        majors_out_of_reach=_out_of_reach(matrix, driver_version, cuda, is_windows=is_windows_driver, least=least),
         is_windows_driver=is_windows_driver,
+        wsl_floor=least,
         is_tegra=is_tegra,
         glibc=machine.host.glibc,
         glibc_failure=glibc_failure,
         is_musl=is_musl,
+        macos=macos,
         pythons=pythons,
         python_failure=python_failure,
         assumptions=tuple(dict.fromkeys(assumptions)),
@@ -167,12 +192,20 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
 
 
 def _out_of_reach(
-    matrix: Matrix, driver: DriverVersion | None, cuda: CudaVersion | None, *, is_windows: bool
+    matrix: Matrix,
+    driver: DriverVersion | None,
+    cuda: CudaVersion | None,
+    *,
+    is_windows: bool,
+    least: DriverVersion | None,
 ) -> frozenset[int]:
     """CUDA majors whose floor lies above the driver; by the CUDA that it implements where its number is not known."""
-    if driver is not None:
-        return frozenset(row.major for row in matrix.cuda_majors if driver < (row.windows if is_windows else row.linux))
-    return frozenset(row.major for row in matrix.cuda_majors if cuda is not None and cuda.major < row.major)
+    if driver is None:
+        return frozenset(row.major for row in matrix.cuda_majors if cuda is not None and cuda.major < row.major)
+    if least is not None and driver < least:
+        return frozenset(row.major for row in matrix.cuda_majors)
+    floors = {row.major: row.windows if is_windows else row.linux for row in matrix.cuda_majors}
+    return frozenset(major for major, floor in floors.items() if driver < floor)
 
 
 def _is_past(branch: int | None, limit: int | None) -> bool:
@@ -198,13 +231,27 @@ def _platform(machine: Machine, assumptions: list[str]) -> str:
     system, arch = machine.host.system, machine.host.arch
     if system is None:
         assumptions.append("The system is not known: Linux is assumed.")
+    # Every Mac on sale has an Arm processor, and torch ended its wheels for the others with 2.2.2.
+    usual = "arm64" if system == "darwin" else "x86_64"
     if arch is None:
-        assumptions.append("The processor architecture is not known: x86_64 is assumed.")
-    processor = (arch or "x86_64").lower()
-    name = f"{system or 'linux'}_{OTHER_NAMES.get(processor, processor)}"
+        assumptions.append(f"The processor architecture is not known: {usual} is assumed.")
+    processor = (arch or usual).lower()
+    processor = OTHER_NAMES.get(processor, processor)
+    if system == "darwin" and processor == "aarch64":
+        processor = "arm64"
+    name = f"{system or 'linux'}_{processor}"
     if name == "windows_x86_64":
         assumptions.append("Windows wheels are taken to hold code for the same GPUs as the Linux wheels.")
     return name
+
+
+def _macos(machine: Machine) -> Numbers | None:
+    """(14, 1) of macOS 14.1; None on other systems and where the release is no number."""
+    text = machine.host.os_version or ""
+    if machine.host.system != "darwin" or not re.fullmatch(r"[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}", text):
+        return None
+    major, minor = (int(part) for part in f"{text}.0".split(".")[:2])
+    return major, minor
 
 
 def _pythons(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..records import Unlock
 from ..versions import DriverVersion
+from .bans import site_ban
 from .candidates import python_name, python_tag
-from .rules import DRIVER_RULES
+from .rules import DRIVER_RULES, macos_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,13 +127,14 @@ def _request(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
 
 def _pairs_with(situation: Situation, candidate: Candidate, python: str) -> bool:
     has_wheel = candidate.wheels is not None and python_tag(python) in candidate.wheels.pythons
-    return has_wheel and situation.catalogue.has_pair(candidate, python, None)
+    is_free = site_ban(situation, candidate, situation.driver_version, python) is None
+    return has_wheel and is_free and situation.catalogue.has_pair(candidate, python, None)
 
 
 def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     ends = [device.architecture.last_branch for device in situation.devices if device.architecture]
     last_branch = min((branch for branch in ends if branch is not None), default=None)
-    least = _least_driver(situation)
+    least = oldest_driver(situation)
     steps: list[tuple[DriverVersion, Candidate]] = []
     for outcome in newer:
         if not situation.is_tegra and _only(outcome, DRIVER_RULES | _MODULE_RULE) and _some(outcome, DRIVER_RULES):
@@ -171,7 +173,7 @@ def _older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock
     number = min(row.last_branch for _, row in situation.dropped_devices if row.last_branch is not None)
     branch = next((row for row in matrix.branches if row.branch == number), None)
     latest = (branch.latest_windows if situation.is_windows_driver else branch.latest_linux) if branch else None
-    least = _least_driver(situation)
+    least = oldest_driver(situation)
     fitting = [
         outcome.candidate
         for outcome in newer
@@ -199,11 +201,15 @@ def _paying(steps: list[tuple[T, Candidate]]) -> list[tuple[T, Candidate]]:
     return paying
 
 
-def _least_driver(situation: Situation) -> DriverVersion | None:
+def oldest_driver(situation: Situation) -> DriverVersion | None:
     """The oldest driver that serves every GPU of the machine."""
-    rows = {device.architecture for device in situation.devices if device.architecture}
-    drivers = [row.oldest_driver(is_windows=situation.is_windows_driver) for row in rows]
-    return max((driver for driver in drivers if driver), default=None)
+    is_windows = situation.is_windows_driver
+    drivers = [
+        device.architecture.oldest_driver(device.compute_capability, is_windows=is_windows)
+        for device in situation.devices
+        if device.architecture
+    ]
+    return max((driver for driver in (*drivers, situation.wsl_floor) if driver), default=None)
 
 
 def _needed_driver(situation: Situation, candidate: Candidate, least: DriverVersion | None) -> DriverVersion | None:
@@ -217,7 +223,8 @@ def _needed_driver(situation: Situation, candidate: Candidate, least: DriverVers
         if native is None:
             return None
         needed = max(needed, native)
-    return max(needed, least) if least else needed
+    needed = max(needed, least) if least else needed
+    return None if site_ban(situation, candidate, needed) else needed
 
 
 def _python(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
@@ -236,7 +243,8 @@ def _python(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
             if tag.endswith("t") or (known and known.release_order < candidate.release_order):
                 continue
             is_better = known is None or _preference(candidate, cuda) < _preference(known, cuda)
-            if is_better and situation.catalogue.has_pair(candidate, python, wish):
+            is_free = site_ban(situation, candidate, situation.driver_version, python) is None
+            if is_better and is_free and situation.catalogue.has_pair(candidate, python, wish):
                 best[python] = candidate
     paying = _paying(sorted(best.items(), key=lambda step: _distance(current, step[0])))
     if current is None:
@@ -257,6 +265,8 @@ def _distance(current: str | None, python: str) -> tuple[int, int]:
 
 
 def _system(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    if situation.macos is not None:
+        return _macos(situation, newer)
     rules = frozenset(("glibc-too-old", "musl-libc"))
     steps = [
         (outcome.candidate.glibc, outcome.candidate)
@@ -266,6 +276,18 @@ def _system(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     steps.sort(key=lambda step: (step[0], _preference(step[1], situation.driver_cuda_version)))
     found = "musl" if situation.is_musl else f"glibc {situation.glibc}"
     return [_unlock("os", found, f"glibc {glibc}", candidate) for glibc, candidate in _paying(steps)]
+
+
+def _macos(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    rules = frozenset(("macos-too-old",))
+    steps = [
+        (outcome.candidate.wheels.macos, outcome.candidate)
+        for outcome in newer
+        if outcome.candidate.wheels and outcome.candidate.wheels.macos and _only(outcome, rules)
+    ]
+    steps.sort(key=lambda step: (step[0], _preference(step[1], None)))
+    found = macos_name(situation.macos or ())
+    return [_unlock("os", found, macos_name(needed), candidate) for needed, candidate in _paying(steps)]
 
 
 def _unlock(change: str, found: str, needed: str, candidate: Candidate) -> Unlock:

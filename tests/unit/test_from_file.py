@@ -147,6 +147,23 @@ def test_the_command_takes_both(tmp_path, capsys):
     assert "exclude each other" in capsys.readouterr().err
 
 
+def test_a_fleet_takes_no_typed_facts(tmp_path, capsys):
+    (tmp_path / "list.txt").write_text(LIST)
+    assert run(["plan", "--from", str(tmp_path), "--driver", "550.54.14"]) == 2
+    assert "--from names many machines" in capsys.readouterr().err
+
+
+def test_the_command_reads_a_pipe(capsys):
+    ours, theirs = os.pipe()
+    with os.fdopen(theirs, "w") as stream:
+        stream.write(TABLE)
+    try:
+        assert run(["plan", "--from", f"/dev/fd/{ours}"]) == 0
+    finally:
+        os.close(ours)
+    assert "choice" in capsys.readouterr().out
+
+
 # --- what --from names
 
 

@@ -54,6 +54,9 @@ def test_unknown_is_none_and_empty_is_empty(mini):
 BROKEN = [
     ("schema: gpusetup.matrix/1", "schema: gpusetup.matrix/2", "schema: found 'gpusetup.matrix/2', expected one of gpusetup.matrix/1"),
     ("read_on: 2026-11-23\nsources", "read_on: yesterday\nsources", "read_on: found 'yesterday', expected a date such as 2026-11-23"),
+    ("triton: \"3.5.0; python_version < '3.14'\"", "triton: newest", "torch.releases['2.9.0'].platforms.linux_x86_64.requires.triton: found 'newest', expected a version or specifiers such as >=13.0.3,<14, perhaps with a marker such as ; python_version < '3.13'"),
+    ("nvidia-nccl-cu12: 2.27.5", "NVIDIA nccl: 2.27.5", "torch.releases['2.9.0'].platforms.linux_x86_64.requires['NVIDIA nccl']: found 'NVIDIA nccl', expected a project such as nvidia-nccl-cu13 or cuda-toolkit[cudart,cufft]"),
+    ("macos: 14.0", "macos: Sonoma", "torch.releases['2.10.0'].platforms.darwin_arm64.macos: found 'Sonoma', expected a release such as 2.9.1"),
     (
         "arch: {linux_x86_64: [sm_80, sm_90]}, ptx: [compute_90]",
         "arch: {linux_x86_64: [sm_80, 90]}, ptx: [compute_90]",
@@ -95,7 +98,7 @@ BROKEN = [
     ("accepted: [470, 535]", "accepted: [470, R535]", "forward_compatibility.rows['12.8'].accepted[1]: found 'R535', expected a whole number above 0"),
     ("classes: [data_center]", "classes: [server]", "forward_compatibility.classes[0]: found 'server', expected one of data_center, workstation, geforce, embedded"),
     ("12.8: {accepted", "12.x: {accepted", "forward_compatibility.rows['12.x']: found '12.x', expected a CUDA release such as 12.8"),
-    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses: found unknown key 'guesses', expected one of architectures, chips, cubins, cuda_majors, cuda_toolkits, driver_branches, forward_compatibility, gpus, read_on, revision, schema, sources, torch, transformers, vgpu"),
+    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses: found unknown key 'guesses', expected one of accelerate, architectures, chips, containers, cubins, cuda_majors, cuda_toolkits, driver_branches, forward_compatibility, gpus, jetson, peft, read_on, revision, schema, sources, systems, torch, transformers, vgpu"),
     ("RTX 2050 = 25a7 25a9", "RTX 2050 = 25a7 25A9", "chips.rows.GA107.geforce: found '25A9', expected a PCI device id in lower case such as 2330"),
     ("RTX 2050 = 25a7 25a9", "RTX 2050 = 25a7 25a7", "chips.rows.GA107.geforce: found ' 25a7 25a7', expected each PCI device id once"),
     ("CMP 170HX = 2082", "CMP 170HX =", "chips.rows.GA100.geforce: found '', expected text"),
@@ -150,6 +153,12 @@ CONTRADICTIONS = [
     ("GeForce GT 930\n", "A16\n", "chips.rows.GA107.geforce: found 'A16' with 8.6 and geforce, expected 8.6 and data_center, as in gpus.rows"),
     ("A100X: A100-SXM4-40GB", "A100X: A100-SXM5", "vgpu.boards.A100X: found 'A100-SXM5', expected the name of a board of gpus or chips"),
     ("{A2: 8}", "{A3: 8}", "vgpu.series.Q.only_gib.A3: found 'A3', expected the board of a vGPU"),
+    ("nvidia-nccl-cu12: 2.27.5", "nvidia-nccl-cu13: 2.27.5", "torch.releases['2.9.0'].platforms.linux_x86_64.requires['nvidia-nccl-cu13']: found nvidia-nccl-cu13, expected a project of CUDA 12"),
+    ("triton: 3.5.0, transformers", "triton: 3.5.1, transformers", "torch.releases['2.9.0'].platforms.linux_x86_64.requires.triton: found \"3.5.0; python_version < '3.14'\", expected 3.5.1, as the row of 2.9.0 says elsewhere"),
+    ("cudnn: null, nccl: null", "cudnn: null, nccl: 2.27.3", "torch.releases['2.9.0'].platforms.linux_x86_64.requires['nvidia-nccl-cu12']: found '2.27.5', expected 2.27.3, as the row of 2.9.0 says elsewhere"),
+    ("general_variant: cpu, requires: {}", "general_variant: cpu, requires: {triton: 3.6.0}", "torch.releases['2.10.0'].platforms.darwin_arm64.requires: found 1 of them, expected none: the build is for the CPU"),
+    ("macos: 14.0", "macos: null", "torch.releases['2.10.0'].platforms.darwin_arm64.macos: found null, expected the macOS that the wheels need"),
+    ("abi_none: [cp312]", "abi_none: [cp311]", "torch.releases['2.10.0'].platforms.darwin_arm64.abi_none: found 'cp311', expected a Python tag of this row"),
 ]  # fmt: skip
 
 

@@ -54,6 +54,16 @@ MACHINES = {
     "V100 and H100 together": (box("V100 H100", "580.82.07"), "2.14.1+cu126"),
     "V100 and RTX 5090 together": (box("V100 5090", "580.82.07"), "2.10.0+cu128"),
     "P100 and RTX 5090 together": (box("P100 5090", "580.82.07"), "2.15.0+cu130"),
+    "RTX 3090 before its branch": (box("NVIDIA_GeForce_RTX_3090", "450.119.03", capability="8.6"), None),
+    "RTX 3090 on its first branch": (box("NVIDIA_GeForce_RTX_3090", "455.23.05", capability="8.6"), "2.7.1+cu118"),
+    "A100 on that branch": (box("A100", "450.119.03"), "2.7.1+cu118"),
+    "B300 on the first driver that lists it": (box("B300", "580.82.07"), "2.15.0+cu130"),
+    "B300 one below": (box("B300", "580.82.06"), None),
+    "WSL before R495": (box("T4", "472.50", is_wsl=True), None),
+    "WSL on R495": (box("T4", "496.13", is_wsl=True), "2.7.1+cu118"),
+    "Orin with JetPack 6.2": (box("Tegra234", arch="aarch64", python="3.10", l4t="36.4.3"), None),
+    "Orin with JetPack 7.2": (box("Tegra234", arch="aarch64", l4t="39.2.0"), "2.15.0+cu132"),
+    "Xavier with JetPack 5.1.2": (box("Tegra194", arch="aarch64", python="3.8", l4t="35.4.1"), None),
     "Blackwell under the proprietary module": (box("5090", "580.82.07", module="proprietary"), None),
     "Volta under the open module": (box("V100", "580.82.07", module="open"), None),
     "GH200 under the proprietary module": (box("GH200", "580.82.07", module="proprietary", arch="aarch64"), None),
@@ -61,7 +71,12 @@ MACHINES = {
     "H100 with a compatibility package": (box("H100", "535.104.05", cuda="13.2"), "2.15.0+cu132"),
     "H100, package of a branch that it does not list": (box("H100", "525.60.13", cuda="13.2"), "2.14.1+cu126"),
     "RTX 4090 with a compatibility package": (box("4090", "535.104.05", cuda="13.2"), "2.14.1+cu126"),
-    "macOS": (box(system="darwin", arch="arm64"), None),
+    "macOS": (box(system="darwin", arch="arm64", os_version="15.1", glibc=None), "2.15.0"),
+    "macOS of nobody knows which release": (box(system="darwin", arch="aarch64", glibc=None), "2.15.0"),
+    "macOS before 14": (box(system="darwin", arch="arm64", os_version="13", glibc=None), "2.11.0"),
+    "macOS before Arm": (box(system="darwin", arch="arm64", os_version="10.13", glibc=None), None),
+    "macOS on Intel": (box(system="darwin", os_version="15.1", glibc=None), "2.2.2"),
+    "macOS with a GPU": (box("T4", system="darwin", arch="arm64", glibc=None), None),
     "ppc64le": (box("V100", "535.183.01", arch="ppc64le"), None),
 }
 
@@ -225,3 +240,13 @@ def test_a_gpu_split_into_no_instance_is_not_used(matrix, catalogue):
     assert [step.change for step in alone.unlocks] == ["mig"]
     served = replace(machine, gpus=(replace(split, mig_instances=2),))
     assert resolve(served, ask(), matrix, catalogue=catalogue).chosen
+
+
+def test_a_jetson_without_a_general_wheel_is_shown_those_of_its_jetpack(matrix, catalogue):
+    resolution = resolve(
+        box("Tegra234", arch="aarch64", python="3.10", l4t="36.4.0"), ask(), matrix, catalogue=catalogue
+    )
+    (note,) = [note for note in resolution.notes if note.id == "jetson-wheels"]
+    assert "JetPack 6.1 (CUDA 12.6)" in note.happened
+    assert note.safe[0].startswith("NVIDIA's own torch 2.5.0a0+872d972e41.nv24.08.17622132 for Python 3.10: https://")
+    assert any("JetPack 6.1" in line for line in resolution.assumptions)

@@ -110,7 +110,7 @@ def test_driver_too_old_for_gpu(catalogue):
         (
             "driver-too-old-for-gpu",
             "NVIDIA GeForce RTX 5090 (Blackwell) on driver 565.57.01",
-            "driver branch 570 or newer",
+            "driver 570.86.15 or newer",
         )
     ]
 
@@ -183,6 +183,7 @@ MACHINES = [
     box("Unknown", "535.104.05"),
     box("T4", state=GpuState.UNUSABLE),
     box(system="darwin"),
+    box(system="darwin", arch="arm64", os_version="13.6"),
 ]
 
 
