@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .documents.codec import decode
 from .drivers.plan import architectures_of, choose_branch
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .matrix.tables import Matrix
 
 _MOST_GPUS = 1024
+_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+NO_DRIVER = "The paste names no driver version"
+"""How every sentence about a missing driver begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,75 @@ def machine_from_words(words: TypedMachine, matrix: Matrix) -> Machine:
     return _with_assumed_driver(_with_unknown_gpus(machine, is_given=bool(gpus)), matrix)
 
 
-def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
-    """The machine of a document machine/1, of which any subset of fields may be there."""
+def require_fillable(words: TypedMachine) -> None:
+    """UsageError when words that say which GPUs there are stand beside a file, which says it."""
+    if words.gpus or words.compute_capability:
+        option = "--gpu" if words.gpus else "--compute-capability"
+        raise UsageError(
+            f"--from and {option} exclude each other: the file says which GPUs there are.",
+            do=("--driver, --python, --glibc, --arch and --os may stand beside --from",),
+        )
+
+
+def filled(machine: Machine, words: TypedMachine, matrix: Matrix, *, origin: str) -> Machine:
+    """The machine of a file with the typed facts that the file does not say; UsageError names both where they differ.
+
+    --python is no fact of the machine alone: it says which Python the environment gets, whatever the machine has.
+    """
+    require_fillable(words)
+    system, os_name, os_version = _system(words.os) if words.os else (None, None, None)
+    host = machine.host
+    if os_name == "linux":
+        os_name = None  # a system, and no distribution
+    typed_os = (("system", system, host.system), ("name", os_name, host.os), ("version", os_version, host.os_version))
+    for part, typed, said in typed_os:
+        if typed and said and typed != said and not (part == "version" and f"{said}.".startswith(f"{typed}.")):
+            _contradict("--os", words.os, origin, said)
+    glibc = _parsed("--glibc", Glibc.parse, words.glibc)
+    arch = _arch(words.arch)
+    if glibc and host.glibc and glibc != host.glibc:
+        _contradict("--glibc", glibc, origin, host.glibc)
+    if arch and host.arch and arch != _ARCHITECTURES.get(host.arch.lower(), host.arch):
+        _contradict("--arch", arch, origin, host.arch)
+    host = replace(
+        host,
+        system=host.system or system,
+        os=host.os or os_name,
+        os_version=host.os_version or os_version,
+        glibc=host.glibc or glibc,
+        arch=host.arch or arch,
+    )
+    return _with_typed_driver(replace(machine, host=host), words, matrix, origin=origin)
+
+
+def _with_typed_driver(machine: Machine, words: TypedMachine, matrix: Matrix, *, origin: str) -> Machine:
+    typed = _parsed("--driver", DriverVersion, words.driver)
+    if typed is None:
+        return machine
+    if not machine.gpus and machine.gpu_state is GpuState.NONE:
+        _contradict("--driver", typed, origin, "a machine without GPU")
+    driver = machine.driver or Driver()
+    if driver.driver_version and driver.driver_version != typed:
+        _contradict("--driver", typed, origin, driver.driver_version)
+    cuda, said = _cuda_of(typed, matrix), driver.driver_cuda_version
+    if cuda and said and said < cuda:  # a higher one may be that of a compatibility package
+        _contradict(
+            "--driver", f"{typed}, which implements CUDA {cuda},", origin, f"a driver that implements CUDA {said}"
+        )
+    driver = replace(driver, driver_version=typed, driver_cuda_version=said or cuda)
+    lines = tuple(line for line in machine.assumptions if not line.startswith(NO_DRIVER))
+    return replace(machine, driver=driver, assumptions=lines)
+
+
+def _contradict(option: str, typed: object, origin: str, said: object) -> NoReturn:
+    raise UsageError(
+        f"{option}: {typed} is typed in, and {origin} says {said}.",
+        do=(f"leave {option} out", "or correct the file"),
+    )
+
+
+def machine_from_document(data: Any, matrix: Matrix, *, origin: str, words: TypedMachine | None = None) -> Machine:
+    """The machine of a document machine/1, of which any subset of fields may be there, with typed facts beside it."""
     if not isinstance(data, dict):
         raise InputError(f"{origin}: data: expected an object, found {type(data).__name__}")
     gpus = data.get("gpus")
@@ -76,6 +146,8 @@ def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
         numbered = [{"index": n, **gpu} if isinstance(gpu, dict) else gpu for n, gpu in enumerate(gpus)]
         data = {**data, "gpus": numbered}
     machine = decode(Machine, data, where=f"{origin}: data")
+    if words is not None:
+        machine = _with_words(machine, data, words, matrix, origin=origin)
     driver = machine.driver
     if driver and driver.driver_version and driver.driver_cuda_version is None:
         driver = replace(driver, driver_cuda_version=_cuda_of(driver.driver_version, matrix))
@@ -88,6 +160,15 @@ def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
         return replace(machine, gpus=(Gpu(0),), gpu_state=GpuState.USABLE, assumptions=(*machine.assumptions, line))
     is_given = "gpus" in data or "gpu_state" in data
     return _with_assumed_driver(_with_unknown_gpus(machine, is_given=is_given), matrix)
+
+
+def _with_words(machine: Machine, data: dict[str, Any], words: TypedMachine, matrix: Matrix, *, origin: str) -> Machine:
+    """The machine of a document with typed facts. That it names no GPU is no statement where it has no such field."""
+    if words.driver and "driver" in data and machine.driver is None:
+        _contradict("--driver", words.driver, origin, "that there is no driver")
+    is_silent = "gpus" not in data and "gpu_state" not in data
+    state = GpuState.USABLE if is_silent or machine.gpus else machine.gpu_state
+    return replace(filled(replace(machine, gpu_state=state), words, matrix, origin=origin), gpu_state=machine.gpu_state)
 
 
 def _state(machine: Machine, *, has_driver_key: bool) -> GpuState:
@@ -175,10 +256,9 @@ def _interpreter(text: str | None) -> Interpreter | None:
 def _arch(text: str | None) -> str | None:
     if text is None:
         return None
-    known = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
-    if text.lower() not in known:
+    if text.lower() not in _ARCHITECTURES:
         raise UsageError(f"--arch: found {text!r}, expected x86_64 or aarch64.")
-    return known[text.lower()]
+    return _ARCHITECTURES[text.lower()]
 
 
 def _system(text: str | None) -> tuple[Any, str | None, str | None]:

@@ -5,6 +5,7 @@ What can't be read becomes an entry that says why; only a folder or file that is
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from ..matrix.tables import Matrix
+    from ..typed import TypedMachine
 
 MOST_MACHINES: Final = 100_000
 LARGEST_FILE: Final = 8 * 2**20
@@ -47,24 +49,24 @@ class Fleet:
     """Sub-folders, which are not entered."""
 
 
-def read_named(name: str, matrix: Matrix) -> Examined | Fleet:
-    """What --from names: a folder and JSON lines are fleets, anything else is one machine.
+def read_named(name: str, matrix: Matrix, words: TypedMachine | None = None) -> Examined | Fleet:
+    """What --from names: a folder and JSON lines are fleets, anything else is one machine, with typed facts beside it.
 
     JSON lines are known by the suffix .jsonl or .ndjson, else by a first line that is a whole object with another line
     after it: a single line on standard input is one machine.
     """
     if name == "-":
-        return _one_or_lines(_Source(sys.stdin.buffer, STDIN), matrix)
+        return _one_or_lines(_Source(sys.stdin.buffer, STDIN), matrix, words)
     path = Path(name)
     if _is_folder(path):
         return _read_folder(path, matrix)
     source = _opened(path)
     if path.suffix in LINE_SUFFIXES:
         return Fleet(_counted(_of_lines(_lines(source), name, matrix), name))
-    return _one_or_lines(source, matrix)
+    return _one_or_lines(source, matrix, words)
 
 
-def _one_or_lines(source: _Source, matrix: Matrix) -> Examined | Fleet:
+def _one_or_lines(source: _Source, matrix: Matrix, words: TypedMachine | None) -> Examined | Fleet:
     first = source.line()
     read = [first]
     if _is_whole_object(first):
@@ -76,7 +78,7 @@ def _one_or_lines(source: _Source, matrix: Matrix) -> Examined | Fleet:
     raw = b"".join((*read, source.rest()))
     if len(raw) > MAX_DOCUMENT_BYTES:
         raise InputError(f"{source.origin}: larger than {MAX_DOCUMENT_BYTES} bytes; this is no gpusetup document")
-    return examined_from_bytes(raw, matrix, origin=source.origin)
+    return examined_from_bytes(raw, matrix, origin=source.origin, words=words)
 
 
 class _Source:
@@ -225,6 +227,8 @@ def _opened(path: Path) -> _Source:
     try:
         if path.suffix in LINE_SUFFIXES:
             _require_regular(path)
+        elif not stat.S_ISREG(path.stat().st_mode):  # a pipe, which has limits of its own
+            return _Source(io.BytesIO(read_bytes(path)), str(path))
         return _Source(path.open("rb"), str(path))
     except OSError as err:
         raise InputError(f"{path}: cannot be read: {err.strerror}") from err

@@ -87,9 +87,13 @@ machine_options = _stack(
         "torch.utils.collect_env printed there; - is stdin. A folder of such files, or one document per line: a fleet.",
     ),
     click.option("--gpu", "gpus", multiple=True, metavar="NAME", help="Plan for this GPU; NAME*8 for eight."),
-    click.option("--driver", metavar="VERSION", help="Driver of the typed-in machine."),
+    click.option(
+        "--driver", metavar="VERSION", help="Driver of the typed-in machine, or of --from where the file names none."
+    ),
     click.option("--compute-capability", metavar="X.Y", help="For a GPU that the matrix does not know."),
-    click.option("--glibc", metavar="X.Y", help="glibc of the typed-in machine."),
+    click.option(
+        "--glibc", metavar="X.Y", help="glibc of the typed-in machine or, where the file names none, of --from."
+    ),
     click.option("--arch", metavar="ARCH", help="x86_64 or aarch64."),
     click.option("--os", "os_name", metavar="NAME", help="Such as 'ubuntu 22.04' or 'windows'."),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
+import select
 import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Largest document that is read; a report of a large box is well under 1 MiB.
 MAX_DOCUMENT_BYTES = 64 * 2**20
+
+#: Longest time in seconds that a pipe may say nothing: a vendor tool on a busy remote machine takes some.
+MOST_SILENCE_S = 60.0
 
 Status = Literal["ok", "failed", "degraded"]
 
@@ -142,16 +147,58 @@ def read_text(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> str:
     return decode_text(read_bytes(path, limit=limit), origin=str(path))
 
 
-def read_bytes(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
-    """What a file holds; InputError when it can't be read or is too large."""
+def read_bytes(path: Path, *, limit: int = MAX_DOCUMENT_BYTES, silence_s: float = MOST_SILENCE_S) -> bytes:
+    """What a file or a pipe holds; InputError when it can't be read or is too large.
+
+    A pipe (`mkfifo`, or the shell's `<(...)`) is read while somebody writes to it, with a limit on silence: one that
+    nobody has open for writing has nothing to say. Devices and sockets are refused: reading one might never end.
+    """
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(limit + 1)
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        )  # a pipe's open waits for a writer
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISFIFO(mode):
+                raw = _read_pipe(descriptor, path, limit=limit, silence_s=silence_s)
+            elif stat.S_ISREG(mode):
+                with open(descriptor, "rb", closefd=False) as stream:
+                    raw = stream.read(limit + 1)
+            else:
+                what = "a folder" if stat.S_ISDIR(mode) else "a device or socket, neither a file nor a pipe"
+                raise InputError(f"{path}: cannot be read: {what}")
+        finally:
+            os.close(descriptor)
     except OSError as err:
         raise InputError(f"{path}: cannot be read: {err.strerror}") from err
+    except ValueError as err:
+        raise InputError(f"{path}: no file can have this name") from err
     if len(raw) > limit:
         raise InputError(f"{path}: larger than {limit} bytes; this is no gpusetup document")
     return raw
+
+
+def _read_pipe(descriptor: int, path: Path, *, limit: int, silence_s: float) -> bytes:
+    """What is written to a pipe until its writers close it; at most one byte more than the limit."""
+    poll, raw = select.poll(), bytearray()
+    poll.register(descriptor, select.POLLIN)
+    while len(raw) <= limit:
+        try:
+            part = os.read(descriptor, min(limit + 1 - len(raw), 65536))
+        except BlockingIOError as err:  # somebody has it open for writing and has not written yet
+            if not poll.poll(silence_s * 1000):
+                what = f"{path}: this pipe said nothing for {silence_s:g} s"
+                raise InputError(what, do=("write the output to a file",)) from err
+            continue
+        if not part:
+            break
+        raw += part
+    if not raw:
+        raise InputError(
+            f"{path}: nobody writes to this pipe, or nothing was written",
+            do=("start the program that writes to it first", "or pipe its output in: ... | gpusetup plan --from -"),
+        )
+    return bytes(raw)
 
 
 def decode_text(raw: bytes, *, origin: str) -> str:
