@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
     against_pythons: tuple[Rejection, ...]
     """Reasons against the other Pythons."""
     last_resort: tuple[Rejection, ...] = ()
-    """Reasons that hold only while another build fits."""
+    """Reasons that hold only while another build fits, of builds that do not fit too: an unlock must not promise them."""
 
     @property
     def fits(self) -> bool:
@@ -165,7 +165,7 @@ def judge(situation: Situation, candidate: Candidate) -> Outcome:
     """One candidate before all rules."""
     against = tuple([no for rule in BUILD_RULES if (no := rule(situation, candidate))])
     last_resort = tuple([no for rule in LAST_RESORT_RULES if (no := rule(situation, candidate))])
-    return Outcome(candidate, against, *_on_pythons(situation, candidate), () if against else last_resort)
+    return Outcome(candidate, against, *_on_pythons(situation, candidate), last_resort)
 
 
 def judge_all(situation: Situation) -> list[Outcome]:
@@ -176,7 +176,7 @@ def judge_all(situation: Situation) -> list[Outcome]:
     against = [tuple(chain.from_iterable(row)) for row in zip(*columns, strict=True)] if columns else nothing
     last = _column(situation, LAST_RESORT_RULES[0]) or nothing
     return [
-        Outcome(candidate, reasons, *on_pythons, () if reasons else last_resort)
+        Outcome(candidate, reasons, *on_pythons, last_resort)
         for candidate, reasons, on_pythons, last_resort in zip(
             candidates, against, _python_column(situation), last, strict=True
         )
@@ -253,7 +253,7 @@ def _builds(situation: Situation, outcomes: list[Outcome]) -> list[Build]:
 
 def _reasons(outcome: Outcome, *, has_firm: bool) -> tuple[Rejection, ...]:
     reasons = (*outcome.against, *outcome.against_pythons)
-    return (*reasons, *outcome.last_resort) if has_firm else reasons
+    return (*reasons, *outcome.last_resort) if has_firm and not outcome.against else reasons
 
 
 def _less_preferred(situation: Situation, chosen: list[Outcome]) -> list[Rejection]:

@@ -174,6 +174,12 @@ def test_unlocks_are_the_steps_that_pay(machine, unlocks):
     assert [f"{step.change} {step.from_} -> {step.to}: {step.torch}+{step.variant}" for step in found] == unlocks
 
 
+def test_an_unlock_promises_no_build_whose_architectures_nobody_read():
+    steps = resolve(box("4090", "450.80.02"), ask(torch="2.10"), MATRIX, catalogue=CATALOGUE).unlocks
+    promised = {step.to: f"{step.torch}+{step.variant}" for step in steps if step.change == "driver"}
+    assert promised == {"525.60.13": "2.10.0+cu128"}  # cu129 of 2.10 is the higher CUDA, and the last resort
+
+
 @pytest.mark.parametrize(
     ("words", "unlocks"),
     [
