@@ -206,15 +206,18 @@ def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> 
 
 
 def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
-    """The driver branch is older than the first one that serves a GPU of this machine, such as Blackwell before R570.
+    """The driver is older than the first one that serves a GPU of this machine, such as Blackwell before R570.
 
-    Such a driver does not bind the GPU at all, whatever build is installed. Install a newer branch.
+    Such a driver does not bind the GPU at all, whatever build is installed. Early releases of the first branch may not
+    list the GPU yet. Install a newer driver.
     """
     if candidate.cuda is None or not situation.unserved_devices:
         return None
     device, row = situation.unserved_devices[0]
     found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-    needs = f"driver branch {row.first_branch} or newer"
+    oldest, driver = row.oldest_driver(is_windows=situation.is_windows_driver), situation.driver_version
+    is_early = driver is not None and driver.branch == row.first_branch
+    needs = f"driver {oldest} or newer" if is_early else f"driver branch {row.first_branch} or newer"
     return _no(candidate, "driver-too-old-for-gpu", found, needs, f"matrix.yaml: architectures.{row.name}")
 
 

@@ -40,7 +40,7 @@ class Situation:
     dropped_devices: tuple[tuple[Device, Architecture], ...]
     """GPUs that the driver branch no longer serves."""
     unserved_devices: tuple[tuple[Device, Architecture], ...]
-    """GPUs that the driver branch does not serve yet."""
+    """GPUs that the driver does not serve yet."""
     wrong_module_devices: tuple[Device, ...]
     """GPUs that need the other kernel module than the one that is loaded."""
     split_devices: tuple[Device, ...]
@@ -143,7 +143,11 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         boards=tuple(dict.fromkeys(device.board for device in devices)),
         unknown_devices=tuple(device for device in devices if device.compute_capability is None),
         dropped_devices=tuple(pair for pair in served if _is_past(number, pair[1].last_branch)),
-        unserved_devices=tuple(pair for pair in served if _is_past(pair[1].first_branch, number)),
+        unserved_devices=tuple(
+            (device, row)
+            for device, row in served
+            if driver_version and (oldest := row.oldest_driver(is_windows=is_windows_driver)) and driver_version < oldest
+        ),
         wrong_module_devices=tuple(d for d in devices if module and d.kernel_module not in (None, "either", module)),
         split_devices=tuple(device for device in devices if device.is_split_to_nothing),
         capabilities=capabilities,
