@@ -144,9 +144,7 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         unknown_devices=tuple(device for device in devices if device.compute_capability is None),
         dropped_devices=tuple(pair for pair in served if _is_past(number, pair[1].last_branch)),
         unserved_devices=tuple(
-            (device, row)
-            for device, row in served
-            if driver_version and (oldest := row.oldest_driver(is_windows=is_windows_driver)) and driver_version < oldest
+            pair for pair in served if _is_before(driver_version, pair[1].oldest_driver(is_windows=is_windows_driver))
         ),
         wrong_module_devices=tuple(d for d in devices if module and d.kernel_module not in (None, "either", module)),
         split_devices=tuple(device for device in devices if device.is_split_to_nothing),
@@ -178,6 +176,10 @@ def _out_of_reach(
 
 def _is_past(branch: int | None, limit: int | None) -> bool:
     return branch is not None and limit is not None and branch > limit
+
+
+def _is_before(driver: DriverVersion | None, oldest: DriverVersion | None) -> bool:
+    return driver is not None and oldest is not None and driver < oldest
 
 
 def _failure(machine: Machine, name: str) -> str | None:
