@@ -43,7 +43,7 @@ def served(groups: Sequence[Group]) -> tuple[Group, ...]:
 
 
 def unlocks_by_leaving_out(
-    groups: Sequence[Group], chosen: Candidate, best: Callable[[frozenset[int]], Candidate]
+    groups: Sequence[Group], chosen: Candidate, best: Callable[[frozenset[int], Sequence[Group]], Candidate | None]
 ) -> tuple[Unlock, ...]:
     """What a box would gain by leaving GPUs out: the fewest first, each admitting a newer torch than the last."""
     ways: list[tuple[int, tuple[Group, ...], Candidate]] = []
@@ -51,9 +51,9 @@ def unlocks_by_leaving_out(
     drops = {*singly, *(tuple(range(index, len(groups))) for index in range(1, len(groups)))}
     for drop in drops:
         common = frozenset.intersection(*(g.fits for n, g in enumerate(groups) if n not in drop))
-        if common:
-            left = tuple(groups[index] for index in drop)
-            ways.append((sum(len(group.devices) for group in left), left, best(common)))
+        left = tuple(groups[index] for index in drop)
+        if common and (candidate := best(common, left)):
+            ways.append((sum(len(group.devices) for group in left), left, candidate))
     ways.sort(key=lambda way: (way[0], way[2].release_order))
     unlocks: list[Unlock] = []
     newest = chosen.release_order

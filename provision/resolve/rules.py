@@ -246,9 +246,10 @@ def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> 
 
 
 def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
-    """The driver branch is older than the first one that serves a GPU of this machine, such as Blackwell before R570.
+    """The driver is older than the first one that serves a GPU of this machine, such as Blackwell before R570.
 
-    Such a driver does not bind the GPU at all, whatever build is installed. Install a newer branch.
+    Such a driver does not bind the GPU at all, whatever build is installed. Early releases of the first branch may not
+    list the GPU yet. Install a newer driver.
     """
     if candidate.cuda is None or not situation.unserved_devices:
         return None

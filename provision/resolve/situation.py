@@ -42,7 +42,7 @@ class Situation:
     dropped_devices: tuple[tuple[Device, Architecture], ...]
     """GPUs that the driver branch no longer serves."""
     unserved_devices: tuple[tuple[Device, Architecture], ...]
-    """GPUs that the driver branch does not serve yet."""
+    """GPUs that the driver does not serve yet."""
     wrong_module_devices: tuple[Device, ...]
     """GPUs that need the other kernel module than the one that is loaded."""
     split_devices: tuple[Device, ...]

@@ -175,6 +175,32 @@ def test_unlocks_are_the_steps_that_pay(machine, unlocks):
 
 
 @pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        (box("A100 5090", "575.51.03", python="3.8"), {}),
+        (box("H100 5090", "575.57.08", glibc="2.27"), {}),
+        (box("V100 5090", "570.211.01"), {"cuda": "12.1"}),
+    ],
+)
+def test_an_unlock_counts_the_gpus_that_come_back(machine, words):
+    """The older GPU has a build today and the newer has none; after the change one build serves both, an older torch."""
+    answer = resolve(machine, ask(**words), MATRIX, catalogue=CATALOGUE)
+    assert [out.index for out in answer.gpus_left_out] == [1]
+    for step in answer.unlocks:
+        request = ask() if step.change == "cuda" else ask(**words)
+        after = resolve(applied(machine, step) or machine, request, MATRIX, catalogue=CATALOGUE)
+        assert (after.chosen.torch, after.chosen.variant) == (step.torch, step.variant)
+        assert not after.gpus_left_out
+    assert answer.unlocks
+
+
+def test_an_unlock_promises_no_build_whose_architectures_nobody_read():
+    steps = resolve(box("4090", "450.80.02"), ask(torch="2.10"), MATRIX, catalogue=CATALOGUE).unlocks
+    promised = {step.to: f"{step.torch}+{step.variant}" for step in steps if step.change == "driver"}
+    assert promised == {"525.60.13": "2.10.0+cu128"}  # cu129 of 2.10 is the higher CUDA, and the last resort
+
+
+@pytest.mark.parametrize(
     ("words", "unlocks"),
     [
         ({"torch": "2.4"}, ["torch --torch 2.4 -> without --torch: 2.15.0+cu130"]),

@@ -113,6 +113,15 @@ def test_driver_too_old_for_gpu(catalogue):
             "driver 570.86.15 or newer",
         )
     ]
+    assert reasons(box("B300", "580.82.07"), "2.14.1+cu130", catalogue) == []
+    assert reasons(box("B300", "580.82.06"), "2.14.1+cu130", catalogue) == [
+        (
+            "driver-too-old-for-gpu",
+            "NVIDIA B300 SXM6 AC (Blackwell Ultra) on driver 580.82.06",
+            "driver 580.82.07 or newer",
+        )
+    ]
+    assert reasons(box("5090", "570.26", is_wsl=True), "2.11.0+cu128", catalogue) == []  # first_driver counts on Linux
 
 
 def test_glibc_too_old(catalogue):
