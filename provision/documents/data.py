@@ -8,9 +8,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import InvalidVersion, Version
-
 from ..errors import InputError
 from ..records import (
     Asked,
@@ -33,7 +30,7 @@ from ..records import (
     Unlock,
     Verification,
 )
-from ..versions import CudaVersion
+from ..versions import CudaVersion, torch_order
 from .codec import encode
 
 if TYPE_CHECKING:
@@ -305,6 +302,10 @@ _VARIANT = re.compile(r"cpu|cu\d{2,3}")
 
 def _require_sound(build: Build, where: str) -> None:
     """InputError when a build of a document could make an installer do anything but install named packages."""
+    # Only for plan files: loading them takes a tenth of a cold plan.
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.version import InvalidVersion, Version
+
     if not _PYTHON.fullmatch(build.python):
         raise InputError(f"{where}.python: found {build.python!r}, expected 3.12 or 3.14t")
     if not _VARIANT.fullmatch(build.variant):
@@ -344,10 +345,10 @@ def passed_over(plan: Plan) -> tuple[Rejection, ...]:
     head = plan.build or plan.image
     if head is None:
         return refused
-    chosen = Version(head.torch)
+    chosen = torch_order(head.torch)
     asked = bool(plan.request.torch or plan.request.cuda)
     about = plan.resolution.asked_about
-    return tuple(r for r in refused if asked or (r.torch, r.variant) in about or Version(r.torch) >= chosen)
+    return tuple(r for r in refused if asked or (r.torch, r.variant) in about or torch_order(r.torch) >= chosen)
 
 
 def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from packaging.version import Version
-
 from ..documents.data import alternatives, passed_over
+from ..versions import torch_order
 from .style import gib
 
 if TYPE_CHECKING:
@@ -117,9 +116,9 @@ def _merged(rejections: tuple[Rejection, ...]) -> Iterator[tuple[str, Rejection]
         found = "" if rejection.found == rejection.torch else rejection.found
         alike.setdefault((rejection.rule, found, needs), []).append(rejection)
     for group in alike.values():
-        versions = sorted({Version(r.torch) for r in group})
+        versions = sorted({r.torch for r in group}, key=torch_order)
         variants = sorted({r.variant for r in group})
-        torch = str(versions[0]) if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
+        torch = versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
         kinds = ", ".join(variants) if len(variants) <= 4 else f"{variants[0]} to {variants[-1]}"
         is_own_version = group[0].found == group[0].torch
         yield f"torch {torch} {kinds}", replace(group[0], found="" if is_own_version else group[0].found)
