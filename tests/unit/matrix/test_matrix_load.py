@@ -31,6 +31,15 @@ def test_scalars_stay_text_until_they_are_typed(mini):
     assert str(release.companions.transformers) == ">=4.48,<6"
 
 
+def test_a_range_may_leave_out_minors_and_patches(mini):
+    matrix = load_matrix(mini.replace('">=4.48,<6"', '">=4.48,<6,!=4.52.*,!=5.1.0"', 1), origin="m.yaml")
+    found = matrix.releases[0].companions.transformers
+    assert str(found) == ">=4.48,<6,!=4.52.*,!=5.1.0"
+    held = [(4, 48, 0), (4, 51, 3), (4, 53, 0), (5, 1, 1), (5, 10, 0)]
+    refused = [(4, 47, 1), (4, 52, 0), (4, 52, 4), (5, 1, 0), (6, 0, 0)]
+    assert [version for version in held + refused if found.holds(version)] == held
+
+
 def test_unknown_is_none_and_empty_is_empty(mini):
     matrix = load_matrix(mini, origin="m.yaml")
     cu130 = matrix.releases[1].variant("cu130")
@@ -70,6 +79,8 @@ BROKEN = [
     ("pythons: [cp312], glibc: 2.28", "pythons: [py3], glibc: 2.28", "torch.releases['2.9.0'].platforms.linux_x86_64.pythons[0] (line 14): found 'py3', expected a Python tag such as cp312 or cp313t"),
     ("glibc: 2.28, tag", "glibc: new, tag", "torch.releases['2.9.0'].platforms.linux_x86_64.glibc (line 14): found 'new', expected a glibc such as 2.28"),
     ('">=4.48,<6"', '">=6,<4.48"', "torch.releases['2.9.0'].companions.transformers (line 17): found '>=6,<4.48', expected a range such as >=4.48,<6"),
+    ('">=4.48,<6"', '">=4.48,<6,!=6.0.*"', "torch.releases['2.9.0'].companions.transformers (line 17): found '>=4.48,<6,!=6.0.*', expected a range that 6.0.* lies in before it is taken out"),
+    ('">=4.48,<6"', '">=4.48,<6,!=5.1"', "torch.releases['2.9.0'].companions.transformers (line 17): found '>=4.48,<6,!=5.1', expected a range such as >=4.48,<6"),
     ('numpy: "<3"', "numpy: three", "torch.releases['2.10.0'].companions.numpy (line 28): found 'three', expected one specifier such as <2"),
     ("linux: 525.60.13", "linux: 525.x", "cuda_majors.rows['12'].linux (line 43): found '525.x', expected a driver such as 535.104.05"),
     ("cuda: 12.8, type: PB", "cuda: twelve, type: PB", "driver_branches.rows['570'].cuda (line 56): found 'twelve', expected a CUDA release such as 12.8"),
