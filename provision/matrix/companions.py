@@ -50,6 +50,8 @@ def newest_transformers(
     for row in reversed(matrix.transformers):
         if minor < row.python or (row.torch and release.key < row.torch):
             continue
+        if row.python_below and minor >= row.python_below:
+            continue
         for patch in range(row.last[-1], row.first[-1] - 1, -1):
             version = (*row.first[:-1], patch)
             if release.companions.transformers.holds(version) and (

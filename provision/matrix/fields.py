@@ -22,7 +22,7 @@ MAX_SHOWN = 80
 """Longest quotation of a value in an error."""
 
 _NUMBERS = re.compile(r"\d{1,6}(?:\.\d{1,6}){0,3}", re.ASCII)
-_RANGE = re.compile(r">=(\d+(?:\.\d+){0,2}),<(\d+(?:\.\d+){0,2})", re.ASCII)
+_RANGE = re.compile(r">=(\d+(?:\.\d+){0,2}),<(\d+(?:\.\d+){0,2})((?:,!=\d+\.\d+\.(?:\d+|\*))*)", re.ASCII)
 _WHOLE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}(?:-\d{2})?", re.ASCII)
 _PYTHON_TAG = re.compile(r"cp3\d{1,2}t?", re.ASCII)
@@ -182,11 +182,15 @@ def python_minor(value: Any) -> tuple[int, int]:
 
 
 def version_range(value: Any) -> VersionRange:
-    """A range such as >=4.48,<6."""
+    """A range such as >=4.48,<6, with what in its midst does not belong to it: >=4.48,<6,!=4.52.*,!=5.20.0."""
     match = _RANGE.fullmatch(value) if isinstance(value, str) else None
     if not match or numbers(match[1]) >= numbers(match[2]):
         raise PlaceError(shown(value), "a range such as >=4.48,<6")
-    return VersionRange(match[1], match[2])
+    without = tuple(match[3].replace("!=", "").split(",")[1:])
+    for release in without:
+        if not numbers(match[1]) <= numbers(release.replace("*", "0")) < numbers(match[2]):
+            raise PlaceError(shown(value), f"a range that {release} lies in before it is taken out")
+    return VersionRange(match[1], match[2], without)
 
 
 def number(value: Any) -> float:

@@ -36,17 +36,25 @@ def python_minor(python: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VersionRange:
-    """A half-open range of releases, as in `>=4.48,<6`."""
+    """A half-open range of releases, `>=4.48,<6`, less single minors or patches: `>=4.48,<6,!=4.52.*,!=5.20.0`."""
 
     at_least: str
     below: str
+    without: tuple[str, ...] = ()
+    """What in its midst does not belong to it: 4.52.* or 5.20.0."""
 
     def __str__(self) -> str:
-        return f">={self.at_least},<{self.below}"
+        return ",".join([f">={self.at_least}", f"<{self.below}", *(f"!={release}" for release in self.without)])
 
     def holds(self, version: Numbers) -> bool:
         """Whether the release lies inside."""
-        return numbers(self.at_least) <= version < numbers(self.below)
+        is_within = numbers(self.at_least) <= version < numbers(self.below)
+        return is_within and not any(_names(release, version) for release in self.without)
+
+
+def _names(release: str, version: Numbers) -> bool:
+    named = numbers(release.removesuffix(".*"))
+    return version[: len(named)] == named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -301,6 +309,8 @@ class TransformersMinor:
     """Oldest torch that it does not hide at import; None before there was such a check."""
     tokenizers: str | None = None
     """Specifier of the tokenizers that it takes."""
+    python_below: tuple[int, int] | None = None
+    """First Python without a wheel of any tokenizers that it takes; None while there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -397,13 +397,14 @@ def _module_branches(value: Any) -> ModuleBranches:
 
 
 def _transformers(version: str, value: Any) -> TransformersMinor:
-    row = fields.mapping(value, frozenset(("last", "python", "torch")), frozenset(("tokenizers",)))
+    row = fields.mapping(value, frozenset(("last", "python", "torch")), frozenset(("tokenizers", "python_below")))
     return TransformersMinor(
         first=fields.key_numbers(version),
         last=fields.field(row, "last", fields.key_numbers),
         python=fields.field(row, "python", fields.python_minor),
         torch=fields.maybe(row, "torch", fields.key_numbers),
         tokenizers=fields.maybe(row, "tokenizers", fields.specifiers),
+        python_below=fields.maybe(row, "python_below", fields.python_minor),
     )
 
 

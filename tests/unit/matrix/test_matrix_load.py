@@ -37,6 +37,15 @@ def test_scalars_stay_text_until_they_are_typed(mini):
     assert str(release.companions.transformers) == ">=4.48,<6"
 
 
+def test_a_range_may_leave_out_minors_and_patches(mini):
+    matrix = load_matrix(mini.replace('">=4.48,<6"', '">=4.48,<6,!=4.52.*,!=5.1.0"', 1), origin="m.yaml")
+    found = matrix.releases[0].companions.transformers
+    assert str(found) == ">=4.48,<6,!=4.52.*,!=5.1.0"
+    held = [(4, 48, 0), (4, 51, 3), (4, 53, 0), (5, 1, 1), (5, 10, 0)]
+    refused = [(4, 47, 1), (4, 52, 0), (4, 52, 4), (5, 1, 0), (6, 0, 0)]
+    assert [version for version in held + refused if found.holds(version)] == held
+
+
 def test_unknown_is_none_and_empty_is_empty(mini):
     matrix = load_matrix(mini, origin="m.yaml")
     cu130 = matrix.releases[1].variant("cu130")
@@ -106,6 +115,8 @@ BROKEN = [
     ("other: 25a3", "others: 25a3", "chips.rows.GA107.others: found unknown key 'others', expected one of architecture, capability, data_center, embedded, geforce, other, workstation"),
     ("cuda: none", "cuda: maybe", "vgpu.series.B.cuda: found 'maybe', expected one of all, none"),
     ("{A2: 8}", "{A2: no}", "vgpu.series.Q.only_gib.A2: found 'no', expected a whole number above 0"),
+    ('">=4.48,<6"', '">=4.48,<6,!=6.0.*"', "torch.releases['2.9.0'].companions.transformers: found '>=4.48,<6,!=6.0.*', expected a range that 6.0.* lies in before it is taken out"),
+    ('">=4.48,<6"', '">=4.48,<6,!=5.1"', "torch.releases['2.9.0'].companions.transformers: found '>=4.48,<6,!=5.1', expected a range such as >=4.48,<6"),
 ]  # fmt: skip
 
 

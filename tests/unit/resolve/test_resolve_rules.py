@@ -144,7 +144,10 @@ def test_python_tag_missing_names_the_python(catalogue):
 def test_no_transformers_pair(catalogue):
     assert reasons(box(python="3.10"), "2.2.2+cpu", catalogue, transformers="4.57") == []
     assert reasons(box(python="3.10"), "2.0.1+cpu", catalogue, transformers="4.57") == [
-        ("no-transformers-pair", "none on Python 3.10", "transformers >=4.30,<4.52 and 4.57")
+        ("no-transformers-pair", "none on Python 3.10", "transformers >=4.30,<4.50 and 4.57")
+    ]
+    assert reasons(box(python="3.10"), "2.4.1+cpu", catalogue, transformers="4.52") == [
+        ("no-transformers-pair", "none on Python 3.10", "transformers >=4.30,<5.14,!=4.52.* and 4.52")
     ]
     build = resolve(box(), ask(transformers=">=4.50,<4.57"), catalogue.matrix, catalogue=catalogue).chosen
     assert build.requirements[1] == "transformers>=4.48,<6,<4.57,>=4.50"
