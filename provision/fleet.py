@@ -100,6 +100,10 @@ def row_error(error: GpusetupError, rejections: Sequence[Rejection] = ()) -> Row
     return RowError(error.code, int(error.exit_code), error.happened, reasons, error.do)
 
 
+_NOT_FOR_FLEETS: Final = frozenset(("forward-compatibility", "gpu"))
+"""Changes that lift one box and no fleet: a package in front of a driver, GPUs that stay unused."""
+
+
 class Fits:
     """The builds that fit, shared by all profiles with the same ones."""
 
@@ -122,7 +126,8 @@ class Profile:
         self._first = first
         self._against: dict[Name, tuple[Reason, ...]] = {}
         self.names: list[str] = []
-        self.unlocks: tuple[Unlock, ...] = first.resolution.unlocks if first.resolution else ()
+        found = first.resolution.unlocks if first.resolution else ()
+        self.unlocks: tuple[Unlock, ...] = tuple(unlock for unlock in found if unlock.change not in _NOT_FOR_FLEETS)
         self.fits = fits.builds
         self.places = fits.places
 
