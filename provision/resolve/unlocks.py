@@ -76,7 +76,7 @@ def _kernel_module(situation: Situation, newer: Sequence[Outcome]) -> list[Unloc
 
 
 def _forward(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
-    """The compatibility package of a newer CUDA over the driver that is there, where the vendor lists both."""
+    """The least compatibility package that brings the best build to the driver that is there; it may be the newer one."""
     matrix, driver = situation.catalogue.matrix, situation.driver_version
     branch = matrix.branch_of(driver) if driver else None
     if branch is None or situation.is_windows_driver or situation.is_tegra or situation.forward:
@@ -84,17 +84,19 @@ def _forward(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     if any(device.gpu_class not in matrix.forward.classes for device in situation.devices):
         return []
     rules = frozenset(("driver-too-old", "ptx-needs-newer-driver"))
+    accepted = [row.cuda for row in matrix.forward.rows if row.cuda > branch.cuda]
+    packages = [cuda for cuda in accepted if matrix.forward_compatible(cuda, branch.branch)]
     fitting = [
-        outcome.candidate
+        (outcome.candidate, enough[0])
         for outcome in newer
         if _only(outcome, rules)
-        and outcome.candidate.cuda
-        and matrix.forward_compatible(outcome.candidate.cuda, branch.branch)
+        and (needed := outcome.candidate.cuda)
+        and (enough := sorted(cuda for cuda in packages if cuda >= needed))
     ]
     if not fitting:
         return []
-    best = min(fitting, key=lambda candidate: (candidate.release_order, candidate.order))
-    package = f"package cuda-compat-{str(best.cuda).replace('.', '-')}"
+    best, cuda = min(fitting, key=lambda step: (step[0].release_order, step[0].order))
+    package = f"package cuda-compat-{cuda.major}-{cuda.minor}"
     return [_unlock("forward-compatibility", f"driver {driver} alone", package, best)]
 
 

@@ -141,6 +141,13 @@ def test_a_request_that_is_not_understood_is_a_usage_error(words, message):
                 "forward-compatibility driver 535.104.05 alone -> package cuda-compat-13-2: 2.15.0+cu132",
             ],
         ),
+        (
+            box("H100", "560.35.03"),
+            [
+                "driver 560.35.03 -> 580.65.06: 2.15.0+cu130",
+                "forward-compatibility driver 560.35.03 alone -> package cuda-compat-13-3: 2.15.0+cu132",
+            ],
+        ),
         (box("4090", "535.104.05"), ["driver 535.104.05 -> 580.65.06: 2.15.0+cu130"]),
         (
             box("5090", "550.54.14", module="proprietary"),
