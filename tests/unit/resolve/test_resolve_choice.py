@@ -161,6 +161,13 @@ def test_a_request_that_is_not_understood_is_a_usage_error(words, message):
             box("V100", "590.48.01", module="open"),
             ["driver 590.48.01 -> 580.178.04 with the proprietary kernel module: 2.14.1+cu126"],
         ),
+        (
+            box("GH200", "570.124.07", cuda="13.0", module="proprietary"),
+            [
+                "driver 570.124.07 -> 580.65.06 with the open kernel module: 2.15.0+cu130",
+                "kernel-module proprietary -> open: 2.15.0+cu130",
+            ],
+        ),
         (box("V100 H100", "580.82.07"), ["gpu all 2 GPUs -> without Tesla V100-SXM2-16GB (GPU 0): 2.15.0+cu130"]),
         (box("H100", "580.65.06"), []),
         (box("V100", "535.183.01"), []),
