@@ -227,8 +227,11 @@ def _needed_driver(situation: Situation, candidate: Candidate, least: DriverVers
     if any(situation.catalogue.code_for(candidate, capability) == "ptx" for capability in situation.capabilities):
         matrix = situation.catalogue.matrix
         native = matrix.native_driver(candidate.cuda, is_windows=situation.is_windows_driver)
-        if native is None:
-            return None
+        if native is None:  # no toolkit names a driver for the system: the branch tells what it implements
+            numbers = [row.branch for row in matrix.branches if row.cuda >= candidate.cuda]
+            if not numbers:
+                return None
+            native = DriverVersion(str(min(numbers)))
         needed = max(needed, native)
     return max(needed, least) if least else needed
 

@@ -168,6 +168,14 @@ def test_a_request_that_is_not_understood_is_a_usage_error(words, message):
                 "kernel-module proprietary -> open: 2.15.0+cu130",
             ],
         ),
+        (
+            box("Future", "566.14", is_wsl=True, capability="13.0"),
+            [
+                "driver 566.14 -> 570.65: 2.7.1+cu128",
+                "driver 566.14 -> 576.02: 2.8.0+cu129",
+                "driver 566.14 -> 580: 2.10.0+cu130",
+            ],
+        ),
         (box("V100 H100", "580.82.07"), ["gpu all 2 GPUs -> without Tesla V100-SXM2-16GB (GPU 0): 2.15.0+cu130"]),
         (box("H100", "580.65.06"), []),
         (box("V100", "535.183.01"), []),
