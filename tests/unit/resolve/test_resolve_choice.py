@@ -216,6 +216,17 @@ def test_an_unlock_counts_the_gpus_that_come_back(machine, words):
     assert answer.unlocks
 
 
+def test_leaving_a_gpu_out_counts_the_compatibility_package():
+    """The package of CUDA 13.2 does not serve a GeForce; where only the GB200 stays it does, and 13.2 is native."""
+    machine = box("4090 GB200", "580", cuda="13.2", python="3.8", others=("3.10", "3.14t"))
+    answer = resolve(machine, ask(), MATRIX, catalogue=CATALOGUE)
+    assert (answer.chosen.local_version, answer.gpus_left_out) == ("2.13.0+cu129", ())
+    (step,) = [step for step in answer.unlocks if step.change == "gpu"]
+    assert (step.to, step.torch, step.variant) == ("without NVIDIA GeForce RTX 4090 (GPU 0)", "2.15.0", "cu132")
+    after = resolve(applied(machine, step), ask(), MATRIX, catalogue=CATALOGUE).chosen
+    assert after.local_version == "2.15.0+cu132"
+
+
 def test_an_unlock_promises_no_build_whose_architectures_nobody_read():
     steps = resolve(box("4090", "450.80.02"), ask(torch="2.10"), MATRIX, catalogue=CATALOGUE).unlocks
     promised = {step.to: f"{step.torch}+{step.variant}" for step in steps if step.change == "driver"}
