@@ -105,9 +105,9 @@ def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Ca
     if chosen and verdict.firm and len(plan.groups) > 1:
 
         def best(common: frozenset[int], gone: Sequence[Group]) -> Candidate | None:
-            if not left_out:
+            if not left_out and not situation.forward:
                 return _best(situation, common)
-            # GPUs that were left out may stay when others go, so that the box is served anew.
+            # GPUs that were left out may stay when others go, and a compatibility package may serve those that stay.
             staying = [device for group in plan.groups if group not in gone for device in group.devices]
             return _serve(_only(machine, staying), request, plan.situation.catalogue).verdict.chosen
 

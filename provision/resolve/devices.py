@@ -88,7 +88,8 @@ def _module_of(
     gpu: Gpu, architecture: Architecture | None, matrix: Matrix
 ) -> Literal["open", "proprietary", "either"] | None:
     row = matrix.gpu_by_name(gpu.name) if gpu.name else None
-    if row and row.name in matrix.module_branches.open_only:
+    rows = (row,) if row else matrix.gpus_by_pci_id(gpu.pci_device_id) if gpu.pci_device_id else ()
+    if rows and all(known.name in matrix.module_branches.open_only for known in rows):
         return "open"
     return architecture.kernel_module if architecture else None
 

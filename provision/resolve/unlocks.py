@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..records import Unlock
@@ -77,7 +78,7 @@ def _kernel_module(situation: Situation, newer: Sequence[Outcome]) -> list[Unloc
 
 
 def _forward(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
-    """The compatibility package of a newer CUDA over the driver that is there, where the vendor lists both."""
+    """The least compatibility package that brings the best build to the driver that is there, maybe a newer one."""
     matrix, driver = situation.catalogue.matrix, situation.driver_version
     branch = matrix.branch_of(driver) if driver else None
     if branch is None or situation.is_windows_driver or situation.is_tegra or situation.forward:
@@ -85,17 +86,19 @@ def _forward(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     if any(device.gpu_class not in matrix.forward.classes for device in situation.devices):
         return []
     rules = frozenset(("driver-too-old", "ptx-needs-newer-driver"))
+    accepted = [row.cuda for row in matrix.forward.rows if row.cuda > branch.cuda]
+    packages = [cuda for cuda in accepted if matrix.forward_compatible(cuda, branch.branch)]
     fitting = [
-        outcome.candidate
+        (outcome.candidate, enough[0])
         for outcome in newer
         if _only(outcome, rules)
-        and outcome.candidate.cuda
-        and matrix.forward_compatible(outcome.candidate.cuda, branch.branch)
+        and (needed := outcome.candidate.cuda)
+        and (enough := sorted(cuda for cuda in packages if cuda >= needed))
     ]
     if not fitting:
         return []
-    best = min(fitting, key=lambda candidate: (candidate.release_order, candidate.order))
-    package = f"package cuda-compat-{str(best.cuda).replace('.', '-')}"
+    best, cuda = min(fitting, key=lambda step: (step[0].release_order, step[0].order))
+    package = f"package cuda-compat-{cuda.major}-{cuda.minor}"
     return [_unlock("forward-compatibility", f"driver {driver} alone", package, best)]
 
 
@@ -136,25 +139,35 @@ def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     last_branch = min((branch for branch in ends if branch is not None), default=None)
     least = oldest_driver(situation)
     steps: list[tuple[DriverVersion, Candidate]] = []
+    others: list[tuple[DriverVersion, Candidate]] = []
     for outcome in newer:
-        if not situation.is_tegra and _only(outcome, DRIVER_RULES | _MODULE_RULE) and _some(outcome, DRIVER_RULES):
-            needed = _needed_driver(situation, outcome.candidate, least)
-            if needed is None or (last_branch is not None and needed.branch > last_branch):
-                continue
-            if situation.wrong_module_devices and _wanted_module(situation, needed.branch) is None:
-                continue
+        if situation.is_tegra or not _only(outcome, DRIVER_RULES | _MODULE_RULE):
+            continue
+        needed = _needed_driver(situation, outcome.candidate, least)
+        if needed is None or (last_branch is not None and needed.branch > last_branch):
+            continue
+        if not _some(outcome, DRIVER_RULES):
+            others.append((needed, outcome.candidate))
+        elif not (situation.wrong_module_devices and _wanted_module(situation, needed.branch) is None):
             steps.append((needed, outcome.candidate))
-    branches = {driver: situation.catalogue.matrix.branch_of(driver) for driver in {driver for driver, _ in steps}}
+    matrix = situation.catalogue.matrix
+    branches = {driver: matrix.branch_of(driver) for driver in {driver for driver, _ in steps}}
 
-    def order(step: tuple[DriverVersion, Candidate]) -> tuple[DriverVersion, tuple[int, bool, int]]:
-        branch = branches[step[0]]
-        return step[0], _preference(step[1], branch.cuda if branch else None)
+    def rank(driver: DriverVersion, candidate: Candidate) -> tuple[int, bool, int]:
+        branch = branches[driver]
+        return _preference(candidate, branch.cuda if branch else None)
 
     found = str(situation.driver_version) if situation.driver_version else "unknown"
-    paying = _paying(sorted(steps, key=order))
+    paying = _paying(sorted(steps, key=lambda step: (step[0], rank(*step))))
     if situation.driver_version is None:
         paying = paying[-1:]  # nothing says which steps are still ahead: the one that admits most
-    return [_unlock("driver", found, _with_module(situation, driver), candidate) for driver, candidate in paying]
+    unlocks = []
+    for driver, candidate in paying:
+        # What only the other kernel module keeps away today comes with the driver too, and may be preferred there.
+        alike = [other for needed, other in others if needed <= driver and other.release is candidate.release]
+        best = min((candidate, *alike), key=partial(rank, driver))
+        unlocks.append(_unlock("driver", found, _with_module(situation, driver), best))
+    return unlocks
 
 
 def _some(outcome: Outcome, rules: frozenset[str]) -> bool:
@@ -220,8 +233,11 @@ def _needed_driver(situation: Situation, candidate: Candidate, least: DriverVers
     if any(situation.catalogue.code_for(candidate, capability) == "ptx" for capability in situation.capabilities):
         matrix = situation.catalogue.matrix
         native = matrix.native_driver(candidate.cuda, is_windows=situation.is_windows_driver)
-        if native is None:
-            return None
+        if native is None:  # no toolkit names a driver for the system: the branch tells what it implements
+            numbers = [row.branch for row in matrix.branches if row.cuda >= candidate.cuda]
+            if not numbers:
+                return None
+            native = DriverVersion(str(min(numbers)))
         needed = max(needed, native)
     needed = max(needed, least) if least else needed
     return None if site_ban(situation, candidate, needed) else needed
