@@ -166,7 +166,10 @@ class Judge:
         return self.facts.assumed_pythons
 
     def platform(self, machine: Plain) -> str:
-        """linux_x86_64; Linux on x86_64 where nobody said."""
+        """linux_x86_64; Linux on x86_64 where nobody said, and macOS on Arm."""
+        if machine["system"] == "darwin":
+            arch = machine["arch"] or "arm64"
+            return f"darwin_{ {'aarch64': 'arm64', 'amd64': 'x86_64'}.get(arch, arch) }"
         arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine["arch"] or "x86_64", machine["arch"] or "x86_64")
         return f"{machine['system'] or 'linux'}_{arch}"
 
@@ -246,6 +249,8 @@ class Judge:
             major, minor, patch = numbers(first)
             if not at_most(numbers(row["python"]), numbers(python.rstrip("t"))):
                 continue
+            if row.get("python_below") and at_most(numbers(row["python_below"]), numbers(python.rstrip("t"))):
+                continue
             if row["torch"] and not at_most(numbers(row["torch"]), numbers(torch)):
                 continue
             patches = [f"{major}.{minor}.{number}" for number in range(patch, numbers(row["last"])[2] + 1)]
@@ -315,6 +320,8 @@ class Judge:
             if reach is None:
                 return {"driver-unknown"}
             return set() if cuda[0] <= reach[0] else {"driver-too-old"}
+        if machine["is_wsl"] and numbers(machine["driver"])[0] < self.facts.wsl_branch:
+            return {"driver-too-old"}
         floor = self.facts.majors[cuda[0]]["windows" if self.is_windows(machine) else "linux"]
         if at_most(numbers(floor), numbers(machine["driver"])):
             return set()
@@ -382,13 +389,18 @@ class Judge:
             return found
         if architecture["last_branch"] and (self.branch(machine) or 0) > int(architecture["last_branch"]):
             found.add("gpu-dropped-by-driver-branch")
-        if self._is_too_young(machine, architecture):
+        if self._is_too_young(machine, architecture, ".".join(map(str, capability))):
             found.add("driver-too-old-for-gpu")
         return found
 
-    def _is_too_young(self, machine: Plain, architecture: Plain) -> bool:
-        """Whether the driver is older than the first that lists a GPU of the architecture (a Linux number)."""
+    def _is_too_young(self, machine: Plain, architecture: Plain, capability: str) -> bool:
+        """Whether the driver is older than the first that lists a GPU of the architecture (a Linux number).
+
+        A capability that came later than its architecture has a first branch of its own.
+        """
         driver, first = numbers(machine["driver"]), architecture.get("first_driver")
+        if capability in architecture.get("later", {}):
+            return driver[0] < int(architecture["later"][capability])
         if architecture["first_branch"] and driver[0] < int(architecture["first_branch"]):
             return True
         return bool(first) and not self.is_windows(machine) and not at_most(numbers(first), driver)
