@@ -15,6 +15,7 @@ from .versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .matrix.containers import JetPack
     from .matrix.tables import Matrix
 
 _MOST_GPUS = 1024
@@ -49,18 +50,10 @@ def machine_from_words(words: TypedMachine, matrix: Matrix) -> Machine:
         names = [""]
     gpus = tuple(_gpu(index, name, capability, matrix) for index, name in enumerate(names))
     driver = _parsed("--driver", DriverVersion, words.driver)
-    system, os_name, os_version = _system(words.os)
-    host = Host(
-        system=system,
-        os=os_name,
-        os_version=os_version,
-        arch=_arch(words.arch),
-        glibc=_parsed("--glibc", Glibc.parse, words.glibc),
-        is_wsl=False,
-    )
+    jetpack = _jetpack(words.os, matrix)
     machine = Machine(
-        host=host,
-        python=_interpreter(words.python),
+        host=_host(words, jetpack),
+        python=_interpreter(words.python or (jetpack.python if jetpack else None)),
         driver=Driver(driver_version=driver, driver_cuda_version=_cuda_of(driver, matrix)) if driver else None,
         gpus=gpus,
         gpu_state=GpuState.USABLE if gpus else GpuState.NONE,
@@ -68,6 +61,32 @@ def machine_from_words(words: TypedMachine, matrix: Matrix) -> Machine:
     if driver and not gpus:
         raise UsageError("--driver without a GPU: nothing says which GPUs it drives.", do=("add --gpu NAME",))
     return _with_assumed_driver(_with_unknown_gpus(machine, is_given=bool(gpus)), matrix)
+
+
+def _host(words: TypedMachine, jetpack: JetPack | None) -> Host:
+    """The host that the words describe; a JetPack brings its Ubuntu, its glibc and its processor."""
+    glibc, arch = _parsed("--glibc", Glibc.parse, words.glibc), _arch(words.arch)
+    if jetpack is not None:
+        if arch == "x86_64":
+            raise UsageError(f"--os {words.os!r} and --arch {words.arch} exclude each other: a Jetson is aarch64.")
+        l4t = jetpack.l4t[-1]
+        return Host(None, "linux", "ubuntu", jetpack.ubuntu, None, "aarch64", glibc or jetpack.glibc, False, l4t=l4t)  # noqa: FBT003
+    is_wsl = (words.os or "").strip().lower() in ("wsl", "wsl2", "wsl 2")
+    system, os_name, os_version = _system(None if is_wsl else words.os)
+    return Host(system=system, os=os_name, os_version=os_version, arch=arch, glibc=glibc, is_wsl=is_wsl)
+
+
+def _jetpack(text: str | None, matrix: Matrix) -> JetPack | None:
+    """The JetPack of --os 'jetpack 6.2'; UsageError for one that the matrix does not know."""
+    match = re.fullmatch(r"jetpack[ -]?(.*)", (text or "").strip(), re.IGNORECASE)
+    if not match:
+        return None
+    known = matrix.containers.jetpacks
+    found = next((row for row in known if row.version == match[1].strip()), None)
+    if found is None:
+        versions = ", ".join(row.version for row in known)
+        raise UsageError(f"--os: the matrix has no JetPack {match[1].strip()!r}.", do=(f"one of {versions}",))
+    return found
 
 
 def require_fillable(words: TypedMachine) -> None:
@@ -191,6 +210,8 @@ def _with_assumed_driver(machine: Machine, matrix: Matrix) -> Machine:
     """The machine with the newest production driver of its GPUs where nobody named one, and a line that says so."""
     if machine.driver is not None or not machine.gpus or machine.gpu_state is not GpuState.USABLE:
         return machine
+    if any(gpu.compute_capability in matrix.tegra for gpu in machine.gpus):
+        return _with_assumed_jetpack(machine, matrix)
     try:
         branch = choose_branch(architectures_of(machine, matrix), matrix, today=matrix.read_on)
         version = DriverVersion((branch.latest_windows if _is_windows(machine) else branch.latest_linux) or "")
@@ -202,6 +223,20 @@ def _with_assumed_driver(machine: Machine, matrix: Matrix) -> Machine:
         driver=Driver(driver_version=version, driver_cuda_version=branch.cuda),
         assumptions=(*machine.assumptions, line),
     )
+
+
+def _with_assumed_jetpack(machine: Machine, matrix: Matrix) -> Machine:
+    """A Jetson with the newest JetPack that serves it where nobody named one: a driver number says nothing there."""
+    served = [
+        row
+        for row in matrix.containers.jetpacks
+        if all(gpu.compute_capability in row.capabilities for gpu in machine.gpus)
+    ]
+    if machine.host.l4t is not None or not served:
+        return machine  # the resolver says what it misses
+    line = f"The JetPack was not given; {served[-1].version}, the newest that serves this board, is assumed."
+    host = replace(machine.host, l4t=served[-1].l4t[-1], arch=machine.host.arch or "aarch64")
+    return replace(machine, host=host, assumptions=(*machine.assumptions, line))
 
 
 def _is_windows(machine: Machine) -> bool:
