@@ -32,7 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("Detect, check, plan, install, accept, report: the main job.", "report/1"),
     "report": ("Show a report for people.", "report/1"),
     "driver": ("The steps that put the right NVIDIA driver on this distribution.", "driver-plan/1"),
-    "matrix": ("Browse or validate the compatibility matrix.", "matrix/1"),
+    "matrix": ("Browse the compatibility matrix, check a file, compare it with an index.", "matrix/1"),
     "explain": ("The page of a check, rule or error, offline.", "explanation/1"),
 }
 
@@ -40,8 +40,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 SUBCOMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "report": ("show",),
     "driver": ("plan",),
-    "matrix": ("validate", "show"),
+    "matrix": ("validate", "show", "audit"),
 }
+
+#: Commands of a group whose document is not that of the group.
+OWN_SCHEMAS: Final[dict[str, str]] = {"matrix audit": "matrix-audit/1"}
 
 EPILOG: Final = """\b
 Exit codes:
@@ -154,6 +157,8 @@ def _terminate(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 def schema_of_command(name: str) -> str:
     """Full schema name of a command's document; `gpusetup.error/1` where the command is not known."""
+    if name in OWN_SCHEMAS:
+        return f"gpusetup.{OWN_SCHEMAS[name]}"
     command = name.partition(" ")[0]
     return f"gpusetup.{COMMANDS[command][1]}" if command in COMMANDS else "gpusetup.error/1"
 

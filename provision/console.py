@@ -140,7 +140,8 @@ class Console:
         from .report.findings import render_findings
 
         if self.wants_json:
-            return dumps(document(outcome), is_ascii=not is_utf8(sys.stdout)), ""
+            is_ascii = not is_utf8(sys.stdout)
+            return dumps(document(outcome), is_ascii=is_ascii, is_compact=outcome.is_compact), ""
         answer = clean_terminal(outcome.text.rstrip("\n"), self.out) + "\n" if outcome.text else ""
         if not outcome.findings or outcome.has_findings_in_text:
             return answer, ""

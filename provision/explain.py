@@ -48,12 +48,55 @@ The message names the place inside the file, what was found there and what was e
     "cpu-plan": """The plan is for the CPU, because no NVIDIA GPU is there or --cpu asked for it.
 
 A CPU plan is met only by a CPU build, and its verdict is shown as `accepted (cpu)`: it never counts as a GPU acceptance.""",
+    "not-a-cpu-plan": """A machine with an NVIDIA GPU does not share a CPU build with machines that have none.
+
+A CPU build is never a GPU machine's plan in silence. `gpusetup plan --from FOLDER --cpu` plans a whole fleet for the CPU.""",
+    "no-common-build": """No build of torch with one CUDA variant runs on every machine of the fleet.
+
+Each machine may have a plan of its own. The plan of the fleet names the build that most machines can run, those outside with the
+rule that keeps them out, and the smallest set of machines to change. The newest torch that all can run, each in a variant of its
+own, is named too where there is one.""",
     "gpu-vendor-not-supported": """A display controller of another vendor is there. gpusetup serves NVIDIA GPUs only.
 
 Builds for ROCm or XPU are not in the matrix. The box is planned as one without an NVIDIA GPU.""",
     "row-doubtful": """The plan stands on a row of the matrix whose facts are not all certain.
 
 The row says what is doubtful and why. Another build may stand on certain facts: `gpusetup plan` with --torch or --cuda.""",
+    "gpus-left-out": """The box has GPUs of several kinds, and no build serves them all.
+
+The plan is the best build for the most capable of them, and names the others with the rule that the build fails on each.
+Programs must not use those: CUDA_VISIBLE_DEVICES hides them, and `gpusetup accept` sets it for its own run. A second environment
+with an older build may serve them: `gpusetup plan --gpu NAME --driver VERSION` says which.""",
+    "vgpu-guest": """The machine is a guest with a virtual GPU.
+
+Its driver is the vGPU guest driver of the same major as the one on the host, not the data center driver; the numbers of the
+branches compare as elsewhere. Without a licence the vGPU is throttled or refuses compute: `nvidia-smi -q` shows the state.""",
+    "jetson-wheels": """A Jetson for which the general wheels hold no code that its CUDA could run.
+
+Up to JetPack 6 the GPU of a Jetson needs builds of its own: NVIDIA publishes wheels per JetPack, and container images. From
+CUDA 13.2 on one build serves Arm servers and Orin alike, on a JetPack that has that CUDA. gpusetup names NVIDIA's wheel and does not
+install it.""",
+    "mig-enabled": """A GPU is in MIG mode: it is split into instances.
+
+A process sees one instance, with its share of memory and multiprocessors, and there is no peer access between instances. The
+compute capability is that of the whole GPU, so the same builds fit.""",
+    "forward-compatibility": """User space of a newer CUDA than the kernel driver implements is in use: a compatibility package (cuda-compat).
+
+NVIDIA supports it on data center boards and Jetson, from certain driver branches (`gpusetup matrix show --cuda`). The plan
+holds as long as the loader finds that libcuda, in containers as on the host; without it the driver's own CUDA counts. An image
+may bring the package itself (`plan --container`): then nothing has to be installed on the host.""",
+    "gpu-plan": """A CPU build was asked about on a box whose GPU can be used.
+
+A CUDA plan is met only by a CUDA build; --cpu asks for a CPU build and leaves the GPU unused.""",
+    "newest-torch": """Of the builds that fit, the newest torch that has a working transformers pair is chosen.
+
+An older one fits too. `--torch` asks for it.""",
+    "highest-cuda": """Of two builds of one torch that the driver treats alike, the one with the higher CUDA is chosen.
+
+`--cuda` asks for the other.""",
+    "preferred-python": """Of the Pythons on which a build fits, the one that was asked for comes first, then the host's, then others.
+
+`--python` asks for another.""",
     "minor-version-compatibility": """The wheel's CUDA is newer than the one that the driver implements, within the same major.
 
 NVIDIA guarantees that binary code of the same major runs from the floor of that major on. What needs compilation on the
@@ -105,9 +148,22 @@ The environment is in place; what is listed is not known to work. The acceptance
 
 A general index may hold a rebuilt torch under the official version number. The build is passed over for the next one.""",
     "uv-missing": """uv resolves what an environment needs, whichever backend installs it; it is a dependency of gpusetup.""",
-    "matrix-invalid": """A matrix file breaks a rule of its own.
+    "matrix-invalid": """A matrix file, or a site file that is laid over the matrix, breaks a rule of its own.
 
-The message names the file, the place inside it, what was found and what was expected.""",
+The message names the file, the place inside it, what was found and what was expected. A site file is checked alone and
+with the matrix under it: `gpusetup matrix validate FILE`. `--site none` plans without one.""",
+    "matrix-drift": """The matrix and the package index disagree about a fact.
+
+Either the index changed (a new release, a rebuilt or withdrawn wheel) or the row was wrong. Each row is listed with both
+sides. Correct the row and its read_on, or write down in its note why it stays; `gpusetup matrix validate FILE` checks the file.""",
+    "row-not-readable": """A row could not be compared: the source gave no answer, or what it sent could not be read.
+
+This says nothing about the row, neither that it holds nor that it does not. The reason stands beside each row; run the audit
+again where the source answers.""",
+    "index-not-reachable": """No package index answered, so there was nothing to compare the matrix with.
+
+The index is that of your own configuration (pip.conf, PIP_*, uv settings), with its proxy and certificates. `gpusetup plan
+--check-sources` shows what each source says.""",
     "distribution-not-covered": """The driver steps of this distribution are not written yet; Ubuntu and Debian are covered.""",
     "gpu-not-in-matrix": """The matrix does not know this GPU, so nothing says which driver branch serves it.""",
     "no-common-driver-branch": """No driver branch serves all GPUs of this machine together.
@@ -152,6 +208,7 @@ def _check_pages() -> dict[str, str]:
 
 def _rule_pages() -> dict[str, str]:
     from .resolve import RULES, rule_id
+    from .resolve.image_rules import IMAGE_RULES, LAST_RESORT_IMAGE_RULES
 
-    rules: tuple[Any, ...] = RULES
+    rules: tuple[Any, ...] = (*RULES, *IMAGE_RULES, *LAST_RESORT_IMAGE_RULES)
     return {rule_id(rule): inspect.cleandoc(rule.__doc__ or "") for rule in rules}

@@ -11,7 +11,7 @@ from .records import Evidence, GpuState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .records import Finding, Machine, Request
+    from .records import Finding, GpuLeftOut, Machine, Request
 
 
 def usable_gpus(machine: Machine) -> int:
@@ -26,6 +26,33 @@ def without_lost_gpus(machine: Machine) -> Machine:
     if machine.gpu_state is not GpuState.USABLE:
         return machine
     return replace(machine, gpus=tuple(gpu for gpu in machine.gpus if gpu.in_nvml is not False))
+
+
+def visible_devices(machine: Machine, left_out: Sequence[GpuLeftOut]) -> str | None:
+    """CUDA_VISIBLE_DEVICES that leaves these GPUs out: UUIDs, or indexes where one has none; None to hide nothing."""
+    if not left_out:
+        return None
+    hidden = {out.index for out in left_out}
+    kept = [gpu for gpu in machine.gpus if gpu.index not in hidden and gpu.in_nvml is not False]
+    if all(gpu.gpu_uuid for gpu in kept):
+        return ",".join(str(gpu.gpu_uuid) for gpu in kept)
+    return ",".join(str(gpu.index) for gpu in kept)
+
+
+def require_left_gpus(machine: Machine, request: Request, left_out: Sequence[GpuLeftOut]) -> None:
+    """NoUsableGpuError when a plan that leaves GPUs out is for fewer than asked for with --require-gpu."""
+    usable = usable_gpus(machine) - len(left_out)
+    if usable >= request.require_gpu or not left_out:
+        return
+    raise NoUsableGpuError(
+        f"One build serves {usable} of the GPUs here, {request.require_gpu} were asked for.",
+        code="gpus-left-out",
+        evidence=tuple(
+            Evidence(f"GPU {out.index}", f"{out.rule}: {out.found}", source=out.source, needs=out.needs)
+            for out in left_out
+        ),
+        do=(f"ask for {usable}: --require-gpu={usable}", "gpusetup plan"),
+    )
 
 
 def require_gpus(machine: Machine, request: Request, findings: Sequence[Finding]) -> None:

@@ -1,4 +1,4 @@
-"""Where gpusetup keeps things of its own: the user's data folder, nothing else (EDGE)."""
+"""Where gpusetup keeps things of its own: the user's data folder and cache folder (EDGE)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import Final
 
 
 def data_folder() -> Path:
@@ -20,6 +21,42 @@ def data_folder() -> Path:
         return Path.home() / ".local" / "share" / "gpusetup"
     except RuntimeError:  # no HOME and no entry in the password file: a container started with a bare user number
         return Path(tempfile.gettempdir()) / f"gpusetup-{os.getuid()}"
+
+
+def cache_folder() -> Path | None:
+    """$XDG_CACHE_HOME/gpusetup, by default ~/.cache/gpusetup; not created here. None where the user has no home.
+
+    None on Windows too, where nothing tells in the same way that a folder is the user's alone.
+    """
+    if os.name != "posix":
+        return None
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base and Path(base).is_absolute():
+        return Path(base) / "gpusetup"
+    try:
+        return Path.home() / ".cache" / "gpusetup"
+    except RuntimeError:
+        return None
+
+
+SITE_FILE: Final = Path("/etc/gpusetup/site.yaml")
+"""The site file of a machine; what names another one comes before it."""
+
+
+def site_file(named: str | None) -> Path | None:
+    """The one site file that counts: --site, else GPUSETUP_SITE, the user's own, that of the machine; None without one.
+
+    `none` as a name says that none counts. A file that is named must be there, and one that is there must be readable.
+    """
+    named = named or os.environ.get("GPUSETUP_SITE")
+    if named:
+        return None if named == "none" else Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME")
+    with contextlib.suppress(RuntimeError):
+        own = Path(base) if base and Path(base).is_absolute() else Path.home() / ".config"
+        if os.path.lexists(own / "gpusetup" / "site.yaml"):
+            return own / "gpusetup" / "site.yaml"
+    return SITE_FILE if os.path.lexists(SITE_FILE) else None
 
 
 def default_environment() -> Path:

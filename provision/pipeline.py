@@ -8,23 +8,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from .documents.data import ReportData, check_data, passed_over, plan_data, plan_digest, receipt_data
+from .documents.data import check_data, passed_over, plan_data, plan_digest, receipt_data
 from .documents.envelope import finding_of
-from .errors import ExitCode, GpusetupError, HarnessError, NoBuildError, UsageError
+from .errors import ExitCode, GpusetupError, HarnessError, InputError, NoBuildError, NoUsableGpuError, UsageError
 from .events import Event
-from .gate import require_gpus, require_plannable, usable_gpus, without_lost_gpus
+from .gate import (
+    require_gpus,
+    require_left_gpus,
+    require_plannable,
+    usable_gpus,
+    visible_devices,
+    without_lost_gpus,
+)
 from .records import Evidence, Finding, GpuState, MatrixIdentity, Plan, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from .accept.launch import Progress
+    from .acceptance import Acceptance
+    from .audit.model import AuditData
+    from .documents.fleet import FleetData
+    from .documents.report_data import ReportData
     from .events import EventSink, StageName
+    from .fleet import Member, Remarks
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import Acceptance, CheckResult, Machine, Receipt, Rejection
+    from .records import Build, CheckResult, Companion, Machine, Receipt, Rejection, Resolution
+    from .resolve import Catalogue
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -60,6 +73,17 @@ class Examined:
         problems = [r for r in self.results if r.status in _SHOWN and r.id not in self.folded]
         ranked = sorted(problems, key=lambda result: (result.id != self.cause, result.status == "warn"))
         return tuple(Finding(r.id, r.status, r.happened, r.evidence, r.safe, r.risky) for r in ranked)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file or line of a fleet."""
+
+    name: str
+    """What the machine is called where it does not say a host name."""
+    source: str
+    """File, or file:line."""
+    found: Examined | InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,29 +131,144 @@ def examine_paste(machine: Machine) -> Examined:
     return Examined(machine, results, *lead(results))
 
 
-def load_default_matrix() -> Matrix:
-    """The matrix that ships with gpusetup."""
-    from .matrix.load import default_matrix_path, read_matrix
+def load_default_matrix(site: str | None = None) -> Matrix:
+    """The matrix that ships with gpusetup, with the site file over it that was named or is found."""
+    from .matrix.load import default_matrix
+    from .paths import cache_folder, site_file
 
-    return read_matrix(default_matrix_path())
+    return default_matrix(cache_folder(), site=site_file(site))
 
 
-def plan_for(examined: Examined, request: Request, matrix: Matrix) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """An audit with what it means."""
+
+    data: AuditData
+    findings: tuple[Finding, ...]
+    exit_code: ExitCode
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether some rows have no verdict: unknown is not pass."""
+        return bool(self.data.summary.not_readable or self.data.summary.not_looked_at)
+
+
+def audit_matrix(matrix: Matrix, torch: str | None, events: EventSink) -> Audited:
+    """The matrix against the index of this user's configuration; drift is exit 1."""
+    from .audit.run import audit
+    from .install.configuration import read_configuration
+    from .resolve.wishes import understand
+
+    wish = understand(Request(torch=torch)).torch
+    data = audit(
+        matrix,
+        read_configuration(),
+        torch=torch,
+        allows=wish.allows if wish else lambda _: True,
+        events=events,
+    )
+    counts, findings = data.summary, []
+    if counts.drift:
+        happened = f"{counts.drift} rows of the matrix are not what the index says."
+        do = ("correct the rows and their read_on in matrix.yaml", "gpusetup matrix validate matrix.yaml")
+        findings.append(Finding("matrix-drift", "fail", happened, safe=do))
+    if counts.not_readable:
+        happened = f"{counts.not_readable} rows could not be compared."
+        findings.append(Finding("row-not-readable", "unknown", happened, safe=("gpusetup matrix audit",)))
+    return Audited(data, tuple(findings), ExitCode.FAILED if counts.drift else ExitCode.OK)
+
+
+def plan_for(examined: Examined, request: Request, matrix: Matrix, *, catalogue: Catalogue | None = None) -> Plan:
     """The plan of a machine, offline. NoUsableGpuError when it has a GPU that can't be used."""
     from .resolve import resolve
 
     require_plannable(examined.machine, request, examined.findings)
-    resolution = resolve(without_lost_gpus(examined.machine), request, matrix)
+    machine = without_lost_gpus(examined.machine)
+    if request.container:
+        return _container_plan(machine, request, matrix)
+    resolution = resolve(machine, request, matrix, catalogue=catalogue)
+    require_left_gpus(machine, request, resolution.gpus_left_out)
+    resolution = _with_site(resolution, matrix)
     return Plan(
         build=resolution.chosen,
         resolution=resolution,
         matrix=MatrixIdentity(matrix.revision, matrix.read_on),
         request=request,
         findings=resolution.notes,
+        companions=companions_of_build(resolution.chosen, request, matrix),
     )
 
 
-def check_sources(plan: Plan, machine: Machine, *, is_here: bool, torch_index: str | None) -> Plan:
+def _with_site(resolution: Resolution, matrix: Matrix) -> Resolution:
+    """The resolution with a line that says that a site file counts, where one does."""
+    if matrix.site is None:
+        return resolution
+    return replace(resolution, assumptions=(*resolution.assumptions, matrix.site.summary))
+
+
+def _container_plan(machine: Machine, request: Request, matrix: Matrix) -> Plan:
+    """The plan of a machine with an image instead of an environment."""
+    from .resolve.images import resolve_images
+
+    found = resolve_images(machine, request, matrix)
+    resolution = _with_site(found.resolution, matrix)
+    return Plan(
+        build=None,
+        resolution=resolution,
+        matrix=MatrixIdentity(matrix.revision, matrix.read_on),
+        request=request,
+        findings=resolution.notes,
+        image=found.images[0] if found.images else None,
+        other_images=found.images[1:],
+    )
+
+
+def companions_of_build(build: Build | None, request: Request, matrix: Matrix) -> tuple[Companion, ...]:
+    """What works beside a build, by the matrix."""
+    from .matrix.companions import companions_of
+    from .resolve.wishes import understand
+
+    release = matrix.release(build.torch) if build else None
+    if build is None or release is None:
+        return ()
+    wish = understand(request).transformers
+    has_triton = build.cuda_runtime_version is not None and "linux" in build.wheel_tag
+    return companions_of(matrix, release, build.python, has_triton=has_triton, allows=wish.allows if wish else None)
+
+
+def plan_fleet(entries: Iterable[Entry], request: Request, matrix: Matrix) -> FleetData:
+    """The plans of many machines, offline, and what they share. What can't be read or planned is a row like the others.
+
+    InputError when there is no entry at all.
+    """
+    from .fleet import Remarks, survey
+    from .resolve import Catalogue
+
+    catalogue, remarks = Catalogue(matrix), Remarks()
+    # One at a time: of ten thousand machines only the rows and what they share are kept.
+    members = (_member(entry, request, catalogue, remarks) for entry in entries)
+    return survey(members, request, MatrixIdentity(matrix.revision, matrix.read_on), remarks)
+
+
+def _member(entry: Entry, request: Request, catalogue: Catalogue, remarks: Remarks) -> Member:
+    from .fleet import Member, member_of, row_error
+
+    if isinstance(entry.found, InputError):
+        return Member(entry.name, entry.source, error=row_error(entry.found))
+    machine = entry.found.machine
+    try:
+        plan = plan_for(entry.found, request, catalogue.matrix, catalogue=catalogue)
+    except NoUsableGpuError as err:
+        return member_of(machine, entry.name, entry.source, error=err)
+    remarks.add(plan.resolution)
+    kept = replace(plan.resolution, assumptions=(), notes=())  # they are counted
+    if plan.build is not None:
+        return member_of(machine, entry.name, entry.source, resolution=kept)
+    reasons = tuple(_one_of_each_rule(plan).values())
+    return member_of(machine, entry.name, entry.source, resolution=kept, error=no_build(plan), rejections=reasons)
+
+
+def check_sources(plan: Plan, machine: Machine, matrix: Matrix, *, is_here: bool, torch_index: str | None) -> Plan:
     """The plan with what the sources that are configured here really hold for that machine."""
     from .install.availability import asked, platforms_of
     from .install.configuration import read_configuration
@@ -141,6 +280,7 @@ def check_sources(plan: Plan, machine: Machine, *, is_here: bool, torch_index: s
     return replace(
         plan,
         build=choice.build or plan.build,
+        companions=companions_of_build(choice.build or plan.build, plan.request, matrix),
         availability=choice.availability,
         wheel=choice.wheel,
         asked=asked(looked.answers),
@@ -151,20 +291,26 @@ def check_sources(plan: Plan, machine: Machine, *, is_here: bool, torch_index: s
 
 def no_build(plan: Plan) -> NoBuildError:
     """The error of a plan without a build: one reason of each kind, newest build first, and what would help."""
-    by_rule: dict[str, Rejection] = {}
-    for rejection in passed_over(plan):
-        by_rule.setdefault(rejection.rule, rejection)
     reasons = [
-        Evidence(f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
-        for r in by_rule.values()
+        Evidence(r.image or f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
+        for r in _one_of_each_rule(plan).values()
     ]
     unlocks = [f"{u.change} {u.from_} -> {u.to} admits torch {u.torch}+{u.variant}" for u in plan.resolution.unlocks]
     wishes = {"--torch": plan.request.torch, "--cuda": plan.request.cuda, "--python": plan.request.python}
     asked = [name for name, wish in wishes.items() if wish]
     drop = [f"gpusetup plan, without {' and '.join(asked)}"] if asked else []
+    what = "image" if plan.request.container else "build"
     return NoBuildError(
-        "No build in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
+        f"No {what} in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
     )
+
+
+def _one_of_each_rule(plan: Plan) -> dict[str, Rejection]:
+    """Of the builds that were passed over the newest that each rule refuses."""
+    by_rule: dict[str, Rejection] = {}
+    for rejection in passed_over(plan):
+        by_rule.setdefault(rejection.rule, rejection)
+    return by_rule
 
 
 def not_held(plan: Plan) -> NoBuildError:
@@ -211,6 +357,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
     return replace(
         plan,
         build=receipt.build,
+        companions=plan.companions if receipt.build == plan.build else (),
         availability="held",
         wheel=receipt.wheel,
         asked=receipt.asked,
@@ -243,6 +390,8 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
         is_fresh=options.is_fresh,
+        gpus_left_out=plan.resolution.gpus_left_out,
+        visible_devices=visible_devices(machine, plan.resolution.gpus_left_out),
     )
 
 
@@ -251,25 +400,42 @@ def _install_event(event: InstallEvent) -> Event:
     return Event("install", "progress", text)
 
 
-def require_device(examined: Examined, kind: str, *, require_gpu: int = 0) -> None:
+def require_device(examined: Examined, kind: str, *, require_gpu: int = 0, on_cpu: bool = False) -> None:
     """NoUsableGpuError when the environment is for CUDA and no GPU can be used, or fewer than asked for."""
-    least = max(require_gpu, 1 if kind == "cuda" else 0)
+    least = max(require_gpu, 1 if kind == "cuda" and not on_cpu else 0)
     require_gpus(examined.machine, Request(require_gpu=least), examined.findings)
 
 
-def accept_environment(env: Path, receipt: Receipt, events: EventSink, *, preset: str, seed: int | None) -> Acceptance:
-    """Run the harness in an environment and judge what it reports."""
+@dataclass(frozen=True, slots=True)
+class AcceptOptions:
+    """How to run the acceptance workload."""
+
+    preset: str = "smoke"
+    seed: int | None = None
+    on_cpu: bool = False
+    """Run a CUDA build on the CPU, too: a verdict on the environment, never on a GPU."""
+
+
+def accept_environment(
+    env: Path, receipt: Receipt, machine: Machine, events: EventSink, options: AcceptOptions
+) -> Acceptance:
+    """Run the harness in an environment, on the GPUs that its plan is for, and judge what it reports."""
     from harness import contract
 
     from .accept.judge import accept
     from .accept.launch import launch
 
-    device = "cuda" if receipt.build.kind == "cuda" else "cpu"
-    job = contract.Job(preset=preset, device=device)
-    if seed is not None:
-        job = replace(job, seed=seed)
+    on_cpu = options.on_cpu or receipt.build.kind == "cpu"
+    job = contract.Job(preset=options.preset, device="cpu" if on_cpu else "cuda")
+    if options.seed is not None:
+        job = replace(job, seed=options.seed)
     python = f"{env}/bin/python"
-    report = launch(python, job, on_progress=lambda progress: events(_accept_event(progress)))
+    report = launch(
+        python,
+        job,
+        on_progress=lambda progress: events(_accept_event(progress)),
+        visible_devices=visible_devices(machine, receipt.gpus_left_out),
+    )
     if report.status == "failed" and report.workload is None:
         # There never was a model to train: that is no verdict on the machine.
         raise HarnessError(
@@ -277,7 +443,9 @@ def accept_environment(env: Path, receipt: Receipt, events: EventSink, *, preset
             evidence=(Evidence("reason", report.reason, source=str(env)),),
             do=(f"gpusetup install --fresh --env {env}",),
         )
-    return accept(report, expected=receipt.build)
+    acceptance = accept(report, expected=receipt.build, on_cpu=on_cpu)
+    names = ", ".join(f"GPU {out.index} ({out.name})" for out in receipt.gpus_left_out)
+    return replace(acceptance, notes=(*acceptance.notes, f"Left out by the plan: {names}.")) if names else acceptance
 
 
 def _accept_event(progress: Progress) -> Event:
@@ -292,15 +460,17 @@ def up(
     request: Request,
     options: InstallOptions,
     events: EventSink,
+    accept_options: AcceptOptions,
     *,
-    preset: str = "smoke",
-    seed: int | None = None,
+    site: str | None = None,
     started_at: str,
 ) -> Report:
     """The main job. Errors of a stage end it and become findings: the report says how far it came."""
+    from .documents.report_data import ReportData
+
     report = Report(ReportData(started_at=started_at))
     try:
-        _run_stages(report, request, options, events, preset=preset, seed=seed)
+        _run_stages(report, request, options, events, accept_options, site=site)
     except GpusetupError as err:
         report.findings = (finding_of(err), *(f for f in report.findings if f.id != err.code))
         report.exit_code = err.exit_code
@@ -309,7 +479,13 @@ def up(
 
 
 def _run_stages(
-    report: Report, request: Request, options: InstallOptions, events: EventSink, *, preset: str, seed: int | None
+    report: Report,
+    request: Request,
+    options: InstallOptions,
+    events: EventSink,
+    accept_options: AcceptOptions,
+    *,
+    site: str | None,
 ) -> None:
     from .report import summary
 
@@ -322,7 +498,7 @@ def _run_stages(
         report.findings = examined.findings
         stage.text = summary.check_text(examined.results)
     with _timed(report, events, "plan") as stage:
-        plan = plan_for(examined, request, load_default_matrix())
+        plan = plan_for(examined, request, load_default_matrix(site))
         report.data = replace(report.data, plan=plan_data(plan))
         if plan.build is None:
             raise no_build(plan)
@@ -333,7 +509,7 @@ def _run_stages(
         report.findings = (*report.findings, *plan.findings)
         stage.text = summary.install_text(receipt)
     with _timed(report, events, "accept") as stage:
-        acceptance = accept_environment(options.env, receipt, events, preset=preset, seed=seed)
+        acceptance = accept_environment(options.env, receipt, examined.machine, events, accept_options)
         report.data = replace(report.data, acceptance=acceptance)
         report.findings = (*report.findings, *acceptance.findings)
         report.exit_code = ExitCode.FAILED if acceptance.verdict == "rejected" else ExitCode.OK

@@ -13,7 +13,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 def clean_text(text: str) -> str:
     """The text without control, direction and surrogate characters; tab and newline stay."""
-    return _CONTROL.sub("", text)
+    return text if text.isprintable() else _CONTROL.sub("", text)  # no printable character is one of them
 
 
 def plain(text: str, *, longest: int = LONGEST) -> str:

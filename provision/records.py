@@ -93,6 +93,8 @@ class Host:
     is_wsl: bool | None = None
     container: Container | None = None
     virtualization: str | None = None
+    l4t: str | None = None
+    """Release of Jetson Linux on a Jetson: 36.4.3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,8 @@ class Gpu:
     compute_capability: ComputeCapability | None = None
     memory_bytes: int | None = None
     mig_mode: Literal["enabled", "disabled"] | None = None
+    mig_instances: int | None = None
+    """Compute instances that CUDA programs can be given; None when MIG is off or nobody counted."""
     kernel_driver: str | None = None
     """Kernel driver bound to the PCI function: nvidia, nouveau, vfio-pci; None when nothing is bound or unknown."""
     in_nvml: bool | None = None
@@ -222,6 +226,10 @@ class Request:
     cpu: bool = False
     require_gpu: int = 0
     """Least number of usable GPUs; 0: no demand."""
+    why_not: tuple[str, ...] = ()
+    """Builds to be told about: cu130, 2.9, 2.9.1+cu130."""
+    container: bool = False
+    """A container image instead of an environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +267,15 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
+class Companion:
+    """A package that works beside a build; named, not installed by default."""
+
+    name: str
+    specifier: str
+    """PEP 440: ==0.24.1, or <=1.15.0 where that is the newest known to work."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """Why one build was not chosen: the rule, both sides, and the source of the need."""
 
@@ -269,6 +286,8 @@ class Rejection:
     needs: str
     source: str | None = None
     python: str | None = None
+    image: str | None = None
+    """Reference of the image, where an image was passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,11 +295,24 @@ class Unlock:
     """The smallest change of one thing that would admit a newer build."""
 
     change: str
-    """driver, python, os, torch, gpu."""
+    """driver, kernel-module, forward-compatibility, python, os, mig, torch, cuda, transformers, gpu."""
     from_: str
     to: str
     torch: str
     variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class GpuLeftOut:
+    """A GPU that the chosen build cannot run on; the plan is for the others."""
+
+    index: int
+    name: str | None
+    rule: str
+    """Rule that the chosen build fails on this GPU."""
+    found: str
+    needs: str
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,11 +325,45 @@ class Resolution:
     unlocks: tuple[Unlock, ...] = ()
     assumptions: tuple[str, ...] = ()
     notes: tuple[Finding, ...] = ()
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs that no build serves together with the more capable ones of the box."""
+    asked_about: frozenset[tuple[str, str]] = frozenset()
+    """Torch and variant of the builds of --why-not, the choice aside."""
 
     @property
     def chosen(self) -> Build | None:
         """The best build that fits."""
         return self.candidates[0] if self.candidates else None
+
+
+Basis = Literal["native", "minor-version", "forward"]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A container image that holds torch."""
+
+    image: str
+    """Reference: nvcr.io/nvidia/pytorch:26.09-py3."""
+    family: Literal["ngc", "pytorch"]
+    digest: str | None
+    """sha256:... of the image or of its index; None when nobody has read it."""
+    platform: str
+    """linux/amd64 or linux/arm64."""
+    torch: str
+    """As the image spells it; images of NVIDIA hold builds of their own: 2.14.0a0+b2c75dd062."""
+    variant: str
+    """cu132: that of its CUDA."""
+    cuda_runtime_version: CudaVersion | None
+    python: str | None
+    """Python inside; None when nobody has read it."""
+    basis: Basis | None
+    """What its CUDA stands on with the driver of the host; None when that is not known."""
+    run_flags: tuple[str, ...]
+    """Flags of `docker run` that it needs: GPUs, shared memory, limits."""
+    requirements: tuple[str, ...]
+    """PEP 508 lines of what the acceptance workload needs beside it."""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +420,12 @@ class Plan:
     """The sources that were asked, with their answers; empty when nobody looked."""
     download_bytes: int | None = None
     findings: tuple[Finding, ...] = ()
+    image: Image | None = None
+    """The image of a container plan; then there is no build."""
+    other_images: tuple[Image, ...] = ()
+    """Further images that fit, best first."""
+    companions: tuple[Companion, ...] = ()
+    """What works beside the build; empty also where another build was installed than planned."""
 
 
 # --- install ------------------------------------------------------------------------------------
@@ -405,167 +477,5 @@ class Receipt:
     """Better builds that no source holds."""
     asked: tuple[Asked, ...] = ()
     """What every source that was asked said."""
-
-
-# --- accept -------------------------------------------------------------------------------------
-
-Verdict = Literal["accepted", "degraded", "rejected"]
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """One demand on the acceptance run: what was measured, what it must reach, and who says so."""
-
-    id: str
-    measured: Scalar
-    """None when it could not be measured, which never passes."""
-    unit: str | None
-    bar: Scalar
-    source: str
-    """Where the bar comes from."""
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """Identity of the work; runs are compared only where the digests are equal."""
-
-    id: str
-    digest: str
-    preset: str
-    task: str
-    model: str
-    parameters: int
-    sequence: int
-    """Longest sequence in tokens."""
-    batch: int
-    """Samples per optimizer step."""
-    precision: str
-    steps: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class StepTime:
-    """Percentiles of the step time, seconds."""
-
-    p50: float
-    p90: float
-    p99: float
-
-
-@dataclass(frozen=True, slots=True)
-class Throughput:
-    """Totals over one wall-clock interval after the warm-up."""
-
-    comparable: bool
-    """Whether the rate may be held against other machines."""
-    samples_per_s: float | None = None
-    tokens_per_s: float | None = None
-    """Real tokens, never padding."""
-    tflops: float | None = None
-    mfu: float | None = None
-    step_time_s: StepTime | None = None
-    cv: float | None = None
-    """Standard deviation of the step times over their mean."""
-    warmup_steps: int | None = None
-    compile_s: float | None = None
-    data_wait_share: float | None = None
-    reason: str | None = None
-    """Why a rate is None or not comparable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """What the model learned, on held-out messages."""
-
-    accuracy: float
-    macro_f1: float
-    eval_loss: float | None
-    first_loss: float | None
-    """Mean training loss over the first tenth of the steps."""
-    last_loss: float | None
-    """Mean training loss over the last tenth of the steps."""
-    chance: float
-    majority_baseline: float
-    samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class Numerics:
-    """Whether all losses and gradient norms were finite, and how exact a kernel was."""
-
-    finite: bool | None = None
-    first_non_finite_step: int | None = None
-    max_gradient_norm: float | None = None
-    skipped_updates: int | None = None
-    """Updates that the fp16 loss scaler left out."""
-    kernel_error: float | None = None
-    """Error of a matrix product on the device, relative to its largest element in fp64 on the CPU."""
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedDevice:
-    """One device that took part, as torch names it."""
-
-    kind: Literal["cuda", "cpu"]
-    index: int
-    name: str | None = None
-    compute_capability: str | None = None
-    memory_bytes: int | None = None
-    threads: int | None = None
-    """CPU threads; None for a GPU."""
-    peak_allocated_bytes: int | None = None
-    peak_reserved_bytes: int | None = None
-    peak_rss_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedSoftware:
-    """Versions as seen from inside the environment."""
-
-    torch: str
-    torch_cuda: str | None = None
-    arch_list: tuple[str, ...] = ()
-    transformers: str | None = None
-    driver: str | None = None
-    python: str | None = None
-    numpy: str | None = None
-    cudnn: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Probes:
-    """Measured ceilings of the machine; None: not measured, and the notes say why."""
-
-    gemm: float | None = None
-    memory_bandwidth: float | None = None
-    h2d: float | None = None
-    d2h: float | None = None
-    p2p: float | None = None
-    all_reduce: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """Document acceptance/1: the verdict on one run of the workload, with everything that it rests on."""
-
-    verdict: Verdict
-    device_class: Literal["gpu", "cpu"]
-    """What the work really ran on; a verdict reached on the CPU never counts as a GPU acceptance."""
-    criteria: tuple[Criterion, ...]
-    workload: Workload | None = None
-    throughput: Throughput | None = None
-    quality: Quality | None = None
-    numerics: Numerics | None = None
-    device: tuple[AcceptedDevice, ...] = ()
-    probes: Probes | None = None
-    scaling: None = None
-    """Several GPUs were not measured."""
-    inference: None = None
-    """Inference was not measured."""
-    software: AcceptedSoftware | None = None
-    notes: tuple[str, ...] = ()
-    """What a reader of the figures must know, one sentence each."""
-    findings: tuple[Finding, ...] = ()
-    """One for each criterion that failed; they belong to the document's findings, beside its data."""
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs of a mixed box that the environment is not for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .documents.codec import decode
 from .drivers.plan import architectures_of, choose_branch
@@ -15,9 +15,13 @@ from .versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .matrix.containers import JetPack
     from .matrix.tables import Matrix
 
 _MOST_GPUS = 1024
+_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+NO_DRIVER = "The paste names no driver version"
+"""How every sentence about a missing driver begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +50,10 @@ def machine_from_words(words: TypedMachine, matrix: Matrix) -> Machine:
         names = [""]
     gpus = tuple(_gpu(index, name, capability, matrix) for index, name in enumerate(names))
     driver = _parsed("--driver", DriverVersion, words.driver)
-    system, os_name, os_version = _system(words.os)
-    host = Host(
-        system=system,
-        os=os_name,
-        os_version=os_version,
-        arch=_arch(words.arch),
-        glibc=_parsed("--glibc", Glibc.parse, words.glibc),
-        is_wsl=False,
-    )
+    jetpack = _jetpack(words.os, matrix)
     machine = Machine(
-        host=host,
-        python=_interpreter(words.python),
+        host=_host(words, jetpack),
+        python=_interpreter(words.python or (jetpack.python if jetpack else None)),
         driver=Driver(driver_version=driver, driver_cuda_version=_cuda_of(driver, matrix)) if driver else None,
         gpus=gpus,
         gpu_state=GpuState.USABLE if gpus else GpuState.NONE,
@@ -67,8 +63,101 @@ def machine_from_words(words: TypedMachine, matrix: Matrix) -> Machine:
     return _with_assumed_driver(_with_unknown_gpus(machine, is_given=bool(gpus)), matrix)
 
 
-def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
-    """The machine of a document machine/1, of which any subset of fields may be there."""
+def _host(words: TypedMachine, jetpack: JetPack | None) -> Host:
+    """The host that the words describe; a JetPack brings its Ubuntu, its glibc and its processor."""
+    glibc, arch = _parsed("--glibc", Glibc.parse, words.glibc), _arch(words.arch)
+    if jetpack is not None:
+        if arch == "x86_64":
+            raise UsageError(f"--os {words.os!r} and --arch {words.arch} exclude each other: a Jetson is aarch64.")
+        l4t = jetpack.l4t[-1]
+        return Host(None, "linux", "ubuntu", jetpack.ubuntu, None, "aarch64", glibc or jetpack.glibc, False, l4t=l4t)  # noqa: FBT003
+    is_wsl = (words.os or "").strip().lower() in ("wsl", "wsl2", "wsl 2")
+    system, os_name, os_version = _system(None if is_wsl else words.os)
+    return Host(system=system, os=os_name, os_version=os_version, arch=arch, glibc=glibc, is_wsl=is_wsl)
+
+
+def _jetpack(text: str | None, matrix: Matrix) -> JetPack | None:
+    """The JetPack of --os 'jetpack 6.2'; UsageError for one that the matrix does not know."""
+    match = re.fullmatch(r"jetpack[ -]?(.*)", (text or "").strip(), re.IGNORECASE)
+    if not match:
+        return None
+    known = matrix.containers.jetpacks
+    found = next((row for row in known if row.version == match[1].strip()), None)
+    if found is None:
+        versions = ", ".join(row.version for row in known)
+        raise UsageError(f"--os: the matrix has no JetPack {match[1].strip()!r}.", do=(f"one of {versions}",))
+    return found
+
+
+def require_fillable(words: TypedMachine) -> None:
+    """UsageError when words that say which GPUs there are stand beside a file, which says it."""
+    if words.gpus or words.compute_capability:
+        option = "--gpu" if words.gpus else "--compute-capability"
+        raise UsageError(
+            f"--from and {option} exclude each other: the file says which GPUs there are.",
+            do=("--driver, --python, --glibc, --arch and --os may stand beside --from",),
+        )
+
+
+def filled(machine: Machine, words: TypedMachine, matrix: Matrix, *, origin: str) -> Machine:
+    """The machine of a file with the typed facts that the file does not say; UsageError names both where they differ.
+
+    --python is no fact of the machine alone: it says which Python the environment gets, whatever the machine has.
+    """
+    require_fillable(words)
+    system, os_name, os_version = _system(words.os) if words.os else (None, None, None)
+    host = machine.host
+    if os_name == "linux":
+        os_name = None  # a system, and no distribution
+    typed_os = (("system", system, host.system), ("name", os_name, host.os), ("version", os_version, host.os_version))
+    for part, typed, said in typed_os:
+        if typed and said and typed != said and not (part == "version" and f"{said}.".startswith(f"{typed}.")):
+            _contradict("--os", words.os, origin, said)
+    glibc = _parsed("--glibc", Glibc.parse, words.glibc)
+    arch = _arch(words.arch)
+    if glibc and host.glibc and glibc != host.glibc:
+        _contradict("--glibc", glibc, origin, host.glibc)
+    if arch and host.arch and arch != _ARCHITECTURES.get(host.arch.lower(), host.arch):
+        _contradict("--arch", arch, origin, host.arch)
+    host = replace(
+        host,
+        system=host.system or system,
+        os=host.os or os_name,
+        os_version=host.os_version or os_version,
+        glibc=host.glibc or glibc,
+        arch=host.arch or arch,
+    )
+    return _with_typed_driver(replace(machine, host=host), words, matrix, origin=origin)
+
+
+def _with_typed_driver(machine: Machine, words: TypedMachine, matrix: Matrix, *, origin: str) -> Machine:
+    typed = _parsed("--driver", DriverVersion, words.driver)
+    if typed is None:
+        return machine
+    if not machine.gpus and machine.gpu_state is GpuState.NONE:
+        _contradict("--driver", typed, origin, "a machine without GPU")
+    driver = machine.driver or Driver()
+    if driver.driver_version and driver.driver_version != typed:
+        _contradict("--driver", typed, origin, driver.driver_version)
+    cuda, said = _cuda_of(typed, matrix), driver.driver_cuda_version
+    if cuda and said and said < cuda:  # a higher one may be that of a compatibility package
+        _contradict(
+            "--driver", f"{typed}, which implements CUDA {cuda},", origin, f"a driver that implements CUDA {said}"
+        )
+    driver = replace(driver, driver_version=typed, driver_cuda_version=said or cuda)
+    lines = tuple(line for line in machine.assumptions if not line.startswith(NO_DRIVER))
+    return replace(machine, driver=driver, assumptions=lines)
+
+
+def _contradict(option: str, typed: object, origin: str, said: object) -> NoReturn:
+    raise UsageError(
+        f"{option}: {typed} is typed in, and {origin} says {said}.",
+        do=(f"leave {option} out", "or correct the file"),
+    )
+
+
+def machine_from_document(data: Any, matrix: Matrix, *, origin: str, words: TypedMachine | None = None) -> Machine:
+    """The machine of a document machine/1, of which any subset of fields may be there, with typed facts beside it."""
     if not isinstance(data, dict):
         raise InputError(f"{origin}: data: expected an object, found {type(data).__name__}")
     gpus = data.get("gpus")
@@ -76,6 +165,8 @@ def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
         numbered = [{"index": n, **gpu} if isinstance(gpu, dict) else gpu for n, gpu in enumerate(gpus)]
         data = {**data, "gpus": numbered}
     machine = decode(Machine, data, where=f"{origin}: data")
+    if words is not None:
+        machine = _with_words(machine, data, words, matrix, origin=origin)
     driver = machine.driver
     if driver and driver.driver_version and driver.driver_cuda_version is None:
         driver = replace(driver, driver_cuda_version=_cuda_of(driver.driver_version, matrix))
@@ -88,6 +179,15 @@ def machine_from_document(data: Any, matrix: Matrix, *, origin: str) -> Machine:
         return replace(machine, gpus=(Gpu(0),), gpu_state=GpuState.USABLE, assumptions=(*machine.assumptions, line))
     is_given = "gpus" in data or "gpu_state" in data
     return _with_assumed_driver(_with_unknown_gpus(machine, is_given=is_given), matrix)
+
+
+def _with_words(machine: Machine, data: dict[str, Any], words: TypedMachine, matrix: Matrix, *, origin: str) -> Machine:
+    """The machine of a document with typed facts. That it names no GPU is no statement where it has no such field."""
+    if words.driver and "driver" in data and machine.driver is None:
+        _contradict("--driver", words.driver, origin, "that there is no driver")
+    is_silent = "gpus" not in data and "gpu_state" not in data
+    state = GpuState.USABLE if is_silent or machine.gpus else machine.gpu_state
+    return replace(filled(replace(machine, gpu_state=state), words, matrix, origin=origin), gpu_state=machine.gpu_state)
 
 
 def _state(machine: Machine, *, has_driver_key: bool) -> GpuState:
@@ -110,6 +210,8 @@ def _with_assumed_driver(machine: Machine, matrix: Matrix) -> Machine:
     """The machine with the newest production driver of its GPUs where nobody named one, and a line that says so."""
     if machine.driver is not None or not machine.gpus or machine.gpu_state is not GpuState.USABLE:
         return machine
+    if any(gpu.compute_capability in matrix.tegra for gpu in machine.gpus):
+        return _with_assumed_jetpack(machine, matrix)
     try:
         branch = choose_branch(architectures_of(machine, matrix), matrix, today=matrix.read_on)
         version = DriverVersion((branch.latest_windows if _is_windows(machine) else branch.latest_linux) or "")
@@ -121,6 +223,20 @@ def _with_assumed_driver(machine: Machine, matrix: Matrix) -> Machine:
         driver=Driver(driver_version=version, driver_cuda_version=branch.cuda),
         assumptions=(*machine.assumptions, line),
     )
+
+
+def _with_assumed_jetpack(machine: Machine, matrix: Matrix) -> Machine:
+    """A Jetson with the newest JetPack that serves it where nobody named one: a driver number says nothing there."""
+    served = [
+        row
+        for row in matrix.containers.jetpacks
+        if all(gpu.compute_capability in row.capabilities for gpu in machine.gpus)
+    ]
+    if machine.host.l4t is not None or not served:
+        return machine  # the resolver says what it misses
+    line = f"The JetPack was not given; {served[-1].version}, the newest that serves this board, is assumed."
+    host = replace(machine.host, l4t=served[-1].l4t[-1], arch=machine.host.arch or "aarch64")
+    return replace(machine, host=host, assumptions=(*machine.assumptions, line))
 
 
 def _is_windows(machine: Machine) -> bool:
@@ -139,8 +255,11 @@ def _counted(word: str) -> list[str]:
 def _gpu(index: int, name: str, capability: ComputeCapability | None, matrix: Matrix) -> Gpu:
     known = matrix.capability_by_name(name) if name else None
     if known is None and capability is None:
+        shared = matrix.identity_by_name(name)
         raise UsageError(
-            f"--gpu: the matrix has no GPU named {name!r}.",
+            f"--gpu: GPUs of several compute capabilities are named {name!r}."
+            if shared
+            else f"--gpu: the matrix has no GPU named {name!r}.",
             do=("gpusetup matrix show --gpu ''", "or add its --compute-capability, such as 8.6"),
         )
     return Gpu(index=index, name=name or None, compute_capability=capability or known)
@@ -172,10 +291,9 @@ def _interpreter(text: str | None) -> Interpreter | None:
 def _arch(text: str | None) -> str | None:
     if text is None:
         return None
-    known = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
-    if text.lower() not in known:
+    if text.lower() not in _ARCHITECTURES:
         raise UsageError(f"--arch: found {text!r}, expected x86_64 or aarch64.")
-    return known[text.lower()]
+    return _ARCHITECTURES[text.lower()]
 
 
 def _system(text: str | None) -> tuple[Any, str | None, str | None]:

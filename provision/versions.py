@@ -7,6 +7,19 @@ from functools import total_ordering
 from typing import NamedTuple
 
 _DRIVER = re.compile(r"\d+(?:\.\d+){0,3}")
+_RELEASE = re.compile(r"\d+(?:\.\d+)*")
+
+
+def torch_order(version: str) -> tuple[tuple[int, ...], bool, str]:
+    """A sort key for versions of torch: 2.9.1, and 2.14.0a0+b2c75dd of NVIDIA's images, which comes before 2.14.0.
+
+    For the versions of the matrix it agrees with `packaging`, which takes a tenth of a cold plan to load.
+    """
+    match = _RELEASE.match(version)
+    numbers = match.group() if match else ""
+    rest = version[len(numbers) :]
+    is_final = not rest or rest[0] in "+."
+    return tuple(int(part) for part in numbers.split(".") if part), is_final, rest
 
 
 @total_ordering

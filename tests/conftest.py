@@ -21,7 +21,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 from tests.bench import build  # noqa: E402 -- needs the path above
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests leave nothing in the cache of whoever runs them, read nothing out of it and know no site file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("GPUSETUP_SITE", "none")
+        yield
 
 
 class FakeNvml(Protocol):

@@ -5,21 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..records import (
+from ..acceptance import (
     Acceptance,
     AcceptedDevice,
     AcceptedSoftware,
-    Build,
     Criterion,
-    Evidence,
-    Finding,
     Numerics,
     Quality,
-    Scalar,
     StepTime,
     Throughput,
     Workload,
 )
+from ..records import Build, Evidence, Finding, Scalar
 from .bars import BARS, DATA_WAIT_SHARE, FOREIGN_LOAD_SHARE, Bar
 
 if TYPE_CHECKING:
@@ -48,14 +45,14 @@ class Doubt:
     """False when only the rates are doubtful."""
 
 
-def accept(report: Report, *, expected: Build) -> Acceptance:
+def accept(report: Report, *, expected: Build, on_cpu: bool = False) -> Acceptance:
     """The verdict on a report, for the build that was planned.
 
     Rejected when any criterion fails; degraded when all pass and something makes the figures doubtful.
     """
     outcomes = [
         _completed(report),
-        *([_on_gpu(report)] if expected.kind == "cuda" else []),
+        *([_on_gpu(report)] if expected.kind == "cuda" and not on_cpu else []),
         *_software(report, expected),
         _steps(report),
         *_learning(report),

@@ -75,11 +75,13 @@ def launch(
     on_progress: Callable[[Progress], None],
     deadlines: Deadlines | None = None,
     environment: Mapping[str, str] | None = None,
+    visible_devices: str | None = None,
 ) -> contract.Report:
     """The report of `job`, run by the interpreter `python` of the target environment.
 
-    `environment` is the caller's (None: this process's); only a few of its variables reach the child. Raises
-    HarnessError when there is no report; on any exception the child and its whole process group are gone.
+    `environment` is the caller's (None: this process's); only a few of its variables reach the child.
+    `visible_devices` limits it to some GPUs, where the caller has not done so. Raises HarnessError when there is no
+    report; on any exception the child and its whole process group are gone.
     """
     with tempfile.TemporaryDirectory(prefix="gpusetup-accept-") as folder:
         place = Path(folder)
@@ -88,7 +90,10 @@ def launch(
         contract.write(job, str(place / "job.json"))
         argv = command(python, str(archive), str(place / "job.json"), str(report_path))
         seen = os.environ if environment is None else environment
-        child = _start(argv, child_environment(job, seen), folder)
+        given = child_environment(job, seen)
+        if visible_devices is not None:
+            given.setdefault("CUDA_VISIBLE_DEVICES", visible_devices)
+        child = _start(argv, given, folder)
         tail = _follow(child, on_progress, deadlines or Deadlines())
         return _read_report(report_path, child, tail)
 

@@ -9,7 +9,7 @@ import click
 from ..cli import emit
 from ..documents.envelope import Outcome
 from ..errors import ExitCode, HarnessError
-from ..pipeline import accept_environment, examine_host, require_device
+from ..pipeline import AcceptOptions, accept_environment, examine_host, require_device
 from .options import env_option, environment_of, json_option, require_gpu_option
 
 
@@ -17,6 +17,7 @@ from .options import env_option, environment_of, json_option, require_gpu_option
 @env_option
 @click.option("--preset", type=click.Choice(["smoke"]), default="smoke", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of weights and order [default: the preset's].")
+@click.option("--cpu", is_flag=True, help="Run on the CPU, whatever the build: a verdict that says nothing of GPUs.")
 @click.option("--strict", is_flag=True, help="Exit 1 when degraded, too.")
 @require_gpu_option
 @json_option
@@ -33,8 +34,10 @@ def accept(context: click.Context, /, **words: Any) -> int:
         raise HarnessError(
             f"{env} is no environment that gpusetup made.", do=(f"gpusetup install --env {env}", "gpusetup up")
         )
-    require_device(examine_host(), receipt.build.kind, require_gpu=words["require_gpu"] or 0)
-    acceptance = accept_environment(env, receipt, console.progress, preset=words["preset"], seed=words["seed"])
+    examined = examine_host()
+    options = AcceptOptions(words["preset"], words["seed"], on_cpu=words["cpu"])
+    require_device(examined, receipt.build.kind, require_gpu=words["require_gpu"] or 0, on_cpu=options.on_cpu)
+    acceptance = accept_environment(env, receipt, examined.machine, console.progress, options)
     is_bad = acceptance.verdict == "rejected" or (words["strict"] and acceptance.verdict == "degraded")
     return emit(
         context,

@@ -29,6 +29,7 @@ from .options import (
     json_option,
     request_of,
     request_options,
+    site_option,
     torch_index_option,
 )
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @env_option
 @backend_option
 @torch_index_option
+@site_option
 @click.option("--fresh", is_flag=True, help="Look and install again even where nothing changed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be run, downloaded and needed; change nothing.")
 @json_option
@@ -54,8 +56,10 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
     examined = examine_host()
     request = request_of(words)
     if plan_file is None:
-        plan = plan_for(examined, request, load_default_matrix())
+        plan = plan_for(examined, request, load_default_matrix(words["site"]))
     else:
+        if words["site"]:
+            raise UsageError("A plan file says what is installed; --site counts where a plan is made.")
         plan = plan_of_file(plan_file, request)
         require_plannable_here(examined, plan, request)
     options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
@@ -74,9 +78,16 @@ def plan_of_file(path: Path, request: Request) -> Plan:
     asked = replace(request, cpu=False, require_gpu=0)
     if asked != Request():
         raise UsageError("A plan file says what is installed; --torch, --cuda, --transformers and --python exclude it.")
+    if path.is_dir() or path.suffix in (".jsonl", ".ndjson"):
+        raise UsageError(f"{path}: an environment is made from the plan of one machine, not from those of a fleet.")
     loaded = load_document(read_text(path), origin=str(path), expect="plan")
     if loaded.data is None:
         raise InputError(f"{path}: data: expected a plan, found null")
+    if loaded.data.container is not None:
+        raise UsageError(
+            f"{path} plans the image {loaded.data.container.image}; install makes environments. "
+            "`gpusetup plan` prints the docker run line of a container plan; building images is for a later version."
+        )
     return plan_from_data(loaded.data, origin=str(path))
 
 

@@ -1,61 +1,68 @@
-"""Which machine a command is about: this one, a file, or one that was typed in (EDGE)."""
+"""Which machine a command is about: this one, a file, one that was typed in, or many (EDGE)."""
 
 from __future__ import annotations
 
 import codecs
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..documents.envelope import MAX_DOCUMENT_BYTES, decode_text, parse_json, read_bytes
+from ..documents.envelope import decode_text, parse_json
 from ..errors import InputError, UsageError
 from ..pipeline import Examined, examine_host, examine_paste
-from ..typed import machine_from_document, machine_from_words
+from ..typed import filled, machine_from_document, machine_from_words, require_fillable
 from .options import typed_machine_of
 
 if TYPE_CHECKING:
     from ..matrix.tables import Matrix
+    from ..typed import TypedMachine
+    from .fleets import Fleet
 
 
 def examined_of(words: dict[str, Any], matrix: Matrix) -> Examined:
-    """The machine that the command line means."""
+    """The one machine that the command line means."""
+    found = examined_or_fleet(words, matrix)
+    if not isinstance(found, Examined):
+        raise UsageError("--from names many machines; only `gpusetup plan` takes more than one.")
+    return found
+
+
+def examined_or_fleet(words: dict[str, Any], matrix: Matrix) -> Examined | Fleet:
+    """The machine that the command line means, or the machines of a folder or of JSON lines."""
     typed = typed_machine_of(words)
     named = words.get("from_")
-    if named and not typed.is_empty():
-        raise UsageError("--from and a typed-in machine (--gpu, --driver, ...) exclude each other.")
     if named:
-        return _from_file(named, matrix)
+        from .fleets import read_named
+
+        require_fillable(typed)
+        found = read_named(named, matrix, typed)
+        if not isinstance(found, Examined) and not typed.is_empty():
+            raise UsageError("--from names many machines: --driver, --glibc, --arch and --os say what one machine is.")
+        return found
     if not typed.is_empty():
         return Examined(machine_from_words(typed, matrix))
     return examine_host()
 
 
-def _from_file(name: str, matrix: Matrix) -> Examined:
-    origin = "standard input" if name == "-" else name
-    text = _decoded(_read(name), origin=origin)
+def examined_from_bytes(raw: bytes, matrix: Matrix, *, origin: str, words: TypedMachine | None = None) -> Examined:
+    """The machine of a document or a paste, with the typed facts that it does not say.
+
+    InputError names the place, what was found and what was expected; UsageError a typed fact that contradicts.
+    """
+    text = _decoded(raw, origin=origin)
     if not text.lstrip().startswith("{"):
         from ..pasted import machine_from_paste
 
-        return examine_paste(machine_from_paste(text, matrix, origin=origin))
+        machine = machine_from_paste(text, matrix, origin=origin)
+        return examine_paste(filled(machine, words, matrix, origin=origin) if words else machine)
     value = parse_json(text, origin=origin)
     if "schema" not in value:
-        return Examined(machine_from_document(value, matrix, origin=origin))
+        return Examined(machine_from_document(value, matrix, origin=origin, words=words))
     schema = str(value["schema"])
     data = value.get("data")
     if schema == "gpusetup.report/1" and isinstance(data, dict):
         data = data.get("machine")
     elif schema != "gpusetup.machine/1":
         raise InputError(f"{origin}: schema: expected 'gpusetup.machine/1', found {schema!r}")
-    return Examined(machine_from_document(data, matrix, origin=origin))
-
-
-def _read(name: str) -> bytes:
-    if name != "-":
-        return read_bytes(Path(name))
-    raw = sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
-    if len(raw) > MAX_DOCUMENT_BYTES:
-        raise InputError(f"standard input: larger than {MAX_DOCUMENT_BYTES} bytes; this is no gpusetup document")
-    return raw
+    return Examined(machine_from_document(data, matrix, origin=origin, words=words))
 
 
 def _decoded(raw: bytes, *, origin: str) -> str:

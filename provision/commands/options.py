@@ -55,6 +55,13 @@ env_option = click.option(
     help="The environment [default: GPUSETUP_ENV, else env in the user's data folder].",
 )
 
+site_option = click.option(
+    "--site",
+    metavar="FILE",
+    help="A site file: rows of the matrix that it adds, builds that it forbids; none for no file "
+    "[default: GPUSETUP_SITE, else gpusetup/site.yaml in the user's configuration, else in /etc].",
+)
+
 torch_index_option = click.option(
     "--torch-index",
     envvar="GPUSETUP_TORCH_INDEX",
@@ -77,14 +84,20 @@ machine_options = _stack(
         "from_",
         metavar="FILE",
         help="A machine that is not this one: a machine document, or what nvidia-smi (also -q, -q -x, -L) or "
-        "torch.utils.collect_env printed there; - is stdin.",
+        "torch.utils.collect_env printed there; - is stdin. A folder of such files, or one document per line: a fleet.",
     ),
     click.option("--gpu", "gpus", multiple=True, metavar="NAME", help="Plan for this GPU; NAME*8 for eight."),
-    click.option("--driver", metavar="VERSION", help="Driver of the typed-in machine."),
+    click.option(
+        "--driver", metavar="VERSION", help="Driver of the typed-in machine, or of --from where the file names none."
+    ),
     click.option("--compute-capability", metavar="X.Y", help="For a GPU that the matrix does not know."),
-    click.option("--glibc", metavar="X.Y", help="glibc of the typed-in machine."),
+    click.option(
+        "--glibc", metavar="X.Y", help="glibc of the typed-in machine or, where the file names none, of --from."
+    ),
     click.option("--arch", metavar="ARCH", help="x86_64 or aarch64."),
-    click.option("--os", "os_name", metavar="NAME", help="Such as 'ubuntu 22.04' or 'windows'."),
+    click.option(
+        "--os", "os_name", metavar="NAME", help="Such as 'ubuntu 22.04', windows, 'macos 14', wsl, 'jetpack 6.2'."
+    ),
 )
 
 backend_option = click.option("--backend", type=click.Choice(["uv", "pip"]), default="uv", show_default=True)
@@ -99,6 +112,7 @@ def request_of(words: dict[str, Any]) -> Request:
         python=words.get("python"),
         cpu=bool(words.get("cpu")),
         require_gpu=words.get("require_gpu") or 0,
+        container=bool(words.get("container")),
     )
 
 

@@ -13,7 +13,7 @@ from ..cli import emit
 from ..documents.envelope import Outcome, document, dumps
 from ..errors import ExitCode, UsageError
 from ..paths import reports_folder, write_whole
-from ..pipeline import InstallOptions
+from ..pipeline import AcceptOptions, InstallOptions
 from ..pipeline import up as run_up
 from .options import (
     backend_option,
@@ -22,6 +22,7 @@ from .options import (
     json_option,
     request_of,
     request_options,
+    site_option,
     torch_index_option,
 )
 
@@ -31,6 +32,7 @@ from .options import (
 @env_option
 @backend_option
 @torch_index_option
+@site_option
 @click.option("--fresh", is_flag=True, help="Look and install again even where nothing changed.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the acceptance run [default: the preset's].")
 @click.option("--report", "report_file", type=click.Path(path_type=Path), help="Also write the report to this file.")
@@ -45,7 +47,8 @@ def up(context: click.Context, /, report_file: Path | None, **words: Any) -> int
     require_writable(report_file)
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
-    report = run_up(request_of(words), options, console.progress, seed=words["seed"], started_at=started)
+    accepting = AcceptOptions(seed=words["seed"])
+    report = run_up(request_of(words), options, console.progress, accepting, site=words["site"], started_at=started)
     exit_code = ExitCode.FAILED if report.is_degraded and words["strict"] else report.exit_code
     outcome = Outcome(
         "gpusetup.report/1", "up", report.data, report.findings, exit_code, is_degraded=report.is_degraded

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..records import Machine, Reading
 from .assemble import Parts, assemble
 from .driver_files import detect_driver_files, scan_blocked
 from .host import detect_host
+from .jetson import detect_jetson
 from .nvml import NvmlFacts, detect_nvml, not_asked
 from .pci import detect_pci
 from .python_env import detect_python
@@ -35,17 +37,19 @@ def detect_machine(around: Surroundings | None = None) -> Machine:
     around = around or Surroundings()
     host, host_readings = detect_host(around)
     python, interpreters, python_readings = detect_python(around)
+    jetson = detect_jetson(around)
     pci, files = detect_pci(around), detect_driver_files(around)
     nvml, smi, blocked = _ask_driver(around, pci, files)
     parts = Parts(
-        host,
+        replace(host, l4t=jetson.l4t),
         python,
         interpreters,
         pci,
         files,
         nvml,
         smi,
-        (*host_readings, *python_readings, *_selectors(around), *blocked),
+        (*host_readings, *jetson.readings, *python_readings, *_selectors(around), *blocked),
+        jetson.gpu,
     )
     return assemble(parts)
 

@@ -26,6 +26,8 @@ class Parts:
     smi: NvmlFacts | None = None
     readings: tuple[Reading, ...] = ()
     """Those of the host, of Python and of the environment."""
+    integrated: Gpu | None = None
+    """The GPU of a Jetson's chip, which no bus shows."""
 
 
 def assemble(parts: Parts) -> Machine:
@@ -33,6 +35,8 @@ def assemble(parts: Parts) -> Machine:
     asked = _best(parts)
     listed, hidden = _split_granted(parts, asked)
     gpus = join_gpus(listed, asked)
+    if not gpus and parts.integrated is not None:
+        gpus = (parts.integrated,)
     return Machine(
         host=parts.host,
         python=parts.python,
@@ -129,6 +133,7 @@ def _from_nvml(listed: NvmlDevice, device: PciDevice | None) -> Gpu:
         compute_capability=listed.compute_capability,
         memory_bytes=listed.memory_bytes,
         mig_mode=listed.mig_mode,
+        mig_instances=listed.mig_instances,
         kernel_driver=device.driver if device else None,
         in_nvml=listed.failure is None,
     )
@@ -149,8 +154,8 @@ def _from_pci(index: int, device: PciDevice, *, was_asked: bool) -> Gpu:
 
 def gpu_state(parts: Parts, gpus: tuple[Gpu, ...]) -> GpuState:
     """Usable with at least one GPU that answers; unusable when something shows that one is there; else none."""
-    if any(gpu.in_nvml for gpu in gpus):
-        return GpuState.USABLE
+    if any(gpu.in_nvml for gpu in gpus) or parts.integrated in gpus:
+        return GpuState.USABLE  # a Jetson's own GPU is not asked through NVML; the plan names what it stands on
     return GpuState.UNUSABLE if gpus or signs_of_gpu(parts) else GpuState.NONE
 
 

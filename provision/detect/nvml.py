@@ -58,6 +58,7 @@ class NvmlDevice:
     compute_capability: ComputeCapability | None = None
     memory_bytes: int | None = None
     mig_mode: Literal["enabled", "disabled"] | None = None
+    mig_instances: int | None = None
     failure: str | None = None
     """Why the device can't be used: no handle, lost, or the library died while it was asked; None when it answers."""
 
@@ -230,7 +231,7 @@ def _devices(told: Told, system: dict[str, Answer], *, ended: bool, why: str | N
 
 def _device(index: int, answers: dict[str, Answer], why_cut_short: str | None) -> NvmlDevice:
     device_number = _value(answers, "pci_device_id")
-    mig = _value(answers, "mig_mode")
+    mig, instances = _value(answers, "mig_mode"), _value(answers, "mig_instances")
     device = NvmlDevice(
         index,
         uuid=_text(answers, "uuid"),
@@ -240,6 +241,7 @@ def _device(index: int, answers: dict[str, Answer], why_cut_short: str | None) -
         compute_capability=_capability(_value(answers, "compute_capability")),
         memory_bytes=_positive(_value(answers, "memory_bytes")),
         mig_mode={0: "disabled", 1: "enabled"}.get(mig) if isinstance(mig, int) else None,  # type: ignore[arg-type]
+        mig_instances=instances if isinstance(instances, int) else None,
     )
     return replace(device, failure=_why_unusable(answers, why_cut_short))
 

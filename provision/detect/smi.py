@@ -181,6 +181,8 @@ def _without_controls(text: str) -> str:
 def _gpu(index: int, element: Element) -> NvmlDevice:
     mig = (_text(element, "mig_mode/current_mig") or "").lower()
     bus_id = normal_bus_id(_text(element, "pci/pci_bus_id") or element.get("id") or "")
+    # <mig_devices> holds `None` where there is none
+    instances = None if element.find("mig_devices") is None else len(element.findall("mig_devices/mig_device"))
     uuid, name = _text(element, "uuid"), _text(element, "product_name")
     return NvmlDevice(
         index,
@@ -191,6 +193,7 @@ def _gpu(index: int, element: Element) -> NvmlDevice:
         # nvidia-smi's XML names no compute capability
         memory_bytes=_mebibytes(_text(element, "fb_memory_usage/total") or ""),
         mig_mode=mig if mig in {"enabled", "disabled"} else None,  # type: ignore[arg-type]
+        mig_instances=instances if mig == "enabled" else None,
         failure=None if uuid or name else "nvidia-smi lists it without a name and without a UUID",
     )
 

@@ -12,7 +12,7 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from typing import Any, Literal, TypeVar, Union
@@ -22,6 +22,7 @@ from ..plain_text import clean_text
 from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 
 T = TypeVar("T")
+Reader = Callable[[Any], Any]
 
 #: Whole numbers and figures beyond these are no facts of a machine, and not every reader of JSON can hold them.
 MOST_WHOLE = 2**63
@@ -40,6 +41,12 @@ _TEXTUAL: dict[type, Any] = {
 }
 
 
+_MISSING = object()
+
+#: Values that are written as they are; subclasses (an enum of texts) are not.
+_PLAIN = frozenset((str, int, bool, type(None)))
+
+
 def public_name(field_name: str) -> str:
     """The JSON key of a field: `from_` is written `from`."""
     return field_name.rstrip("_")
@@ -47,6 +54,8 @@ def public_name(field_name: str) -> str:
 
 def encode(value: Any) -> Any:
     """A JSON value of a record, its fields in their order; not-a-number becomes null."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, tuple(_TEXTUAL)):
         return str(value)
     if isinstance(value, Enum):
@@ -54,12 +63,17 @@ def encode(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {public_name(f.name): encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {key: encode(getattr(value, attribute)) for attribute, key in _written(type(value))}
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(item) for item in value]
     return value
+
+
+@cache
+def _written(record: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((field.name, public_name(field.name)) for field in dataclasses.fields(record))
 
 
 @cache
@@ -82,119 +96,222 @@ def decode(kind: type[T], value: Any, *, where: str) -> T:
 
     Unknown keys are ignored: fields may be added within a schema version.
     """
-    return typing.cast("T", _decode(kind, value, where))
-
-
-def _decode(kind: Any, value: Any, where: str) -> Any:
-    if isinstance(value, (int, float)):
-        _require_bounded(value, where)
-    if kind is Any:
-        return value
-    origin = typing.get_origin(kind)
-    if origin in (Union, types.UnionType):
-        return _decode_union(typing.get_args(kind), value, where)
-    if origin is Literal:
-        if value in typing.get_args(kind):
-            return value
-        raise _mismatch(where, " or ".join(repr(arg) for arg in typing.get_args(kind)), value)
-    if origin is tuple:
-        return _decode_tuple(typing.get_args(kind), value, where)
-    if origin in (dict, Mapping):
-        return _decode_mapping(typing.get_args(kind), value, where)
-    return _decode_plain(kind, value, where)
-
-
-def _require_bounded(value: float, where: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{where}: expected a finite number, found {value}")
-    if abs(value) >= (MOST_FIGURE if isinstance(value, float) else MOST_WHOLE):
-        raise InputError(f"{where}: expected a number that a fact can have, found one that is too large")
-
-
-def _decode_plain(kind: Any, value: Any, where: str) -> Any:
-    if kind in _TEXTUAL:
-        return _decode_textual(kind, value, where)
-    if dataclasses.is_dataclass(kind):
-        return _decode_record(kind, value, where)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        try:
-            return kind(value)
-        except ValueError as err:
-            raise _mismatch(where, " or ".join(repr(item.value) for item in kind), value) from err
-    return _decode_scalar(kind, value, where)
-
-
-def _decode_scalar(kind: Any, value: Any, where: str) -> Any:
-    if kind is type(None) and value is None:
-        return None
-    if kind is str and isinstance(value, str):
-        return clean_text(value)
-    if kind is bool and isinstance(value, bool):
-        return value
-    if kind is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    names = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", type(None): "null"}
-    raise _mismatch(where, names.get(kind, str(kind)), value)
-
-
-def _decode_textual(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, str):
-        raise _mismatch(where, "a version as text", value)
     try:
-        return _TEXTUAL[kind](value)
-    except ValueError as err:
-        raise InputError(f"{where}: {err}") from err
+        return typing.cast("T", _reader(kind)(value))
+    except _MisfitError as err:
+        raise InputError(f"{where}{err.place}: {err.said}") from err
 
 
-def _decode_record(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, Mapping):
-        raise _mismatch(where, "an object", value)
-    arguments = {}
-    for attribute, key, hint, required in fields_of(kind):
-        if key in value:
-            arguments[attribute] = _decode(hint, value[key], f"{where}.{key}")
-        elif required:
-            raise InputError(f"{where}: the field {key!r} is missing")
-    return kind(**arguments)
+class _MisfitError(Exception):
+    """A value that does not fit its type. Its place is put together on the way out: values that fit pay nothing."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said)
+        self.said = said
+        self.place = ""
 
 
-def _decode_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None and type(None) in options:
-        return None
-    errors = []
-    for option in options:
-        if option is type(None):
-            continue
+def _reader(kind: Any) -> Reader:
+    """What reads a JSON value of the type. Only records are kept: equal unions may differ in the order of options."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _union_reader(arguments)
+    if origin is Literal:
+        return _choice_reader(arguments, arguments)
+    if origin is tuple:
+        return _tuple_reader(arguments)
+    if origin in (dict, Mapping):
+        return _mapping_reader(_reader(arguments[1]))
+    if kind in _TEXTUAL:
+        return _textual_reader(_TEXTUAL[kind])
+    if dataclasses.is_dataclass(kind):
+        return _record_reader(typing.cast("type", kind))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _choice_reader([item.value for item in kind], list(kind))
+    return _SCALAR_READERS[kind]
+
+
+def _read_text(value: Any) -> str:
+    if isinstance(value, str):
+        return clean_text(value)
+    raise _mismatch("a text", value)
+
+
+def _read_whole(value: Any) -> int:
+    _require_bounded(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise _mismatch("a whole number", value)
+
+
+def _read_figure(value: Any) -> float:
+    _require_bounded(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    raise _mismatch("a number", value)
+
+
+def _read_truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _mismatch("true or false", value)
+
+
+def _read_null(value: Any) -> None:
+    if value is not None:
+        raise _mismatch("null", value)
+
+
+def _read_any(value: Any) -> Any:
+    _require_bounded(value)
+    return value
+
+
+_SCALAR_READERS: dict[Any, Reader] = {
+    str: _read_text,
+    int: _read_whole,
+    float: _read_figure,
+    bool: _read_truth,
+    type(None): _read_null,
+    Any: _read_any,
+}
+
+
+def _require_bounded(value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _MisfitError(f"expected a finite number, found {value}")
+    if isinstance(value, (int, float)) and abs(value) >= (MOST_FIGURE if isinstance(value, float) else MOST_WHOLE):
+        raise _MisfitError("expected a number that a fact can have, found one that is too large")
+
+
+def _choice_reader(written: Sequence[Any], meant: Sequence[Any]) -> Reader:
+    known = dict(zip(written, meant, strict=True))
+    expected = " or ".join(repr(word) for word in written)
+
+    def read(value: Any) -> Any:
+        # What can't be a key (a list, an object) is not one of them; nor is true the same as 1.
+        if isinstance(value, (str, int, float)) and value in known and type(value) in kinds:
+            return known[value]
+        raise _mismatch(expected, value)
+
+    kinds = {type(word) for word in written}
+    return read
+
+
+def _textual_reader(parse: Any) -> Reader:
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise _mismatch("a version as text", value)
         try:
-            return _decode(option, value, where)
-        except InputError as err:
-            errors.append(err)
-    # The deepest message is the most telling one: it comes from the option that fitted best.
-    raise max(errors, key=lambda err: len(err.happened.split(":")[0]))
+            return parse(value)
+        except ValueError as err:
+            raise _MisfitError(str(err)) from err
+
+    return read
 
 
-def _decode_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
-    if not isinstance(value, (list, tuple)):
-        raise _mismatch(where, "a list", value)
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(_decode(arguments[0], item, f"{where}[{number}]") for number, item in enumerate(value))
-    if len(value) != len(arguments):
-        raise _mismatch(where, f"a list of {len(arguments)}", value)
-    return tuple(
-        _decode(hint, item, f"{where}[{number}]")
-        for number, (hint, item) in enumerate(zip(arguments, value, strict=True))
-    )
+@cache
+def _record_reader(kind: Any) -> Reader:
+    fields: list[tuple[str, str, Reader, bool, bool, bool]] = []
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, (dict, Mapping)):  # dict first: asking an ABC is slow
+            raise _mismatch("an object", value)
+        arguments = {}
+        for attribute, key, read_field, is_required, takes_null, takes_text in fields:
+            item = value.get(key, _MISSING)
+            # Most values of a machine are null or plain texts: a document of a large box has hundreds.
+            if (item is None and takes_null) or (takes_text and type(item) is str and item.isprintable()):
+                arguments[attribute] = item
+            elif item is not _MISSING:
+                try:
+                    arguments[attribute] = read_field(item)
+                except _MisfitError as err:
+                    err.place = f".{key}{err.place}"
+                    raise
+            elif is_required:
+                raise _MisfitError(f"the field {key!r} is missing")
+        return kind(**arguments)
+
+    for attribute, key, hint, is_required in fields_of(kind):
+        options = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+        takes_text = options[0] is str  # what `_read_text` would return as it is
+        fields.append((attribute, key, _reader(hint), is_required, type(None) in options, takes_text))
+    return read
 
 
-def _decode_mapping(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
-    if not isinstance(value, Mapping):
-        raise _mismatch(where, "an object", value)
-    return {clean_text(str(key)): _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+def _union_reader(options: tuple[Any, ...]) -> Reader:
+    has_null = type(None) in options
+    readers = [_reader(option) for option in options if option is not type(None)]
+    # The first option that takes a plain value of that type; a figure may be written as a whole number.
+    direct: dict[type, Reader] = {}
+    for option in options:
+        for written in {float: (float, int), str: (str,), int: (int,), bool: (bool,)}.get(option, ()):
+            direct.setdefault(written, _reader(option))
+    if not all(option in _SCALAR_READERS for option in options):
+        direct.clear()  # an enum takes texts, too
+
+    def read(value: Any) -> Any:
+        if value is None and has_null:
+            return None
+        if read_plain := direct.get(type(value)):
+            return read_plain(value)
+        errors = []
+        for read_option in readers:
+            try:
+                return read_option(value)
+            except _MisfitError as err:
+                errors.append(err)
+        # The deepest message is the most telling one: it comes from the option that fitted best.
+        deepest = max(errors, key=lambda err: len(err.place))
+        errors.clear()
+        try:
+            raise deepest
+        finally:
+            del deepest  # else it and this frame hold each other, and all of a hostile file with them
+
+    return read
 
 
-def _mismatch(where: str, expected: str, found: Any) -> InputError:
+def _tuple_reader(arguments: tuple[Any, ...]) -> Reader:
+    is_open = len(arguments) == 2 and arguments[1] is Ellipsis
+    readers = [_reader(argument) for argument in arguments[:1] if is_open] or [_reader(one) for one in arguments]
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise _mismatch("a list", value)
+        if not is_open and len(value) != len(readers):
+            raise _mismatch(f"a list of {len(readers)}", value)
+        items = []
+        try:
+            for item, read_item in zip(value, readers * len(value) if is_open else readers, strict=True):
+                items.append(read_item(item))
+        except _MisfitError as err:
+            err.place = f"[{len(items)}]{err.place}"
+            raise
+        return tuple(items)
+
+    return read
+
+
+def _mapping_reader(read_item: Reader) -> Reader:
+    def read(value: Any) -> Any:
+        if not isinstance(value, (dict, Mapping)):  # dict first: asking an ABC is slow
+            raise _mismatch("an object", value)
+        items = {}
+        for key, item in value.items():
+            try:
+                items[clean_text(str(key))] = read_item(item)
+            except _MisfitError as err:
+                err.place = f".{key}{err.place}"
+                raise
+        return items
+
+    return read
+
+
+def _mismatch(expected: str, found: Any) -> _MisfitError:
+    _require_bounded(found)
     text = _SHOWN.repr(found)
     shown = text if len(text) <= 60 else text[:57] + "..."
-    return InputError(f"{where}: expected {expected}, found {clean_text(shown)}")
+    return _MisfitError(f"expected {expected}, found {clean_text(shown)}")

@@ -8,19 +8,18 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import InvalidVersion, Version
-
 from ..errors import InputError
 from ..records import (
-    Acceptance,
     Asked,
+    Basis,
     Build,
+    Companion,
     Distribution,
     Evidence,
     FindingStatus,
+    GpuLeftOut,
     HeldWheel,
-    Machine,
+    Image,
     MatrixIdentity,
     Plan,
     Receipt,
@@ -31,7 +30,7 @@ from ..records import (
     Unlock,
     Verification,
 )
-from ..versions import CudaVersion
+from ..versions import CudaVersion, torch_order
 from .codec import encode
 
 if TYPE_CHECKING:
@@ -145,10 +144,17 @@ class UnlockRow:
 
 @dataclass(frozen=True, slots=True)
 class ContainerChoice:
-    """The image of a container plan."""
+    """The image of a container plan; torch, variant and python of the plan are those inside."""
 
     image: str
     digest: str | None = None
+    family: Literal["ngc", "pytorch"] | None = None
+    platform: str | None = None
+    """linux/amd64 or linux/arm64."""
+    basis: Basis | None = None
+    """What its CUDA stands on with the driver of the host."""
+    run_flags: tuple[str, ...] = ()
+    """Flags of `docker run` that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,20 @@ class SourceRow:
     url: str
     name: str
     answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another build or image that fits, with the head fields of a plan."""
+
+    torch: str
+    variant: str
+    cuda_runtime_version: CudaVersion | None
+    python: str | None
+    wheel_tag: str | None
+    requirements: tuple[str, ...]
+    sources: tuple[SourceRow, ...]
+    container: ContainerChoice | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,34 +199,93 @@ class PlanData:
     availability: Literal["not looked", "held", "not held", "partly looked"]
     download_bytes: int | None
     matrix: MatrixIdentity
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs of a mixed box that the plan is not for."""
+    alternatives: tuple[Alternative, ...] = ()
+    """With --top: the builds that come after the choice, best first."""
     build: Build | None = None
     wheel: HeldWheel | None = None
     fallbacks: tuple[Build, ...] = ()
     request: Request = field(default_factory=Request)
+    companions: tuple[Companion, ...] = ()
+    """What works beside the build, not installed by default."""
 
 
-def plan_data(plan: Plan) -> PlanData:
-    """The document of a plan."""
-    build = plan.build
+def alternatives(plan: Plan, count: int) -> tuple[Alternative, ...]:
+    """The best builds after the choice, each on its preferred Python; of a container plan the best images."""
+    if plan.image is not None:
+        return tuple(_other_image(image) for image in plan.other_images[:count])
+    first: dict[tuple[str, str], Build] = {}
+    for build in plan.resolution.candidates:
+        first.setdefault((build.torch, build.variant), build)
+    if plan.build:
+        first.pop((plan.build.torch, plan.build.variant), None)
+    return tuple(
+        Alternative(
+            torch=build.torch,
+            variant=build.variant,
+            cuda_runtime_version=build.cuda_runtime_version,
+            python=build.python,
+            wheel_tag=build.wheel_tag,
+            requirements=build.requirements,
+            sources=(SourceRow("index", build.index, "matrix"),),
+            container=None,
+        )
+        for build in list(first.values())[:count]
+    )
+
+
+def _other_image(image: Image) -> Alternative:
+    return Alternative(
+        torch=image.torch,
+        variant=image.variant,
+        cuda_runtime_version=image.cuda_runtime_version,
+        python=image.python,
+        wheel_tag=None,
+        requirements=image.requirements,
+        sources=(),
+        container=_container(image),
+    )
+
+
+def plan_data(plan: Plan, *, top: int = 0) -> PlanData:
+    """The document of a plan, with as many alternatives as are asked for."""
+    build, chosen = plan.build, plan.build or plan.image
     return PlanData(
-        torch=build.torch if build else None,
-        variant=build.variant if build else None,
-        cuda_runtime_version=build.cuda_runtime_version if build else None,
-        python=build.python if build else None,
+        torch=chosen.torch if chosen else None,
+        variant=chosen.variant if chosen else None,
+        cuda_runtime_version=chosen.cuda_runtime_version if chosen else None,
+        python=chosen.python if chosen else None,
         wheel_tag=build.wheel_tag if build else None,
-        requirements=build.requirements if build else (),
+        requirements=chosen.requirements if chosen else (),
         sources=_source_rows(plan),
-        container=None,
+        container=_container(plan.image),
         passed_over=passed_over(plan),
         unlocks=tuple(UnlockRow(u.change, u.from_, u.to, Gives(u.torch, u.variant)) for u in plan.resolution.unlocks),
         assumptions=plan.resolution.assumptions,
         availability=plan.availability,
         download_bytes=plan.download_bytes,
         matrix=plan.matrix,
+        gpus_left_out=plan.resolution.gpus_left_out,
+        alternatives=alternatives(plan, top),
         build=build,
         wheel=plan.wheel,
         fallbacks=tuple(b for b in plan.resolution.candidates if b != build),
         request=plan.request,
+        companions=plan.companions,
+    )
+
+
+def _container(image: Image | None) -> ContainerChoice | None:
+    if image is None:
+        return None
+    return ContainerChoice(
+        image=image.image,
+        digest=image.digest,
+        family=image.family,
+        platform=image.platform,
+        basis=image.basis,
+        run_flags=image.run_flags,
     )
 
 
@@ -223,6 +302,10 @@ _VARIANT = re.compile(r"cpu|cu\d{2,3}")
 
 def _require_sound(build: Build, where: str) -> None:
     """InputError when a build of a document could make an installer do anything but install named packages."""
+    # Only for plan files: loading them takes a tenth of a cold plan.
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.version import InvalidVersion, Version
+
     if not _PYTHON.fullmatch(build.python):
         raise InputError(f"{where}.python: found {build.python!r}, expected 3.12 or 3.14t")
     if not _VARIANT.fullmatch(build.variant):
@@ -259,11 +342,13 @@ def passed_over(plan: Plan) -> tuple[Rejection, ...]:
         or r.python is None
         or (r.python == python and (r.torch, r.variant) not in fitting)
     )
-    if plan.build is None:
+    head = plan.build or plan.image
+    if head is None:
         return refused
-    chosen = Version(plan.build.torch)
+    chosen = torch_order(head.torch)
     asked = bool(plan.request.torch or plan.request.cuda)
-    return tuple(r for r in refused if asked or Version(r.torch) >= chosen)
+    about = plan.resolution.asked_about
+    return tuple(r for r in refused if asked or (r.torch, r.variant) in about or torch_order(r.torch) >= chosen)
 
 
 def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
@@ -283,6 +368,7 @@ def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
         rejections=data.passed_over,
         unlocks=tuple(Unlock(u.change, u.from_, u.to, u.gives.torch, u.gives.variant) for u in data.unlocks),
         assumptions=data.assumptions,
+        gpus_left_out=data.gpus_left_out,
     )
     return Plan(
         build=data.build,
@@ -295,6 +381,7 @@ def plan_from_data(data: PlanData, *, origin: str = "plan") -> Plan:
             Asked(Source(row.kind, row.url, row.name), row.answer) for row in data.sources if row.answer is not None
         ),
         download_bytes=data.download_bytes,
+        companions=data.companions,
     )
 
 
@@ -303,7 +390,8 @@ def plan_digest(plan: Plan, *, sources: Sequence[Source]) -> str:
 
     What the sources held is left out: which candidate was taken is in the receipt.
     """
-    identity = encode([plan.resolution.candidates, plan.matrix.revision, tuple(sources)])
+    left_out = tuple(out.index for out in plan.resolution.gpus_left_out)
+    identity = encode([plan.resolution.candidates, left_out, plan.matrix.revision, tuple(sources)])
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -352,6 +440,8 @@ class ReceiptData:
     wheel: HeldWheel | None = None
     passed_over: tuple[Rejection, ...] = ()
     """Better builds that no source holds."""
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs of a mixed box that the environment is not for."""
     rehearsal: RehearsalData | None = None
     """With --dry-run: what would be done; then nothing is verified."""
 
@@ -387,33 +477,11 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         reused=receipt.reused,
         wheel=receipt.wheel,
         passed_over=receipt.passed_over,
+        gpus_left_out=receipt.gpus_left_out,
     )
 
 
-# --- report/1 -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ReportData:
-    """Data of report/1: the data of the other documents; null where a stage was not reached."""
-
-    machine: Machine | None = None
-    check: CheckData | None = None
-    plan: PlanData | None = None
-    receipt: ReceiptData | None = None
-    acceptance: Acceptance | None = None
-    started_at: str | None = None
-    """UTC time of the start, ISO 8601."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Wall seconds of each stage."""
-
-    def machine_name(self) -> str:
-        """Host name as a part of a file name."""
-        name = (self.machine.host.hostname if self.machine else None) or "machine"
-        return re.sub(r"[^A-Za-z0-9.-]", "_", name)[:64]
-
-
-# --- explanation/1 and matrix/1 -----------------------------------------------------------------
+# --- explanation/1 ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,17 +490,3 @@ class Explanation:
 
     id: str
     page: str
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixData:
-    """Data of matrix/1: what a matrix file holds."""
-
-    path: str
-    revision: str
-    read_on: str
-    torch_releases: int
-    builds: int
-    gpus: int
-    rows: tuple[str, ...] = ()
-    """The rows that were asked for, as text."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
+import select
 import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +14,7 @@ from .. import __version__
 from ..errors import ExitCode, GpusetupError, InputError
 from ..records import Evidence, Finding
 from .codec import decode, encode
-from .data import CheckData, PlanData, ReceiptData, Remedy, ReportData
+from .data import CheckData, PlanData, ReceiptData, Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Largest document that is read; a report of a large box is well under 1 MiB.
 MAX_DOCUMENT_BYTES = 64 * 2**20
+
+#: Longest time in seconds that a pipe may say nothing: a vendor tool on a busy remote machine takes some.
+MOST_SILENCE_S = 60.0
 
 Status = Literal["ok", "failed", "degraded"]
 
@@ -51,6 +56,8 @@ class Outcome:
     """The answer for people; empty where the findings say it all."""
     has_findings_in_text: bool = False
     """Whether the text already shows the findings."""
+    is_compact: bool = False
+    """Whether the document is too large for anybody to read: then it is written on one line, in a tenth of the time."""
 
     @property
     def status(self) -> Status:
@@ -94,12 +101,12 @@ def document(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def dumps(value: Any, *, is_ascii: bool = False) -> str:
-    """Indented JSON text with a final newline; not-a-number can't get in.
+def dumps(value: Any, *, is_ascii: bool = False, is_compact: bool = False) -> str:
+    """Indented JSON text (compact: one line) with a final newline; not-a-number can't get in.
 
     A path that is not UTF-8 holds surrogates: they are written as JSON escapes, so that the text can always be encoded.
     """
-    text = json.dumps(value, indent=2, ensure_ascii=is_ascii, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=None if is_compact else 2, ensure_ascii=is_ascii, allow_nan=False) + "\n"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -140,16 +147,58 @@ def read_text(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> str:
     return decode_text(read_bytes(path, limit=limit), origin=str(path))
 
 
-def read_bytes(path: Path, *, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
-    """What a file holds; InputError when it can't be read or is too large."""
+def read_bytes(path: Path, *, limit: int = MAX_DOCUMENT_BYTES, silence_s: float = MOST_SILENCE_S) -> bytes:
+    """What a file or a pipe holds; InputError when it can't be read or is too large.
+
+    A pipe (`mkfifo`, or the shell's `<(...)`) is read while somebody writes to it, with a limit on silence: one that
+    nobody has open for writing has nothing to say. Devices and sockets are refused: reading one might never end.
+    """
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(limit + 1)
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        )  # a pipe's open waits for a writer
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISFIFO(mode):
+                raw = _read_pipe(descriptor, path, limit=limit, silence_s=silence_s)
+            elif stat.S_ISREG(mode):
+                with open(descriptor, "rb", closefd=False) as stream:
+                    raw = stream.read(limit + 1)
+            else:
+                what = "a folder" if stat.S_ISDIR(mode) else "a device or socket, neither a file nor a pipe"
+                raise InputError(f"{path}: cannot be read: {what}")
+        finally:
+            os.close(descriptor)
     except OSError as err:
         raise InputError(f"{path}: cannot be read: {err.strerror}") from err
+    except ValueError as err:
+        raise InputError(f"{path}: no file can have this name") from err
     if len(raw) > limit:
         raise InputError(f"{path}: larger than {limit} bytes; this is no gpusetup document")
     return raw
+
+
+def _read_pipe(descriptor: int, path: Path, *, limit: int, silence_s: float) -> bytes:
+    """What is written to a pipe until its writers close it; at most one byte more than the limit."""
+    poll, raw = select.poll(), bytearray()
+    poll.register(descriptor, select.POLLIN)
+    while len(raw) <= limit:
+        try:
+            part = os.read(descriptor, min(limit + 1 - len(raw), 65536))
+        except BlockingIOError as err:  # somebody has it open for writing and has not written yet
+            if not poll.poll(silence_s * 1000):
+                what = f"{path}: this pipe said nothing for {silence_s:g} s"
+                raise InputError(what, do=("write the output to a file",)) from err
+            continue
+        if not part:
+            break
+        raw += part
+    if not raw:
+        raise InputError(
+            f"{path}: nobody writes to this pipe, or nothing was written",
+            do=("start the program that writes to it first", "or pipe its output in: ... | gpusetup plan --from -"),
+        )
+    return bytes(raw)
 
 
 def decode_text(raw: bytes, *, origin: str) -> str:
@@ -162,7 +211,9 @@ def decode_text(raw: bytes, *, origin: str) -> str:
 
 def load_document(text: str, *, origin: str, expect: str) -> Loaded:
     """A document of schema `gpusetup.<expect>/1`; InputError names place, found and expected."""
-    from ..records import Acceptance, Machine
+    from ..acceptance import Acceptance
+    from ..records import Machine
+    from .report_data import ReportData
 
     kinds: dict[str, Any] = {
         "machine": Machine,

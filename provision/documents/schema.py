@@ -78,9 +78,14 @@ def _record(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def document_schemas() -> dict[str, dict[str, Any]]:
     """Schema of every document that is emitted, by name: machine-1, plan-1, ...; error-1 where no command is known."""
+    from ..acceptance import Acceptance
+    from ..audit.model import AuditData
     from ..drivers.plan import DriverPlan
-    from ..records import Acceptance, Machine
-    from .data import CheckData, Explanation, MatrixData, PlanData, ReceiptData, ReportData
+    from ..records import Machine
+    from .data import CheckData, Explanation, PlanData, ReceiptData
+    from .fleet import FleetData
+    from .matrix_data import MatrixData
+    from .report_data import ReportData
 
     kinds = {
         "acceptance": Acceptance,
@@ -88,8 +93,10 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "driver-plan": DriverPlan,
         "error": type(None),
         "explanation": Explanation,
+        "fleet-plan": FleetData,
         "machine": Machine,
         "matrix": MatrixData,
+        "matrix-audit": AuditData,
         "plan": PlanData,
         "receipt": ReceiptData,
         "report": ReportData,

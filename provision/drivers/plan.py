@@ -95,7 +95,10 @@ def architectures_of(machine: Machine, matrix: Matrix) -> tuple[Architecture, ..
 
 
 def choose_branch(architectures: tuple[Architecture, ...], matrix: Matrix, *, today: str) -> DriverBranch:
-    """Newest branch of a supported kind that serves them all: long-term or production, not past its end."""
+    """Newest branch of a supported kind that serves them all: long-term or production, not past its end.
+
+    A branch on which a site file forbids every build is none to choose.
+    """
 
     def serves(branch: DriverBranch) -> bool:
         return all(
@@ -103,7 +106,8 @@ def choose_branch(architectures: tuple[Architecture, ...], matrix: Matrix, *, to
             for a in architectures
         )
 
-    fitting = [b for b in matrix.branches if serves(b)]
+    site = matrix.site
+    fitting = [b for b in matrix.branches if serves(b) and not (site and site.forbids_branch(b.branch))]
     alive = [b for b in fitting if b.type in ("LTS", "PB") and (b.eol is None or b.eol >= today)]
     # A GPU whose last branch has ended still deserves that branch: the newest that serves it at all.
     choice = max(alive or fitting, key=lambda b: b.branch, default=None)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from packaging.version import Version
 
 from ..errors import GpusetupError, InstallError, NoBuildError
-from ..records import Build, Evidence, HeldWheel, Interpreter, Receipt, Rejection, Source
+from ..records import Build, Evidence, GpuLeftOut, HeldWheel, Interpreter, Receipt, Rejection, Source
 from . import environment as envs
 from .addresses import redact
 from .availability import asked
@@ -78,6 +78,10 @@ class Order:
     builtin: Callable[[], Location | None] = builtin_index
     is_fresh: bool = False
     """Look and install again even where a receipt says that nothing changed."""
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs that the plan is not for; the receipt names them."""
+    visible_devices: str | None = None
+    """CUDA_VISIBLE_DEVICES of the verification, where some GPUs are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +316,7 @@ def _make(run: _Run, over: tuple[Rejection, ...]) -> Receipt:
         wheel=chosen.wheel,
         passed_over=(*over, *chosen.rejections),
         asked=asked(chosen.answers),
+        gpus_left_out=order.gpus_left_out,
     )
     (run.folder / LOCK_FILENAME).write_text(render_pylock(shareable(chosen.lock)), encoding="utf-8")
     write_receipt(receipt, run.folder)
@@ -408,6 +413,8 @@ def _probe(run: _Run, chosen: _Chosen) -> dict[str, dict[str, object]]:
     argv = (str(run.folder / "bin/python"), "-I", str(_PROBE), str(request), str(result))
     # Idle OpenMP threads that spin make an import several times slower on a busy machine.
     quiet = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
+    if run.order.visible_devices is not None:
+        quiet["CUDA_VISIBLE_DEVICES"] = run.order.visible_devices
     done = run.run(Step("verify", argv, {**os.environ, **quiet}), limit_s=run.order.limits.verify_s)
     try:
         seen: dict[str, dict[str, object]] = json.loads(result.read_text(encoding="utf-8"))

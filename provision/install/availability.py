@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
@@ -77,6 +77,8 @@ def tag_order(python: str, platforms: Sequence[str]) -> dict[Tag, int]:
 _LEGACY = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
 #: glibc 2.x assumed of another machine when nobody named it: the plan takes it to be new enough.
 _NEW_ENOUGH = 40
+#: macOS assumed of another machine when nobody named its release.
+_NEW_ENOUGH_MACOS = (30, 0)
 
 
 def platforms_of(host: Host) -> tuple[str, ...]:
@@ -84,6 +86,8 @@ def platforms_of(host: Host) -> tuple[str, ...]:
     arch = host.arch or "x86_64"
     if host.system == "windows":
         return ("win_amd64",)
+    if host.system == "darwin":
+        return _macos_platforms(host)
     newest = host.glibc.minor if host.glibc else _NEW_ENOUGH
     tags: list[str] = []
     for minor in range(newest, 4, -1):
@@ -91,6 +95,14 @@ def platforms_of(host: Host) -> tuple[str, ...]:
         if (2, minor) in _LEGACY:
             tags.append(f"{_LEGACY[2, minor]}_{arch}")
     return (*tags, f"linux_{arch}")
+
+
+def _macos_platforms(host: Host) -> tuple[str, ...]:
+    """macosx_14_0_arm64, macosx_13_0_arm64, ...: a wheel for an older release runs on a newer one."""
+    parts = (host.os_version or "").split(".")
+    numbers = [int(part) for part in parts[:2] if part.isdecimal()]
+    release = (numbers[0], numbers[1] if len(numbers) > 1 else 0) if numbers else _NEW_ENOUGH_MACOS
+    return tuple(mac_platforms(release, "x86_64" if host.arch == "x86_64" else "arm64"))
 
 
 def best_file(build: Build, answer: SourceAnswer, order: dict[Tag, int]) -> ListedFile | None:

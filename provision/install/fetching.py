@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import functools
 import http.client
 import netrc
 import os
+import re
 import ssl
 import time
 import urllib.error
@@ -17,11 +20,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 from .addresses import credentials
 from .listing import MAX_BYTES
+from .pages import Page, PageCache, may_be_kept
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import IO
 
 _CHUNK = 2**16
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", re.ASCII)
 _NOT_THERE = frozenset({404, 410})
 _LOGIN = frozenset({401, 403, 407})
 _AGAIN = frozenset({429, 500, 502, 503, 504})
@@ -44,6 +50,17 @@ class Fetched:
     content_type: str
     address: str
     """After redirects: what relative links refer to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A range of a file."""
+
+    content: bytes
+    first: int
+    """Place of its first byte in the file."""
+    total: int
+    """Bytes of the whole file."""
 
 
 class FetchError(Exception):
@@ -81,6 +98,7 @@ class Fetcher:
     cert: str | None = None
     client_cert: str | None = None
     trusted_hosts: tuple[str, ...] = ()
+    cache: PageCache = field(default_factory=PageCache)
 
     def get(self, address: str, *, accept: str) -> Fetched | None:
         """The page at an address; None when the server says that there is none; FetchError with the reason else."""
@@ -100,16 +118,38 @@ class Fetcher:
             return None
         return int(stated) if stated.isdigit() else None
 
-    def _get(self, address: str, accept: str, end: float) -> Fetched | None:
+    def part(self, address: str, first: int | None, length: int) -> Part:
+        """`length` bytes of a file from `first` on, its last ones where that is None; FetchError with the reason else.
+
+        A server that sends the whole file instead is not listened to.
+        """
+        end = time.monotonic() + self.deadlines.overall_s
         try:
-            with self._open(address, {"Accept": accept}) as answer:
-                body = _read(answer, end, self.deadlines.overall_s)
-                charset = answer.headers.get_content_charset() or "utf-8"
-                text = body.decode(charset if _is_known(charset) else "utf-8", errors="replace")
-                return Fetched(text, answer.headers.get("Content-Type", ""), answer.geturl())
+            return self._part(address, first, length, end)
+        except _TemporaryError:
+            time.sleep(min(0.5, max(0.0, end - time.monotonic())))
+            return self._part(address, first, length, end)
+
+    def _part(self, address: str, first: int | None, length: int, end: float) -> Part:
+        wanted = f"bytes=-{length}" if first is None else f"bytes={first}-{first + length - 1}"
+        with self._told(), self._open(address, {"Range": wanted, "Accept-Encoding": "identity"}) as answer:
+            stated = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+            if answer.status != http.client.PARTIAL_CONTENT or stated is None:
+                raise FetchError("it does not answer range requests")
+            start, last, total = (int(number) for number in stated.groups())
+            if last - start >= length or (first is not None and start != first):
+                raise FetchError("it answers with another range than the one that was asked for")
+            content = _read(answer, end, self.deadlines.overall_s, length)
+            if len(content) != last - start + 1:
+                raise FetchError("the answer broke off")
+            return Part(content, start, total)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Every failure of the network as a FetchError."""
+        try:
+            yield
         except urllib.error.HTTPError as err:
-            if err.code in _NOT_THERE:
-                return None
             raise _refusal(err) from err
         except TimeoutError as err:
             raise FetchError(f"silent for {self.deadlines.silence_s:g} s") from err
@@ -118,14 +158,34 @@ class Fetcher:
         except (OSError, http.client.HTTPException) as err:
             raise FetchError(f"the connection broke: {err or type(err).__name__}") from err
 
+    def _get(self, address: str, accept: str, end: float) -> Fetched | None:
+        login = _login(address)
+        kept = self.cache.get(_bare(address), accept, login)
+        try:
+            with self._told(), self._open(address, {"Accept": accept, **(kept.conditions if kept else {})}) as answer:
+                body, headers = _read(answer, end, self.deadlines.overall_s), answer.headers
+                charset = headers.get_content_charset() or "utf-8"
+                text = body.decode(charset if _is_known(charset) else "utf-8", errors="replace")
+                fetched = Fetched(text, headers.get("Content-Type", ""), answer.geturl())
+                if may_be_kept(headers):
+                    versions = (headers.get("ETag"), headers.get("Last-Modified"))
+                    page = Page(fetched.text, fetched.content_type, fetched.address, *versions)
+                    self.cache.put(_bare(address), accept, login, page)
+                return fetched
+        except _NotThereError:
+            return None
+        except _NotModifiedError:
+            if kept is None:
+                raise
+            return Fetched(kept.text, kept.content_type, kept.address)
+
     def _open(self, address: str, headers: dict[str, str], method: str = "GET") -> http.client.HTTPResponse:
         parts = urlsplit(address)
         host = parts.hostname or ""
-        bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
         if parts.scheme not in {"http", "https"}:
             raise FetchError(f"{parts.scheme or 'no'} scheme; expected http, https or file")
-        request = urllib.request.Request(bare, headers=headers, method=method)  # noqa: S310 - checked above
-        login = credentials(address) or _netrc_login(host)
+        request = urllib.request.Request(_bare(address), headers=headers, method=method)  # noqa: S310 - checked above
+        login = _login(address)
         if login:
             token = base64.b64encode(":".join(login).encode()).decode()
             # Unredirected: the login is for this host, wherever it points to next.
@@ -141,29 +201,55 @@ class Fetcher:
     def _tls(self, netloc: str, host: str) -> ssl.SSLContext:
         bundle = self.cert or os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
         try:
-            folder = bundle if bundle and Path(bundle).is_dir() else None
-            context = ssl.create_default_context(cafile=None if folder else bundle, capath=folder)
-            if self.client_cert:
-                context.load_cert_chain(self.client_cert)
+            return _context(bundle, self.client_cert, is_trusted=bool({netloc, host} & set(self.trusted_hosts)))
         except OSError as err:
             raise FetchError(f"the certificates in {bundle or self.client_cert} cannot be read: {err}") from err
-        if {netloc, host} & set(self.trusted_hosts):
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+
+
+@functools.lru_cache(maxsize=16)
+def _context(bundle: str | None, client_cert: str | None, *, is_trusted: bool) -> ssl.SSLContext:
+    """Reading a bundle of certificates takes longer than most answers: once per process."""
+    folder = bundle if bundle and Path(bundle).is_dir() else None
+    context = ssl.create_default_context(cafile=None if folder else bundle, capath=folder)
+    if client_cert:
+        context.load_cert_chain(client_cert)
+    if is_trusted:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _bare(address: str) -> str:
+    """The address without login and fragment."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+
+
+def _login(address: str) -> tuple[str, str] | None:
+    return credentials(address) or _netrc_login(urlsplit(address).hostname or "")
+
+
+class _NotModifiedError(FetchError):
+    """The page that is kept is the page that the server has."""
 
 
 class _TemporaryError(FetchError):
     """Worth one more attempt."""
 
 
-def _read(answer: http.client.HTTPResponse, end: float, overall_s: float) -> bytes:
+class _NotThereError(FetchError):
+    """The server says that there is no such file."""
+
+
+def _read(answer: http.client.HTTPResponse, end: float, overall_s: float, limit: int | None = None) -> bytes:
     pieces: list[bytes] = []
     held = 0
     while piece := answer.read1(_CHUNK):
         held += len(piece)
-        if held > MAX_BYTES:
-            raise FetchError(f"the page is larger than {MAX_BYTES >> 20} MiB")
+        if held > (limit or MAX_BYTES):
+            raise FetchError(
+                "it sends more than was asked for" if limit else f"the page is larger than {MAX_BYTES >> 20} MiB"
+            )
         if time.monotonic() > end:
             raise FetchError(f"not finished within {overall_s:g} s")
         pieces.append(piece)
@@ -174,6 +260,10 @@ def _read(answer: http.client.HTTPResponse, end: float, overall_s: float) -> byt
 
 def _refusal(err: urllib.error.HTTPError) -> FetchError:
     sentence = f"HTTP {err.code} {err.reason}".strip()
+    if err.code == http.client.NOT_MODIFIED:
+        return _NotModifiedError(sentence)
+    if err.code in _NOT_THERE:
+        return _NotThereError(sentence)
     if err.code in _LOGIN:
         return FetchError(f"{sentence}: it wants other credentials")
     return (_TemporaryError if err.code in _AGAIN else FetchError)(sentence)

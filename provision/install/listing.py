@@ -33,6 +33,9 @@ class ListedFile:
     size_bytes: int | None = None
     is_yanked: bool = False
     requires_python: str | None = None
+    has_metadata: bool = False
+    """Whether the source says that the core metadata stands in a file beside the wheel (PEP 658)."""
+    metadata_sha256: str | None = None
 
 
 class MalformedListingError(ValueError):
@@ -80,6 +83,7 @@ class _Page(HTMLParser):
             return
         if len(self.files) >= _MAX_FILES:
             raise MalformedListingError(f"it lists more than {_MAX_FILES} files")
+        stated = values.get("data-core-metadata") or values.get("data-dist-info-metadata") or ""
         digest = dict(part.partition("=")[::2] for part in fragment.split("&")).get("sha256", "").lower()
         self.files.append(
             ListedFile(
@@ -88,6 +92,8 @@ class _Page(HTMLParser):
                 sha256=digest if _SHA256.fullmatch(digest) else None,
                 is_yanked="data-yanked" in values,
                 requires_python=values.get("data-requires-python"),
+                has_metadata=stated not in {"", "false"},
+                metadata_sha256=_sha256(stated.partition("sha256=")[2]),
             )
         )
 
@@ -149,6 +155,7 @@ def _json_file(entry: Any, address: str) -> ListedFile | None:
             return None
     except ValueError:
         return None
+    stated = _at(entry, "core-metadata") or _at(entry, "dist-info-metadata")
     digest, size, needs = _at(entry, "hashes", "sha256"), _at(entry, "size"), _at(entry, "requires-python")
     return ListedFile(
         filename,
@@ -157,7 +164,14 @@ def _json_file(entry: Any, address: str) -> ListedFile | None:
         size_bytes=size if isinstance(size, int) and size >= 0 else None,
         is_yanked=bool(_at(entry, "yanked")),
         requires_python=needs if isinstance(needs, str) else None,
+        has_metadata=bool(stated),
+        metadata_sha256=_sha256(_at(stated, "sha256")),
     )
+
+
+def _sha256(value: Any) -> str | None:
+    """The value where it is a SHA-256 in hexadecimal."""
+    return value.lower() if isinstance(value, str) and _SHA256.fullmatch(value.lower()) else None
 
 
 # --- folders ------------------------------------------------------------------------------------

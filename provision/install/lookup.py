@@ -14,11 +14,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..paths import cache_folder
 from ..records import Source
 from .addresses import local_path, redact, shown
 from .configuration import Location
 from .fetching import Deadlines, Fetcher, FetchError
 from .listing import ListedFile, MalformedListingError, parse_folder, parse_html, parse_listing
+from .pages import PageCache
 from .tools import uv_binary
 
 if TYPE_CHECKING:
@@ -157,4 +159,5 @@ def make_fetcher(configuration: PackageConfiguration, deadlines: Deadlines | Non
         cert=configuration.cert,
         client_cert=configuration.client_cert,
         trusted_hosts=configuration.trusted_hosts,
+        cache=PageCache(cache_folder()),
     )

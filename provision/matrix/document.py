@@ -11,56 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import yaml
 from yaml import events
 
-from ..errors import InputError
-from ..records import Evidence
+from .places import MAX_BYTES, Place, Tree, bad_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Sequence
 
-Tree = dict[str, Any] | list[Any] | str | None
-
-MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 16
 # libyaml reads the matrix about thirty times as fast; a Python without it still works.
 _LOADER: Final[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-
-
-class PlaceError(Exception):
-    """A value that is not what its place asks for; the path grows while the error travels up."""
-
-    def __init__(self, found: str, expected: str) -> None:
-        super().__init__(found, expected)
-        self.found = found
-        self.expected = expected
-        self.path: tuple[str | int, ...] = ()
-
-    def inside(self, key: str | int) -> PlaceError:
-        """The same fault, one level further out."""
-        self.path = (key, *self.path)
-        return self
-
-
-def path_text(path: tuple[str | int, ...]) -> str:
-    """A path as people write it: torch.releases['2.9.1'].variants.cu128.arch.linux_x86_64[2]."""
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif part.replace("_", "a").isalnum() and not part[0].isdigit():
-            text += f".{part}" if text else part
-        else:
-            text += f"[{part!r}]"
-    return text or "the document"
-
-
-def bad_file(origin: str, where: str, found: str, expected: str) -> InputError:
-    """The error of a file that is not what it should be: the place, what was found, what was expected."""
-    return InputError(
-        f"{origin}: {where}: found {found}, expected {expected}",
-        code="matrix-invalid",
-        evidence=(Evidence(where, found, source=origin, needs=expected),),
-        do=(f"correct {where} in {origin}", f"gpusetup matrix validate {origin}"),
-    )
 
 
 def parse_document(text: str, *, origin: str) -> Tree:
@@ -70,9 +28,18 @@ def parse_document(text: str, *, origin: str) -> Tree:
     return _Composer(text, origin).document()
 
 
-def line_of(text: str, path: tuple[str | int, ...]) -> int | None:
+def line_of(text: str, path: Place) -> int | None:
     """Line on which the value of that path starts, for messages; None when the path leads nowhere."""
-    node = yaml.compose(text, Loader=_LOADER)  # parse_document took the text: no alias, no depth
+    return lines_of(text, [path])[0]
+
+
+def lines_of(text: str, paths: Sequence[Place]) -> list[int | None]:
+    """Of each path the line on which its value starts; the text is read once."""
+    root = yaml.compose(text, Loader=_LOADER)  # parse_document took the text: no alias, no depth
+    return [_line(root, path) for path in paths]
+
+
+def _line(node: Any, path: Place) -> int | None:
     for part in path:
         if isinstance(node, yaml.MappingNode):
             node = next((value for key, value in node.value if key.value == str(part)), None)
@@ -88,7 +55,9 @@ class _Composer:
 
     def __init__(self, text: str, origin: str) -> None:
         self._origin = origin
-        self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
+        self._loader = _LOADER(text)
+        # Bound once: the matrix has some twenty thousand events, and a cold plan reads them all.
+        self._next: Callable[[], Any] = self._loader.get_event
 
     def document(self) -> Tree:
         try:
@@ -107,11 +76,10 @@ class _Composer:
             raise bad_file(self._origin, "the file", " ".join(str(err).split()), "well-formed YAML") from err
         return tree
 
-    def _next(self) -> Any:
-        return next(self._events)
-
     def _node(self, event: Any, depth: int) -> Tree:
         kind = type(event)
+        if kind is events.ScalarEvent and event.anchor is None and event.tag is None:
+            return None if event.value == "null" and event.implicit[0] else str(event.value)
         if kind is events.AliasEvent:
             self._refuse(event, f"alias *{event.anchor}", "the value itself: aliases are not used here")
         if event.anchor is not None:

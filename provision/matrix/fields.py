@@ -6,11 +6,12 @@ PlaceError says what was found and expected where it is something else.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
-from .document import PlaceError
 from .model import Numbers, VersionRange, numbers
+from .places import PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +22,22 @@ MAX_SHOWN = 80
 """Longest quotation of a value in an error."""
 
 _NUMBERS = re.compile(r"\d{1,6}(?:\.\d{1,6}){0,3}", re.ASCII)
-_RANGE = re.compile(r">=(\d+(?:\.\d+){0,2}),<(\d+(?:\.\d+){0,2})", re.ASCII)
+_RANGE = re.compile(r">=(\d+(?:\.\d+){0,2}),<(\d+(?:\.\d+){0,2})((?:,!=\d+\.\d+\.(?:\d+|\*))*)", re.ASCII)
 _WHOLE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}(?:-\d{2})?", re.ASCII)
 _PYTHON_TAG = re.compile(r"cp3\d{1,2}t?", re.ASCII)
 _SPECIFIER = re.compile(r"(?:==|!=|~=|<=?|>=?)\d+(?:\.\d+)*", re.ASCII)
+_REQUIREMENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]*(?:\[[a-z0-9]+(?:,[a-z0-9]+)*\])?", re.ASCII)
+_VERSION = r"\d+(?:\.\d+){0,5}"
+_REQUIREMENT = re.compile(
+    rf"(?:{_VERSION}|(?:[<>=!~]=|[<>]){_VERSION}(?:,(?:[<>=!~]=|[<>]){_VERSION})*)"
+    r"(?:; python_version (?:[<>=!]=|[<>]) '3\.\d{1,2}')?",
+    re.ASCII,
+)
+_SPECIFIERS = re.compile(rf"(?:[<>=!~]=|[<>]){_VERSION}(?:,(?:[<>=!~]=|[<>]){_VERSION})*", re.ASCII)
+_BINARY_CODE = re.compile(r"sm_[0-9]{2,3}", re.ASCII)
 _PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
+_DEVICE_ID = re.compile(r"[0-9a-f]{4}", re.ASCII)
 _SUBSYSTEM = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}:[0-9a-f]{4}", re.ASCII)
 
 
@@ -125,8 +136,36 @@ date = _pattern(_DATE, "a date such as 2026-11-23")
 release = _pattern(_NUMBERS, "a release such as 2.9.1")
 python_tag = _pattern(_PYTHON_TAG, "a Python tag such as cp312 or cp313t")
 specifier = _pattern(_SPECIFIER, "one specifier such as <2")
+specifiers = _pattern(_SPECIFIERS, "specifiers such as >=0.22.0,<=0.23.0")
+requirement_name = _pattern(_REQUIREMENT_NAME, "a project such as nvidia-nccl-cu13 or cuda-toolkit[cudart,cufft]")
+requirement = _pattern(
+    _REQUIREMENT,
+    "a version or specifiers such as >=13.0.3,<14, perhaps with a marker such as ; python_version < '3.13'",
+)
 pci_id = _pattern(_PCI_ID, "a PCI id in lower case such as 10de:2330")
 subsystem = _pattern(_SUBSYSTEM, "device:subvendor:subdevice in lower case such as 1e30:10de:129e")
+
+
+def device_ids(value: Any) -> tuple[str, ...]:
+    """PCI device ids without their vendor, separated by blanks."""
+    found = text(value).split()
+    if wrong := next((device for device in found if not _DEVICE_ID.fullmatch(device)), None):
+        raise PlaceError(shown(wrong), "a PCI device id in lower case such as 2330")
+    if len(set(found)) < len(found):
+        raise PlaceError(shown(value), "each PCI device id once")
+    return tuple(found)
+
+
+def boards(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Boards separated by semicolons, each `name = device ids` or a name alone."""
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in text(value).split(";"):
+        name, has_ids, ids = entry.partition("=")
+        name = name.strip()
+        if not name or name in found:
+            raise PlaceError(shown(entry.strip()), "each name once, as in `Tesla K40c = 1024; Tesla K40`")
+        found[name] = device_ids(ids) if has_ids else ()
+    return tuple(found.items())
 
 
 def key_numbers(value: Any) -> Numbers:
@@ -143,11 +182,15 @@ def python_minor(value: Any) -> tuple[int, int]:
 
 
 def version_range(value: Any) -> VersionRange:
-    """A range such as >=4.48,<6."""
+    """A range such as >=4.48,<6, with what in its midst does not belong to it: >=4.48,<6,!=4.52.*,!=5.20.0."""
     match = _RANGE.fullmatch(value) if isinstance(value, str) else None
     if not match or numbers(match[1]) >= numbers(match[2]):
         raise PlaceError(shown(value), "a range such as >=4.48,<6")
-    return VersionRange(match[1], match[2])
+    without = tuple(match[3].replace("!=", "").split(",")[1:])
+    for release in without:
+        if not numbers(match[1]) <= numbers(release.replace("*", "0")) < numbers(match[2]):
+            raise PlaceError(shown(value), f"a range that {release} lies in before it is taken out")
+    return VersionRange(match[1], match[2], without)
 
 
 def number(value: Any) -> float:
@@ -180,9 +223,11 @@ def one_of(*choices: str) -> Callable[[Any], Any]:
 
 
 def _parsed(parse: Callable[[str], T], expected: str) -> Callable[[Any], T]:
+    known = lru_cache(maxsize=512)(parse)  # the same few dozen stand in hundreds of places
+
     def read(value: Any) -> T:
         try:
-            return parse(value)
+            return known(value)
         except (TypeError, ValueError):
             raise PlaceError(shown(value), expected) from None
 
@@ -197,9 +242,9 @@ glibc = _parsed(Glibc.parse, "a glibc such as 2.28")
 
 def binary_code(value: Any) -> ComputeCapability:
     """Compute capability of an entry such as sm_90; sm_90a and the like are not portable and are not listed."""
-    if not isinstance(value, str) or not re.fullmatch(r"sm_[0-9]{2,3}", value):
+    if not isinstance(value, str) or not _BINARY_CODE.fullmatch(value):
         raise PlaceError(shown(value), "binary code such as sm_90")
-    return ComputeCapability.parse(value)
+    return capability(value)
 
 
 def virtual_code(value: Any) -> ComputeCapability:

@@ -1,46 +1,24 @@
-"""matrix.yaml as text to the typed Matrix. Errors name the file, the place, what was found and what was expected."""
+"""matrix.yaml as text to the typed Matrix. Errors name the file, the place, what was found, what was expected (EDGE).
+
+`read_matrix` reads a file with every check. `default_matrix` answers alike for the matrix that ships, and keeps the
+plain tree of a text that passed them all, so that the next start needs neither the parser nor the invariants.
+"""
 
 from __future__ import annotations
 
-from functools import partial
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..versions import CudaVersion
-from . import fields
-from .document import MAX_BYTES, PlaceError, bad_file, line_of, parse_document, path_text
-from .invariants import check_invariants
-from .model import (
-    PLATFORMS,
-    Architecture,
-    Companions,
-    CubinRow,
-    CudaMajor,
-    CudaToolkit,
-    DriverBranch,
-    GpuRow,
-    ModuleBranches,
-    Peaks,
-    TorchRelease,
-    TransformersMinor,
-    Variant,
-    WheelPlatform,
-)
-from .tables import Matrix
+from .fields import mapping
+from .places import MAX_BYTES, MAX_SITE_BYTES, PlaceError, bad_file, path_text
+from .rows import matrix_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..errors import InputError
-    from ..versions import ComputeCapability
+    from .tables import Matrix
 
-SCHEMA: Final = "gpusetup.matrix/1"
 MAX_FILE_BYTES: Final = MAX_BYTES
-
-_TABLES = ("cubins", "cuda_majors", "cuda_toolkits", "driver_branches", "architectures", "transformers", "gpus")
-_ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES))
-_BLOCK = frozenset(("source", "read_on", "rows"))
-_NONE: frozenset[str] = frozenset()
 
 
 def default_matrix_path() -> Path:
@@ -50,9 +28,110 @@ def default_matrix_path() -> Path:
     return packaged if packaged.is_file() else package.parent / "matrix.yaml"
 
 
-def read_matrix(path: Path | None = None) -> Matrix:
-    """The matrix of a file, by default the one that ships with the tool."""
+def read_matrix(path: Path | None = None, *, site: Path | None = None) -> Matrix:
+    """The matrix of a file, by default the one that ships with the tool. Nothing is taken from a cache."""
     path = path or default_matrix_path()
+    return _read(_text_of(path), str(path), site, None)
+
+
+def default_matrix(folder: Path | None, *, site: Path | None = None) -> Matrix:
+    """The matrix that ships with the tool, through the derived cache in that folder; None: without a cache."""
+    path = default_matrix_path()
+    return _read(_text_of(path), str(path), site, folder)
+
+
+def is_site_file(path: Path) -> bool:
+    """Whether a file says of itself that it is a site file; InputError when it can't be read at all."""
+    from .overlay import is_site_tree
+
+    return is_site_tree(_text_of(path), origin=str(path))
+
+
+def load_matrix(text: str, *, origin: str) -> Matrix:
+    """The matrix of a text; `origin` names it in messages. InputError when anything is not as it should be."""
+    return _checked(text, origin)[1]
+
+
+def _read(text: str, origin: str, site: Path | None, folder: Path | None) -> Matrix:
+    """The matrix of a text with a site file laid over it, through the cache where there is a folder for it."""
+    site_text = None if site is None else _site_text(site)
+    if folder is None:
+        return _sum(text, origin, site, site_text)[1]
+    from . import cache
+
+    key = cache.key_of(text, *([] if site_text is None else [site_text]))
+    plain = cache.fetch(folder, key) if key else None
+    if plain is not None:
+        try:
+            return _kept(plain, origin, site, site_text)
+        except PlaceError:  # not what these modules wrote: the files themselves are read
+            pass
+    plain, matrix = _sum(text, origin, site, site_text)
+    if key:
+        cache.keep(folder, key, plain)
+    return matrix
+
+
+def _kept(plain: Any, origin: str, site: Path | None, site_text: str | None) -> Matrix:
+    """The matrix of plain trees that passed every check before."""
+    root = mapping(plain, frozenset(("matrix", "site")))
+    if site is None or site_text is None:
+        return matrix_of(root["matrix"], origin=origin)
+    from .site import site_of
+
+    digest = hashlib.sha256(site_text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return matrix_of(root["matrix"], origin=origin, site=site_of(root["site"], path=str(site), digest=digest))
+
+
+def _sum(text: str, origin: str, site: Path | None, site_text: str | None) -> tuple[dict[str, Any], Matrix]:
+    """The plain trees of the matrix with the site's rows and of the site itself, and the matrix, fully checked."""
+    tree, matrix = _checked(text, origin)
+    if site is None or site_text is None:
+        return {"matrix": tree, "site": None}, matrix
+    from .invariants import check_invariants
+    from .overlay import blamed, overlaid
+
+    merged, plain_site = overlaid(tree, site_text, origin=str(site))
+    plain = {"matrix": merged, "site": plain_site}
+    try:
+        matrix = _kept(plain, origin, site, site_text)
+        matrix.build()
+        check_invariants(matrix)
+    except PlaceError as fault:
+        raise blamed(fault, plain_site, site_text, origin=str(site), base=origin) from None
+    return plain, matrix
+
+
+def _site_text(path: Path) -> str:
+    from ..documents.envelope import read_text
+
+    return read_text(path, limit=MAX_SITE_BYTES)
+
+
+def _checked(text: str, origin: str) -> tuple[Any, Matrix]:
+    """The plain tree of a text and its matrix, every row of it read and checked."""
+    from .document import parse_document
+    from .invariants import check_invariants
+
+    tree = parse_document(text, origin=origin)
+    try:
+        matrix = matrix_of(tree, origin=origin)
+        matrix.build()
+        check_invariants(matrix)
+    except PlaceError as fault:
+        raise _located(fault, text, origin) from None
+    return tree, matrix
+
+
+def _located(fault: PlaceError, text: str, origin: str) -> InputError:
+    from .document import line_of
+
+    line = line_of(text, fault.path)
+    where = path_text(fault.path) + (f" (line {line})" if line else "")
+    return bad_file(origin, where, fault.found, fault.expected)
+
+
+def _text_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -63,322 +142,4 @@ def read_matrix(path: Path | None = None) -> Matrix:
         raise bad_file(str(path), f"byte {err.start}", "bytes that are not UTF-8", "UTF-8 text") from err
     if len(content) > MAX_FILE_BYTES:
         raise bad_file(str(path), "the file", f"more than {MAX_FILE_BYTES} bytes", f"at most {MAX_FILE_BYTES}")
-    return load_matrix(text, origin=str(path))
-
-
-def load_matrix(text: str, *, origin: str) -> Matrix:
-    """The matrix of a text; `origin` names it in messages. InputError when anything is not as it should be."""
-    tree = parse_document(text, origin=origin)
-    try:
-        matrix = _matrix(tree, origin)
-        check_invariants(matrix)
-    except PlaceError as fault:
-        raise _located(fault, text, origin) from None
-    return matrix
-
-
-def _located(fault: PlaceError, text: str, origin: str) -> InputError:
-    line = line_of(text, fault.path)
-    where = path_text(fault.path) + (f" (line {line})" if line else "")
-    return bad_file(origin, where, fault.found, fault.expected)
-
-
-def _matrix(tree: Any, origin: str) -> Matrix:
-    root = fields.mapping(tree, _ROOT)
-    fields.field(root, "schema", fields.one_of(SCHEMA))
-    sources = fields.field(
-        root, "sources", lambda value: fields.rows(value, lambda key, entry: (key, fields.text(entry)))
-    )
-    cite = partial(_source, known=frozenset(key for key, _ in sources))
-    torch = fields.field(
-        root, "torch", lambda value: fields.mapping(value, frozenset(("index", "assumed_pythons", "releases")))
-    )
-    cubins = fields.field(root, "cubins", partial(_block, cite=cite, extra=frozenset(("tegra",))))
-    architectures = fields.field(
-        root, "architectures", partial(_block, cite=cite, extra=frozenset(("module_branches",)))
-    )
-    transformers = fields.field(root, "transformers", partial(_block, cite=cite, extra=frozenset(("free_threaded",))))
-    try:
-        index = fields.field(torch, "index", _index)
-        assumed = fields.items(torch, "assumed_pythons", _python)
-        releases = fields.field(torch, "releases", lambda value: fields.rows(value, partial(_release, cite=cite)))
-    except PlaceError as fault:
-        raise fault.inside("torch") from None
-    return Matrix(
-        revision=fields.field(root, "revision", fields.text),
-        read_on=fields.field(root, "read_on", fields.date),
-        origin=origin,
-        sources=sources,
-        torch_index=index,
-        assumed_pythons=assumed,
-        releases=releases,
-        cubins=_table(cubins, "cubins", _cubin),
-        tegra=_within("cubins", lambda: fields.items(cubins, "tegra", fields.capability)),
-        cuda_majors=_table(fields.field(root, "cuda_majors", partial(_block, cite=cite)), "cuda_majors", _cuda_major),
-        toolkits=_table(fields.field(root, "cuda_toolkits", partial(_block, cite=cite)), "cuda_toolkits", _toolkit),
-        branches=_table(fields.field(root, "driver_branches", partial(_block, cite=cite)), "driver_branches", _branch),
-        architectures=_table(architectures, "architectures", _architecture),
-        module_branches=_within(
-            "architectures", lambda: fields.field(architectures, "module_branches", _module_branches)
-        ),
-        transformers=_table(transformers, "transformers", _transformers),
-        free_threaded=_within("transformers", lambda: fields.field(transformers, "free_threaded", _free_threaded)),
-        gpus=_table(fields.field(root, "gpus", partial(_block, cite=cite)), "gpus", partial(_gpu, cite=cite)),
-    )
-
-
-def _within(key: str, read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except PlaceError as fault:
-        raise fault.inside(key) from None
-
-
-def _table(block: dict[str, Any], name: str, read: Callable[[str, Any], Any]) -> tuple[Any, ...]:
-    rows: tuple[Any, ...] = _within(name, lambda: fields.field(block, "rows", lambda value: fields.rows(value, read)))
-    return rows
-
-
-def _block(value: Any, *, cite: Callable[[Any], str], extra: frozenset[str] = _NONE) -> dict[str, Any]:
-    """A table with the sources and the day of its last reading."""
-    block = fields.mapping(value, _BLOCK | extra)
-    fields.items(block, "source", cite)
-    fields.field(block, "read_on", fields.date)
-    return block
-
-
-def _source(value: Any, *, known: frozenset[str]) -> str:
-    name = fields.text(value)
-    if name not in known:
-        raise PlaceError(fields.shown(value), "a key of `sources`")
-    return name
-
-
-def _index(value: Any) -> str:
-    address = fields.text(value)
-    if not address.startswith("https://") or "{variant}" not in address:
-        raise PlaceError(fields.shown(value), "an https address with {variant} in it")
-    return address
-
-
-def _python(value: Any) -> str:
-    fields.python_minor(value)
-    return str(value)
-
-
-# --- torch --------------------------------------------------------------------------------------
-
-_RELEASE = frozenset(("released", "platforms", "variants", "companions", "source", "read_on"))
-_PLATFORM = frozenset(("pythons", "glibc", "tag", "general_tag", "general_variant"))
-_CUDA_VARIANT = frozenset(("toolkit", "on", "arch", "ptx", "cudnn", "nccl", "source"))
-_CPU_VARIANT = frozenset(("on", "source"))
-_VARIANT_OPTIONAL = frozenset(("unknown_on", "glibc", "tag", "unlabelled_on", "doubtful", "note"))
-_COMPANIONS = frozenset(("torchvision", "torchaudio", "triton", "transformers"))
-_COMPANIONS_OPTIONAL = frozenset(("numpy", "numpy_windows", "setuptools", "safetensors"))
-
-_platform_name = fields.one_of(*PLATFORMS)
-
-
-def _release(version: str, value: Any, *, cite: Callable[[Any], str]) -> TorchRelease:
-    row = fields.mapping(value, _RELEASE, frozenset(("note",)))
-    return TorchRelease(
-        version=fields.release(version),
-        key=fields.key_numbers(version),
-        released=fields.field(row, "released", fields.date),
-        platforms=fields.field(row, "platforms", lambda entry: fields.rows(entry, _wheel_platform)),
-        variants=fields.field(row, "variants", lambda entry: fields.rows(entry, partial(_variant, cite=cite))),
-        companions=fields.field(row, "companions", _companions),
-        note=fields.maybe(row, "note", fields.text),
-        source=fields.items(row, "source", cite),
-        read_on=fields.field(row, "read_on", fields.date),
-    )
-
-
-def _wheel_platform(name: str, value: Any) -> WheelPlatform:
-    row = fields.mapping(value, _PLATFORM)
-    return WheelPlatform(
-        platform=_platform_name(name),
-        pythons=fields.items(row, "pythons", fields.python_tag),
-        glibc=fields.maybe(row, "glibc", fields.glibc),
-        tag=fields.field(row, "tag", fields.text),
-        general_tag=fields.field(row, "general_tag", fields.text),
-        general_variant=fields.field(row, "general_variant", fields.text),
-    )
-
-
-def _per_platform(value: Any, read: Callable[[Any], Any]) -> tuple[Any, ...]:
-    return fields.rows(value, lambda name, entry: (_platform_name(name), read(entry)))
-
-
-def _arch(value: Any) -> tuple[ComputeCapability, ...] | None:
-    return None if value is None else fields.sequence(value, fields.binary_code)
-
-
-def _variant_cuda(name: str) -> CudaVersion | None:
-    if name == "cpu":
-        return None
-    try:
-        return CudaVersion.parse(name)
-    except ValueError:
-        raise PlaceError(fields.shown(name), "cpu or a variant such as cu128") from None
-
-
-def _variant(name: str, value: Any, *, cite: Callable[[Any], str]) -> Variant:
-    cuda = _variant_cuda(name)
-    row = fields.mapping(value, _CUDA_VARIANT if cuda else _CPU_VARIANT, _VARIANT_OPTIONAL)
-    return Variant(
-        name=name,
-        cuda=cuda,
-        toolkit=fields.maybe(row, "toolkit", fields.release),
-        on=fields.items(row, "on", _platform_name),
-        unknown_on=fields.items(row, "unknown_on", _platform_name),
-        arch=fields.field(row, "arch", lambda entry: _per_platform(entry, _arch)) if cuda else (),
-        ptx=fields.maybe(row, "ptx", lambda entry: fields.sequence(entry, fields.virtual_code)),
-        cudnn=fields.maybe(row, "cudnn", fields.release),
-        nccl=fields.maybe(row, "nccl", fields.release),
-        glibc=fields.maybe(row, "glibc", lambda entry: _per_platform(entry, fields.glibc)) or (),
-        tag=fields.maybe(row, "tag", lambda entry: _per_platform(entry, fields.text)) or (),
-        unlabelled_on=fields.items(row, "unlabelled_on", _platform_name),
-        doubtful=fields.maybe(row, "doubtful", fields.text),
-        note=fields.maybe(row, "note", fields.text),
-        source=fields.items(row, "source", cite),
-    )
-
-
-def _companions(value: Any) -> Companions:
-    row = fields.mapping(value, _COMPANIONS, _COMPANIONS_OPTIONAL)
-    return Companions(
-        torchvision=fields.field(row, "torchvision", fields.release),
-        torchaudio=fields.field(row, "torchaudio", fields.release),
-        triton=fields.field(row, "triton", fields.text),
-        transformers=fields.field(row, "transformers", fields.version_range),
-        numpy=fields.maybe(row, "numpy", fields.specifier),
-        numpy_windows=fields.maybe(row, "numpy_windows", fields.specifier),
-        setuptools=fields.maybe(row, "setuptools", fields.specifier),
-        safetensors=fields.maybe(row, "safetensors", fields.specifier),
-    )
-
-
-# --- CUDA, drivers, architectures ---------------------------------------------------------------
-
-
-def _cubin(code: str, value: Any) -> CubinRow:
-    row = fields.mapping(value, optional=frozenset(("only", "at_least", "below", "excluded", "unified_from")))
-    if "only" not in row:
-        fields.mapping(value, frozenset(("at_least", "below")), frozenset(("excluded", "unified_from")))
-    return CubinRow(
-        code=fields.binary_code(code),
-        only=fields.items(row, "only", fields.capability),
-        at_least=fields.maybe(row, "at_least", fields.capability),
-        below=fields.maybe(row, "below", fields.capability),
-        excluded=fields.items(row, "excluded", fields.capability),
-        unified_from=fields.maybe(row, "unified_from", fields.cuda),
-    )
-
-
-def _cuda_major(major: str, value: Any) -> CudaMajor:
-    row = fields.mapping(value, frozenset(("linux", "windows")), frozenset(("doubtful",)))
-    return CudaMajor(
-        major=fields.whole(major),
-        linux=fields.field(row, "linux", fields.driver),
-        windows=fields.field(row, "windows", fields.driver),
-        doubtful=fields.maybe(row, "doubtful", fields.text),
-    )
-
-
-def _toolkit(version: str, value: Any) -> CudaToolkit:
-    row = fields.mapping(value, frozenset(("released", "linux", "windows")), frozenset(("doubtful",)))
-    return CudaToolkit(
-        version=fields.release(version),
-        key=fields.key_numbers(version),
-        cuda=fields.cuda(version),
-        released=fields.maybe(row, "released", fields.date),
-        linux=fields.maybe(row, "linux", fields.driver),
-        windows=fields.maybe(row, "windows", fields.driver),
-        doubtful=fields.maybe(row, "doubtful", fields.text),
-    )
-
-
-def _branch(branch: str, value: Any) -> DriverBranch:
-    keys = frozenset(("cuda", "type", "released", "eol", "latest_linux", "latest_windows"))
-    row = fields.mapping(value, keys, frozenset(("doubtful",)))
-    return DriverBranch(
-        branch=fields.whole(branch),
-        cuda=fields.field(row, "cuda", fields.cuda),
-        type=fields.maybe(row, "type", fields.one_of("LTS", "PB", "NFB")),
-        released=fields.maybe(row, "released", fields.date),
-        eol=fields.maybe(row, "eol", fields.date),
-        latest_linux=fields.maybe(row, "latest_linux", fields.release),
-        latest_windows=fields.maybe(row, "latest_windows", fields.release),
-        doubtful=fields.maybe(row, "doubtful", fields.text),
-    )
-
-
-def _architecture(name: str, value: Any) -> Architecture:
-    keys = frozenset(("capabilities", "first_branch", "last_branch", "kernel_module", "first_cuda", "last_cuda"))
-    row = fields.mapping(value, keys, frozenset(("first_driver", "doubtful")))
-    return Architecture(
-        name=name,
-        capabilities=fields.items(row, "capabilities", fields.capability),
-        first_branch=fields.maybe(row, "first_branch", fields.whole),
-        first_driver=fields.maybe(row, "first_driver", fields.driver),
-        last_branch=fields.maybe(row, "last_branch", fields.whole),
-        kernel_module=fields.field(row, "kernel_module", fields.one_of("open", "proprietary", "either")),
-        first_cuda=fields.maybe(row, "first_cuda", fields.cuda),
-        last_cuda=fields.maybe(row, "last_cuda", fields.cuda),
-        doubtful=fields.maybe(row, "doubtful", fields.text),
-    )
-
-
-def _module_branches(value: Any) -> ModuleBranches:
-    row = fields.mapping(value, frozenset(("first_open", "open_default", "last_proprietary")))
-    return ModuleBranches(**{key: fields.field(row, key, fields.whole) for key in row})
-
-
-# --- transformers and GPUs ----------------------------------------------------------------------
-
-
-def _transformers(version: str, value: Any) -> TransformersMinor:
-    row = fields.mapping(value, frozenset(("last", "python", "torch")))
-    return TransformersMinor(
-        first=fields.key_numbers(version),
-        last=fields.field(row, "last", fields.key_numbers),
-        python=fields.field(row, "python", fields.python_minor),
-        torch=fields.maybe(row, "torch", fields.key_numbers),
-    )
-
-
-def _free_threaded(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return fields.rows(value, lambda name, tags: (name, fields.sequence(tags, fields.python_tag)))
-
-
-_GPU = frozenset(("nvml", "architecture", "capability", "class", "pci", "tflops", "source"))
-_GPU_OPTIONAL = frozenset(("subsystem", "memory_gib", "memory_mib", "bandwidth", "tdp_w", "nvlink", "note", "doubtful"))
-_PEAKS = frozenset(Peaks.__dataclass_fields__)
-
-
-def _gpu(name: str, value: Any, *, cite: Callable[[Any], str]) -> GpuRow:
-    row = fields.mapping(value, _GPU, _GPU_OPTIONAL)
-    return GpuRow(
-        name=name,
-        nvml_names=fields.items(row, "nvml", fields.text),
-        architecture=fields.field(row, "architecture", fields.text),
-        compute_capability=fields.field(row, "capability", fields.capability),
-        gpu_class=fields.field(row, "class", fields.one_of("data_center", "workstation", "geforce", "embedded")),
-        pci_device_ids=fields.items(row, "pci", fields.pci_id),
-        subsystems=fields.items(row, "subsystem", fields.subsystem),
-        memory_gib=fields.maybe(row, "memory_gib", fields.number),
-        memory_mib=fields.maybe(row, "memory_mib", fields.whole),
-        bandwidth_gb_s=fields.maybe(row, "bandwidth", fields.number),
-        tdp_w=fields.maybe(row, "tdp_w", fields.whole),
-        nvlink_gb_s=fields.maybe(row, "nvlink", fields.number),
-        dense_tflops=fields.field(row, "tflops", _peaks),
-        note=fields.maybe(row, "note", fields.text),
-        doubtful=fields.maybe(row, "doubtful", fields.text),
-        source=fields.items(row, "source", cite),
-    )
-
-
-def _peaks(value: Any) -> Peaks:
-    row = fields.mapping(value, optional=_PEAKS)
-    return Peaks(**{key: fields.field(row, key, fields.number) for key in row})
+    return text

@@ -15,8 +15,10 @@ from ..versions import DriverVersion
 if TYPE_CHECKING:
     from ..versions import ComputeCapability, CudaVersion, Glibc
 
-PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64")
-"""The platforms that torch wheels are listed for."""
+GpuClass = Literal["data_center", "workstation", "geforce", "embedded"]
+
+PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64", "darwin_arm64", "darwin_x86_64")
+"""The platforms that torch wheels are listed for; darwin is macOS, where every wheel counts as a CPU build."""
 
 Numbers = tuple[int, ...]
 """A plain release number such as (2, 9, 1); shorter ones compare like a prefix."""
@@ -27,19 +29,32 @@ def numbers(text: str) -> Numbers:
     return tuple(int(part) for part in text.split("."))
 
 
+def python_minor(python: str) -> tuple[int, ...]:
+    """(3, 14) of 3.14t; (0, 0) of what is not CPython, so that nothing fits it."""
+    return tuple(int(part) for part in python.rstrip("t").split(".")) if python[:1].isdigit() else (0, 0)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VersionRange:
-    """A half-open range of releases, as in `>=4.48,<6`."""
+    """A half-open range of releases, `>=4.48,<6`, less single minors or patches: `>=4.48,<6,!=4.52.*,!=5.20.0`."""
 
     at_least: str
     below: str
+    without: tuple[str, ...] = ()
+    """What in its midst does not belong to it: 4.52.* or 5.20.0."""
 
     def __str__(self) -> str:
-        return f">={self.at_least},<{self.below}"
+        return ",".join([f">={self.at_least}", f"<{self.below}", *(f"!={release}" for release in self.without)])
 
     def holds(self, version: Numbers) -> bool:
         """Whether the release lies inside."""
-        return numbers(self.at_least) <= version < numbers(self.below)
+        is_within = numbers(self.at_least) <= version < numbers(self.below)
+        return is_within and not any(_names(release, version) for release in self.without)
+
+
+def _names(release: str, version: Numbers) -> bool:
+    named = numbers(release.removesuffix(".*"))
+    return version[: len(named)] == named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,13 +65,28 @@ class WheelPlatform:
     pythons: tuple[str, ...]
     """Python tags with their ABI flag: cp312, cp313t."""
     glibc: Glibc | None
-    """Least glibc that the binaries really need; None on Windows."""
+    """Least glibc that the binaries really need; None on Windows and macOS."""
     tag: str
     """Platform tag of the wheels on the PyTorch index."""
     general_tag: str
     """Platform tag of the wheels on the general package index."""
-    general_variant: str
-    """Variant that the general package index publishes without a local label."""
+    general_variant: str | None
+    """Variant that the general package index publishes without a local label; None when it has no wheel at all."""
+    requires: tuple[tuple[str, str], ...] | None = None
+    """What the wheels of the general index ask for by exact version: name (with extras) and a version, a specifier, or
+    either with a marker for Pythons. None when nobody has read it."""
+    macos: Numbers | None = None
+    """Least macOS that the libraries inside were built for."""
+    other_tags: tuple[tuple[str, str], ...] = ()
+    """Python tags whose wheels carry another platform tag."""
+    abi_none: tuple[str, ...] = ()
+    """Python tags whose wheels say `none` where others name their ABI."""
+
+    def wheel_tag(self, python_tag: str, platform_tag: str | None = None) -> str:
+        """cp312-cp312-manylinux_2_28_x86_64 of cp312; `platform_tag` where a variant carries its own."""
+        abi = "none" if python_tag in self.abi_none else python_tag
+        platform = dict(self.other_tags).get(python_tag, platform_tag or self.tag)
+        return f"{python_tag.rstrip('t')}-{abi}-{platform}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,6 +203,32 @@ class CudaMajor:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ForwardRow:
+    """Driver branches under the compatibility package of one CUDA minor."""
+
+    cuda: CudaVersion
+    accepted: tuple[int, ...] | None
+    """Branches of the kernel driver that the package runs on."""
+    refused: tuple[int, ...] | None
+    """Branches that NVIDIA names as not working."""
+    doubtful: str | None
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForwardCompatibility:
+    """Where user space of a newer CUDA runs on an older kernel driver (cuda-compat): by board class and branch."""
+
+    classes: tuple[GpuClass, ...]
+    """Boards that it works on."""
+    refused_classes: tuple[GpuClass, ...]
+    """Boards on which cuInit refuses it (error 804)."""
+    rows: tuple[ForwardRow, ...]
+    doubtful: str | None
+    """Why the classes are not certain."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CudaToolkit:
     """A toolkit release and the drivers that serve all of it."""
 
@@ -211,6 +267,8 @@ class Architecture:
     """First driver branch that serves it; None when it is older than every branch listed."""
     first_driver: DriverVersion | None
     """Oldest public Linux driver that lists it, where that is not the first of its branch."""
+    later: tuple[tuple[ComputeCapability, int], ...]
+    """First driver branch of the capabilities that came later than the architecture."""
     last_branch: int | None
     """Last driver branch that serves it; None while there is none."""
     kernel_module: Literal["open", "proprietary", "either"]
@@ -218,8 +276,11 @@ class Architecture:
     last_cuda: CudaVersion | None
     doubtful: str | None
 
-    def oldest_driver(self, *, is_windows: bool) -> DriverVersion | None:
-        """Oldest driver that serves it, by its branch where no release is known; None when every listed one does."""
+    def oldest_driver(self, capability: ComputeCapability | None, *, is_windows: bool) -> DriverVersion | None:
+        """Oldest driver that serves a GPU of it, by its branch where no release is known; None: every listed one."""
+        branch = next((branch for code, branch in self.later if code == capability), None)
+        if branch is not None:
+            return DriverVersion(str(branch))
         if self.first_driver and not is_windows:
             return self.first_driver
         return None if self.first_branch is None else DriverVersion(str(self.first_branch))
@@ -232,6 +293,8 @@ class ModuleBranches:
     first_open: int
     open_default: int
     last_proprietary: int
+    open_only: tuple[str, ...]
+    """GPU rows that need the open module though their architecture runs on either."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -244,6 +307,24 @@ class TransformersMinor:
     python: tuple[int, int]
     torch: Numbers | None
     """Oldest torch that it does not hide at import; None before there was such a check."""
+    tokenizers: str | None = None
+    """Specifier of the tokenizers that it takes."""
+    python_below: tuple[int, int] | None = None
+    """First Python without a wheel of any tokenizers that it takes; None while there is none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompanionMinor:
+    """One minor of a companion that is written in Python: accelerate, peft."""
+
+    first: Numbers
+    last: Numbers
+    """Newest patch release."""
+    python: tuple[int, int]
+    torch: Numbers
+    """Oldest torch that it takes."""
+    numpy: str | None
+    """Specifier that ends its range of numpy; None when any will do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -267,7 +348,7 @@ class GpuRow:
     nvml_names: tuple[str, ...]
     architecture: str
     compute_capability: ComputeCapability
-    gpu_class: Literal["data_center", "workstation", "geforce", "embedded"]
+    gpu_class: GpuClass
     pci_device_ids: tuple[str, ...]
     subsystems: tuple[str, ...]
     """device:subvendor:subdevice where one device id carries several products."""
@@ -282,3 +363,58 @@ class GpuRow:
     note: str | None
     doubtful: str | None
     source: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boards:
+    """The boards of one class that carry a chip."""
+
+    gpu_class: GpuClass
+    names: tuple[tuple[str, tuple[str, ...]], ...]
+    """Name without 'NVIDIA ', and its PCI device ids without the vendor; none where nobody has read one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chip:
+    """One chip and the boards that have no row of their own."""
+
+    name: str
+    architecture: str
+    compute_capability: ComputeCapability
+    boards: tuple[Boards, ...]
+    other_ids: tuple[str, ...]
+    """PCI device ids, without the vendor, of which only the chip is known."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChipTable:
+    """Which chip the boards have that carry no figures."""
+
+    rows: tuple[Chip, ...]
+    older_too: tuple[str, ...]
+    """Names that a chip before Kepler bears as well."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VgpuSeries:
+    """One series of vGPUs: what it is for, and where CUDA runs in it."""
+
+    letter: str
+    use: str
+    has_cuda: bool
+    only_gib: tuple[tuple[str, int], ...]
+    """Boards that run CUDA with a vGPU of this one size only."""
+
+    def runs_cuda(self, board: str, size_gib: float) -> bool:
+        """Whether CUDA applications run on a vGPU of that size on the board of that part of the name."""
+        only = dict(self.only_gib).get(board)
+        return self.has_cuda and (only is None or size_gib == only)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VgpuTable:
+    """How the names of vGPUs are read."""
+
+    series: tuple[VgpuSeries, ...]
+    boards: tuple[tuple[str, str], ...]
+    """Part of a vGPU's name and the name of the physical board, where they differ."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..matrix.tables import plain_name
-from .paste import assuming
+from .paste import assuming, open_driver
 
 if TYPE_CHECKING:
     from ..matrix.tables import Matrix
@@ -47,7 +47,7 @@ def with_open_end(machine: Machine, paste: Paste) -> Machine:
     if gpu.name and last.endswith(gpu.name) and not gpu.name.endswith(_CUT):
         return replace(machine, gpus=(*machine.gpus[:-1], replace(gpu, name=gpu.name + _CUT)))
     if driver and last.endswith(driver.text):
-        return assuming(machine, f"The driver version {driver} ends the paste and is taken to be whole.")
+        return assuming(machine, open_driver(driver))
     return machine
 
 
@@ -76,9 +76,5 @@ def capability_of_beginning(name: str, matrix: Matrix) -> ComputeCapability | No
     words = plain_name(beginning) + (" " if beginning.endswith(" ") else "")
     if not re.search(r"[0-9]", words):
         return None
-    found = {
-        row.compute_capability
-        for row in matrix.gpus
-        if any(plain_name(known).startswith(words) for known in (*row.nvml_names, row.name))
-    }
-    return found.pop() if len(found) == 1 else None
+    found = matrix.capabilities_of_beginning(words)
+    return next(iter(found)) if len(found) == 1 else None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import InputError
 from ..plain_text import clean_text, plain
 from ..records import Machine, Reading, Scalar
+from ..typed import NO_DRIVER
 from ..versions import CudaVersion, DriverVersion
 
 if TYPE_CHECKING:
@@ -16,15 +19,46 @@ if TYPE_CHECKING:
 
 LONGEST_PASTE = 4 * 2**20
 """Characters; the XML of a box with 16 GPUs has under 1 MiB."""
-LONGEST_LINE = 1024
+LONGEST_LINE = 4096
+"""Characters; a whole collect_env that lost its line breaks has about 2000."""
 MOST_LINES = 200_000
 MOST_GPUS = 1024
 
 _ANSI = re.compile(r"\x1b(?:\[[0-9;:?<=>]{0,64}[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)?|[()][0-9A-B]|[=>78cM])")
 # > | NVIDIA-SMI ...      as mail and issue trackers quote;  # | NVIDIA-SMI ...  as scripts keep it
 _QUOTE = re.compile(r"[ \t]{0,64}(?:[>#][ \t]?){1,16}")
-_BLANKS = str.maketrans({"\t": " ", "\xa0": " ", "\u2007": " ", "\u202f": " ", "\u3000": " ", "\u2502": "|"})
-_INVISIBLE = str.maketrans(dict.fromkeys("\ufeff\u200b\u200c\u200d\u2060\u00ad"))
+# 2026-01-31T09:00:00.1234567Z | NVIDIA-SMI ...      as build logs keep it
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z ?")
+# trainer-1  | | NVIDIA-SMI ...      as container tools label what several programs print
+_SPEAKER = re.compile(r" {0,64}(?!N/A)[\w.@/-]{3,64} {0,32}\| ?", re.ASCII)
+# 12:| NVIDIA-SMI ...      12\t| NVIDIA-SMI ...      as editors and grep -n number lines
+_NUMBERED = re.compile(r"[ \t]{0,16}([0-9]{1,6})(?::[ \t]?|[ \t]{0,4}[:.)|](?=[ \t]|$)[ \t]?|\t|[ ]{1,4}|$)")
+_TAG = re.compile(
+    r"</?(?:span|font|pre|code|div|p|b|i|em|strong|tr|td|li|ul|details|summary)(?: [^<>]{0,256})?>", re.IGNORECASE
+)
+_BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(?=[|_*+#>\[\]()`~=.\-])")
+_PCI = re.compile(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]")
+_LEAST_ALIKE: Final = 4
+"""Lines in a row that must be numbered on, or lines that must have the same label, to be taken for that."""
+
+_SPACES = {
+    ord(char): " " for char in ("\xa0", "\u1680", *map(chr, range(0x2000, 0x200B)), "\u202f", "\u205f", "\u3000")
+}
+_BLANKS = _SPACES | str.maketrans(
+    {
+        **dict.fromkeys("\t\x0b\x0c", " "),
+        # What word processors and forums make of - | : and ...
+        **dict.fromkeys(map(chr, range(0x2010, 0x2016)), "-"),
+        **dict.fromkeys("\u2212\ufe63\uff0d", "-"),
+        **dict.fromkeys("\u2502\u2503\u2506\u250a\u2551\uff5c\u00a6", "|"),
+        "\uff1a": ":",
+        "\u2026": "...",
+    }
+)
+_INVISIBLE = str.maketrans(
+    dict.fromkeys("\ufeff\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064")
+)
 _NOTHING = {"", "n/a", "[n/a]", "none", "unknown", "err!", "unknown error", "[unknown error]", "could not collect"}
 
 
@@ -43,16 +77,59 @@ def read_paste(text: str) -> Paste:
     if len(text) > LONGEST_PASTE:
         raise InputError(f"{len(text)} characters, more than {LONGEST_PASTE}: no output that is read here is that long")
     unified = _ANSI.sub("", text).replace("\r\n", "\n").replace("\r", "\n").translate(_INVISIBLE)
+    if "&lt;nvidia_smi_log" in unified and "<nvidia_smi_log" not in unified:
+        unified = html.unescape(unified)
+    unified = _BREAK.sub("\n", unified).translate(_SPACES)
     if unified.count("\n") > MOST_LINES:
         raise InputError(f"more than {MOST_LINES} lines: no output that is read here has that many")
-    whole = [_unquoted(line) for line in clean_text(unified).split("\n")]
-    lines = tuple(line[:LONGEST_LINE].translate(_BLANKS).rstrip() for line in whole)
-    return Paste("\n".join(whole), lines)
+    whole = _unnumbered([_unquoted(line) for line in clean_text(unified).split("\n")])
+    return Paste("\n".join(whole), tuple(_unnumbered(_unlabelled([_line(line) for line in whole]))))
 
 
 def _unquoted(line: str) -> str:
     match = _QUOTE.match(line)
+    line = line[match.end() :] if match else line
+    stamp = _STAMP.match(line)
+    return line[stamp.end() :] if stamp else line
+
+
+def _line(line: str) -> str:
+    """The line as the tool printed it, without what forums and trackers add to show it."""
+    line = line[:LONGEST_LINE]
+    if "&" in line:
+        line = html.unescape(line)
+    if "<" in line:
+        line = _TAG.sub("", line)
+    if "\\" in line:
+        line = _ESCAPE.sub("", line)
+    line = clean_text(line).translate(_INVISIBLE).translate(_BLANKS)[:LONGEST_LINE].rstrip()
+    match = _QUOTE.match(line)  # &gt; | NVIDIA-SMI ...
     return line[match.end() :] if match else line
+
+
+def _unlabelled(lines: list[str]) -> list[str]:
+    """The lines without the name of the program that printed them, where it stands before several."""
+    labels = [match[0].rstrip() if (match := _SPEAKER.match(line)) else "" for line in lines]
+    often = {label for label, count in Counter(labels).items() if label and count >= _LEAST_ALIKE}
+    return [
+        line[len(label) :].removeprefix(" ") if label in often else line
+        for line, label in zip(lines, labels, strict=True)
+    ]
+
+
+def _unnumbered(lines: list[str]) -> list[str]:
+    """The lines without the numbers that an editor put before them: several in a row, each one more than the last."""
+    numbers = [int(match[1]) if (match := _NUMBERED.match(line)) else None for line in lines]
+    kept, start = list(lines), 0
+    while start < len(lines):
+        end, number = start + 1, numbers[start]
+        while number is not None and end < len(lines) and numbers[end] == number + (end - start):
+            end += 1
+        # The rows of a table that lost its bars are numbered, too.
+        if end - start >= _LEAST_ALIKE and not all(map(_PCI.search, lines[start:end])):
+            kept[start:end] = [_NUMBERED.sub("", line, count=1) for line in lines[start:end]]
+        start = end
+    return kept
 
 
 def first_line(paste: Paste) -> str:
@@ -125,8 +202,24 @@ def gpu_facts(source: str, gpus: tuple[Gpu, ...]) -> tuple[Reading, ...]:
 
 
 def assuming(machine: Machine, *lines: str) -> Machine:
-    """The machine with more sentences about what the paste does not say."""
-    return replace(machine, assumptions=(*machine.assumptions, *lines))
+    """The machine with more sentences about what the paste does not say, each once."""
+    return replace(machine, assumptions=tuple(dict.fromkeys((*machine.assumptions, *lines))))
+
+
+TAKEN: Final = "one GPU of unknown kind is taken to be there."
+"""How every sentence about a GPU that nobody names ends."""
+TAKEN_NONE: Final = "the machine is taken to have none."
+"""How every sentence about a machine without GPU ends."""
+
+
+def without_driver(why: str = "") -> str:
+    """The sentence about a missing driver, with the reason where the text shows one."""
+    return f"{NO_DRIVER}: {why}." if why else f"{NO_DRIVER}."
+
+
+def open_driver(driver: DriverVersion) -> str:
+    """The doubt about a release behind which the paste, or its line, ends."""
+    return f"The driver version {driver} ends the paste and is taken to be whole."
 
 
 def not_shown(attached: str | None, shown: int) -> tuple[str, ...]:

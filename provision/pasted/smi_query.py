@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal
 
+from ..plain_text import plain
 from ..records import Driver, Gpu, GpuState, Machine, Reading
 from ..spellings import normal_bus_id
 from .paste import (
+    TAKEN,
     assuming,
     cuda_version,
     driver_version,
@@ -32,6 +35,9 @@ SOURCE: Final = "nvidia-smi -q"
 _GPU = re.compile(r"GPU ([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])")
 _AFTER_MIG: Final = frozenset(("accounting mode", "driver model", "serial number", "gpu uuid", "minor number", "pci"))
 """What follows the list of MIG devices, whose sections have the headings of the GPU's own."""
+
+
+_SEVERAL = 2
 
 
 @dataclass(slots=True)
@@ -76,7 +82,8 @@ def _is_ours(line: str) -> bool:
 # R610 and newer add "KMD Version" and "CUDA UMD Version", and a note of deprecation behind the old two.
 def parse(paste: Paste) -> Machine:
     """Driver and GPUs of the text."""
-    head, *sections = _sections(paste.lines)
+    logs = _logs(paste.lines)
+    head, *sections = next((one.sections for one in logs if len(one.sections) > 1), logs[0].sections)
     if not sections and head.value("product name"):
         head.bus_id = normal_bus_id(head.value("bus id") or "")
         sections = [head]  # the lines above the GPU were not copied
@@ -107,7 +114,31 @@ def parse(paste: Paste) -> Machine:
             ),
         ),
     )
+    machine = assuming(machine, *_others(logs), *_driver_model(sections))
     return _judged(with_lost_gpus(machine, paste), attached=head.value("attached gpus"))
+
+
+def _others(logs: list[_Log]) -> tuple[str, ...]:
+    """A sentence where the paste holds the logs of several machines, or of several times."""
+    shown = [log for log in logs if len(log.sections) > 1]
+    if len({log.essence for log in shown}) < _SEVERAL:
+        return ()
+    places = ", ".join(str(log.place) for log in shown)
+    line = (
+        f"The paste holds {len(shown)} logs that differ (they start at lines {places}): "
+        f"the one at line {shown[0].place} is read."
+    )
+    return (line,)
+
+
+# Driver Model
+#     Current                                        : WDDM
+def _driver_model(sections: list[_Section]) -> tuple[str, ...]:
+    """A sentence where the text shows Windows' driver, which serves Windows and WSL alike."""
+    model = next((said for one in sections if (said := one.value("current", "driver model"))), None)
+    if model is None:
+        return ()
+    return (f"The driver model is {plain(model, longest=16)}: the text is of Windows or WSL and does not say which.",)
 
 
 def _judged(machine: Machine, *, attached: str | None) -> Machine:
@@ -117,11 +148,34 @@ def _judged(machine: Machine, *, attached: str | None) -> Machine:
         readings = (*machine.readings, Reading("nvml.outcome", SOURCE, "answered"), said)
         return replace(machine, gpu_state=GpuState.UNUSABLE, readings=readings)
     if not machine.gpus:
-        line = "The text ends before its first GPU: one GPU of unknown kind is taken to be there."
+        line = f"The text ends before its first GPU: {TAKEN}"
         return assuming(replace(machine, gpus=(Gpu(index=0, in_nvml=True),)), line)
     machine = assuming(machine, *not_shown(attached, len(machine.gpus)))
     usable = any(gpu.in_nvml for gpu in machine.gpus)
     return machine if usable else replace(machine, gpu_state=GpuState.UNUSABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """One output of the text."""
+
+    place: int
+    """Number of its first line, from 1."""
+    sections: list[_Section]
+    """What stands above the first GPU, and every GPU."""
+
+    @property
+    def essence(self) -> tuple[object, ...]:
+        """What makes it the log of another machine, or of another time."""
+        head, *gpus = self.sections
+        names = tuple((gpu.bus_id, gpu.value("product name")) for gpu in gpus)
+        return head.value("kmd version") or head.value("driver version"), names
+
+
+def _logs(lines: tuple[str, ...]) -> list[_Log]:
+    """The outputs, split at their titles."""
+    cuts = sorted({0, *(place for place, line in enumerate(lines) if "NVSMI LOG" in line), len(lines)})
+    return [_Log(start + 1, _sections(lines[start:end])) for start, end in pairwise(cuts)]
 
 
 def _sections(lines: tuple[str, ...]) -> list[_Section]:
@@ -162,8 +216,18 @@ def _gpu(index: int, section: _Section) -> Gpu:
         pci_device_id=_device_id(section.value("device id") or ""),
         memory_bytes=mebibytes(section.value("total", "fb memory usage") or ""),
         mig_mode=mig_mode,
+        mig_instances=_instances(section) if mig_mode == "enabled" else None,
         in_nvml=bool(name or uuid) or not section.has("product name"),
     )
+
+
+#     MIG Devices                                        : None
+def _instances(section: _Section) -> int | None:
+    """How many MIG devices the text lists; None when it says nothing of them."""
+    if section.mig_devices:
+        return section.mig_devices
+    said = [text.strip().lower() for (_, name), text in section.values.items() if name == "mig devices"]
+    return 0 if "none" in said else None
 
 
 # 0x26B910DE

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..records import Gpu, GpuState, Machine, Reading
-from .paste import assuming, not_shown
+from .paste import TAKEN, assuming, not_shown
 
 if TYPE_CHECKING:
     from .paste import Paste
@@ -27,7 +27,13 @@ def parse(paste: Paste) -> Machine:
     from ..detect.smi import machine_from_smi_xml
 
     is_whole = f"</{_ROOT}>" in paste.text or f"<{_ROOT}" not in paste.text
-    machine = machine_from_smi_xml(paste.text if is_whole else _closed(paste.text))
+    first, end, rest = paste.text.partition(f"</{_ROOT}>")
+    machine = machine_from_smi_xml(first + end if is_whole else _closed(paste.text))
+    if f"<{_ROOT}" in rest:
+        place = paste.text.count("\n", 0, paste.text.rfind(f"<{_ROOT}")) + 1
+        machine = assuming(
+            machine, f"The paste holds several XML documents (another at line {place}): the first is read."
+        )
     if not is_whole:
         machine = assuming(
             _without_cut_gpu(machine), "The XML ends too early: what its missing part says is not known."
@@ -40,7 +46,7 @@ def parse(paste: Paste) -> Machine:
         said = Reading("nvml.init", "nvidia-smi -q -x", failure="nvidia-smi -q -x lists no GPU")
         readings = (*machine.readings, Reading("nvml.outcome", "nvidia-smi -q -x", "answered"), said)
         return replace(machine, gpu_state=GpuState.UNUSABLE, readings=readings)
-    line = "The XML ends before its first GPU: one GPU of unknown kind is taken to be there."
+    line = f"The XML ends before its first GPU: {TAKEN}"
     return assuming(replace(machine, gpus=(Gpu(index=0, in_nvml=True),), gpu_state=GpuState.USABLE), line)
 
 

@@ -9,7 +9,8 @@ from .style import figure, gib, seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..records import Acceptance, AcceptedDevice, Criterion, Scalar
+    from ..acceptance import Acceptance, AcceptedDevice, Criterion
+    from ..records import Scalar
     from .style import Style
 
 

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ..documents.data import CheckData, CheckSummary, PlanData, ReceiptData, ReportData
-    from ..records import Acceptance, CheckResult, Machine, Plan, Receipt
+    from ..acceptance import Acceptance
+    from ..documents.data import CheckData, CheckSummary, PlanData, ReceiptData
+    from ..documents.report_data import ReportData
+    from ..records import CheckResult, Machine, Plan, Receipt
 
 #: Lines for logs carry no colour; marks are spelled out.
 _PLAIN = Style()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from ..matrix.companions import newest_transformers
 from ..records import Build
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Catalogue:
                         floors=(major.linux, major.windows) if major else None,
                         cuda=variant.cuda,
                         codes=_codes(variant, platform),
-                        place=f"matrix.yaml: torch.releases[{release.version!r}].variants.{variant.name}",
+                        place=self.matrix.place_of_build(release.version, variant.name),
                     )
                 )
         return made
@@ -165,16 +166,8 @@ def _some_read_runs_on(matrix: Matrix, variant: Variant, capability: ComputeCapa
 
 def newest_pair(matrix: Matrix, release: TorchRelease, python: str, wish: Versions | None) -> Numbers | None:
     """The newest transformers known to work with a torch release on a Python; None when there is none."""
-    minor = tuple(int(part) for part in python.rstrip("t").split(".")) if python[:1].isdigit() else (0, 0)
-    for row in reversed(matrix.transformers):
-        if minor < row.python or (row.torch and release.key < row.torch):
-            continue
-        for patch in range(row.last[-1], row.first[-1] - 1, -1):
-            version = (*row.first[:-1], patch)
-            text = ".".join(map(str, version))
-            if release.companions.transformers.holds(version) and (wish is None or wish.allows(text)):
-                return version
-    return None
+    pair = newest_transformers(matrix, release, python, wish.allows if wish else None)
+    return pair[1] if pair else None
 
 
 def python_tag(python: str) -> str:
@@ -190,14 +183,14 @@ def python_name(tag: str) -> str:
 def _build(matrix: Matrix, candidate: Candidate, python: str, wish: Versions | None) -> Build:
     tag = python_tag(python)
     wheels, variant, platform = candidate.wheels, candidate.variant, candidate.platform
-    platform_tag = dict(variant.tag).get(platform, wheels.tag if wheels else platform)
+    own_tag = dict(variant.tag).get(platform)
     is_default = wheels is not None and wheels.general_variant == variant.name and tag in wheels.pythons
     return Build(
         torch=candidate.release.version,
         variant=variant.name,
         cuda_runtime_version=variant.cuda,
         python=python,
-        wheel_tag=f"{tag.rstrip('t')}-{tag}-{platform_tag}",
+        wheel_tag=wheels.wheel_tag(tag, own_tag) if wheels else f"{tag.rstrip('t')}-{tag}-{own_tag or platform}",
         is_unlabelled=platform in variant.unlabelled_on,
         requirements=_requirements(candidate, wish),
         index=matrix.index_url(variant.name),

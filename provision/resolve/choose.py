@@ -7,21 +7,30 @@ another one that is there (`preferred-python`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from ..records import Rejection, Resolution
+from ..records import GpuLeftOut, Rejection, Resolution
+from .bans import driver_branch
 from .candidates import Catalogue
+from .changes import applied
+from .mixed import groups_of, served, unlocks_by_leaving_out
 from .notes import notes_of
 from .rules import BUILD_RULES, LAST_RESORT_RULES, PYTHON_RULES, READS
 from .situation import situate
 from .unlocks import unlocks_of
+from .why_not import builds_meant, reasons_beyond_rules
+from .wishes import builds_asked_about
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from ..matrix import Matrix
     from ..records import Build, Machine, Request, Unlock
     from .candidates import Candidate
+    from .devices import Device
+    from .mixed import Group
     from .rules import BuildRule
     from .situation import Situation
 
@@ -46,7 +55,7 @@ class Outcome(NamedTuple):
     against_pythons: tuple[Rejection, ...]
     """Reasons against the other Pythons."""
     last_resort: tuple[Rejection, ...] = ()
-    """Reasons that hold only while another build fits."""
+    """Reasons that hold only while another build fits; kept for builds that do not fit too: no unlock promises them."""
 
     @property
     def fits(self) -> bool:
@@ -62,6 +71,23 @@ class Verdict:
     builds: tuple[Build, ...]
     rejections: tuple[Rejection, ...]
     unlocks: tuple[Unlock, ...]
+    firm: frozenset[int]
+    """Places in the catalogue of the builds that fit and whose facts are all read."""
+
+
+class Served(NamedTuple):
+    """The GPUs of a box that a plan is for, and what the rules say about them."""
+
+    situation: Situation
+    verdict: Verdict
+    groups: tuple[Group, ...] = ()
+    """All kinds of GPUs of a mixed box; empty where there is one kind."""
+    kept: tuple[Group, ...] = ()
+
+    @property
+    def left_out(self) -> tuple[Group, ...]:
+        """The kinds that no build serves together with the others."""
+        return tuple(group for group in self.groups if group not in self.kept)
 
 
 def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Catalogue | None = None) -> Resolution:
@@ -70,18 +96,94 @@ def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Ca
     Pure. Whoever plans many machines passes one catalogue of the matrix: machines that are alike are then judged once.
     UsageError when a word of the request is not understood.
     """
-    situation = situate(machine, request, catalogue or Catalogue(matrix))
+    catalogue = catalogue or Catalogue(matrix)
+    plan = _serve(machine, request, catalogue)
+    situation, verdict, chosen = plan.situation, plan.verdict, plan.verdict.chosen
+    outside = [situate(_only(machine, group.devices), request, catalogue) for group in plan.left_out]
+    left_out = tuple(out for alone in outside for out in _left_out(alone, chosen))
+    unlocks = tuple(_promises(plan, machine, request)) if left_out else verdict.unlocks
+    if chosen and verdict.firm and len(plan.groups) > 1:
+
+        def best(common: frozenset[int], gone: Sequence[Group]) -> Candidate | None:
+            if not left_out and not situation.forward:
+                return _best(situation, common)
+            # GPUs that were left out may stay when others go, and a compatibility package may serve those that stay.
+            staying = [device for group in plan.groups if group not in gone for device in group.devices]
+            return _serve(_only(machine, staying), request, plan.situation.catalogue).verdict.chosen
+
+        unlocks = (*unlocks, *unlocks_by_leaving_out(plan.kept, chosen, best))
+    meant = builds_meant(matrix, builds_asked_about(request)) if request.why_not else frozenset()
+    return Resolution(
+        candidates=verdict.builds,
+        rejections=(*verdict.rejections, *reasons_beyond_rules(situation, meant, verdict.builds, preferred_by)),
+        unlocks=unlocks,
+        assumptions=situation.assumptions,
+        notes=notes_of(machine, situation, chosen, verdict.builds[0] if verdict.builds else None, left_out),
+        gpus_left_out=left_out,
+        asked_about=meant,
+    )
+
+
+def _serve(machine: Machine, request: Request, catalogue: Catalogue) -> Served:
+    """The whole box where a build fits all of it, else its most capable part that a build fits."""
+    situation = situate(machine, request, catalogue)
+    verdict = _verdict(situation)
+    if len(situation.boards) < 2:  # noqa: PLR2004  one kind of GPU is served or not
+        return Served(situation, verdict)
+    groups = groups_of(situation.devices, lambda some: _verdict(situate(_only(machine, some), request, catalogue)).firm)
+    kept = groups if verdict.firm else served(groups) or groups
+    if len(kept) == len(groups):
+        return Served(situation, verdict, groups, groups)
+    part = situate(_only(machine, [device for group in kept for device in group.devices]), request, catalogue)
+    return Served(replace(part, assumptions=situation.assumptions), _verdict(part), groups, kept)
+
+
+def _promises(plan: Served, machine: Machine, request: Request) -> Iterator[Unlock]:
+    """The unlocks of the GPUs that stay, with what they give to the whole box: GPUs left out may come back."""
+    newest: dict[str, int] = {}
+    for step in plan.verdict.unlocks:
+        changed = applied(machine, request, step)
+        after = _serve(*changed, plan.situation.catalogue).verdict if changed else None
+        if after is None or plan.verdict.chosen is None:
+            yield step
+        elif after.chosen and after.firm:
+            limit = newest.get(step.change, plan.verdict.chosen.release_order)
+            if after.chosen.release_order < limit:
+                newest[step.change] = after.chosen.release_order
+                yield replace(step, torch=after.chosen.release.version, variant=after.chosen.variant.name)
+
+
+def _verdict(situation: Situation) -> Verdict:
+    """The verdict of a situation, kept for machines that are alike."""
     known, key = situation.catalogue.verdicts, situation.key
     verdict = known.get(key)
     if verdict is None:
         verdict = _kept(known, key, decide(situation))
-    return Resolution(
-        candidates=verdict.builds,
-        rejections=verdict.rejections,
-        unlocks=verdict.unlocks,
-        assumptions=situation.assumptions,
-        notes=notes_of(machine, situation, verdict.chosen, verdict.builds[0] if verdict.builds else None),
-    )
+    return verdict
+
+
+def _only(machine: Machine, devices: Sequence[Device]) -> Machine:
+    """The machine with some of its GPUs."""
+    places = {device.place for device in devices}
+    return replace(machine, gpus=tuple(gpu for place, gpu in enumerate(machine.gpus) if place in places))
+
+
+def _left_out(alone: Situation, chosen: Candidate | None) -> list[GpuLeftOut]:
+    """Why the GPUs of a situation are not served by the build that was chosen for the others."""
+    if chosen is None:
+        return []
+    outcome = judge(alone, chosen)
+    reason = next(iter((*outcome.against, *outcome.last_resort, *outcome.against_pythons)))
+    return [
+        GpuLeftOut(device.index, device.label, reason.rule, reason.found, reason.needs, reason.source)
+        for device in alone.devices
+    ]
+
+
+def _best(situation: Situation, places: frozenset[int]) -> Candidate:
+    """The preferred one of some builds."""
+    candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
+    return min((candidates[place] for place in places), key=lambda candidate: _preference(situation, candidate))
 
 
 def decide(situation: Situation) -> Verdict:
@@ -96,6 +198,7 @@ def decide(situation: Situation) -> Verdict:
         builds=tuple(_builds(situation, chosen)),
         rejections=(*rejections, *_less_preferred(situation, chosen)),
         unlocks=unlocks_of(situation, outcomes, chosen[0] if chosen else None),
+        firm=frozenset(outcome.candidate.order for outcome in firm),
     )
 
 
@@ -103,7 +206,7 @@ def judge(situation: Situation, candidate: Candidate) -> Outcome:
     """One candidate before all rules."""
     against = tuple([no for rule in BUILD_RULES if (no := rule(situation, candidate))])
     last_resort = tuple([no for rule in LAST_RESORT_RULES if (no := rule(situation, candidate))])
-    return Outcome(candidate, against, *_on_pythons(situation, candidate), () if against else last_resort)
+    return Outcome(candidate, against, *_on_pythons(situation, candidate), last_resort)
 
 
 def judge_all(situation: Situation) -> list[Outcome]:
@@ -114,7 +217,7 @@ def judge_all(situation: Situation) -> list[Outcome]:
     against = [tuple(chain.from_iterable(row)) for row in zip(*columns, strict=True)] if columns else nothing
     last = _column(situation, LAST_RESORT_RULES[0]) or nothing
     return [
-        Outcome(candidate, reasons, *on_pythons, () if reasons else last_resort)
+        Outcome(candidate, reasons, *on_pythons, last_resort)
         for candidate, reasons, on_pythons, last_resort in zip(
             candidates, against, _python_column(situation), last, strict=True
         )
@@ -138,7 +241,8 @@ def _column(situation: Situation, rule: BuildRule) -> Column | None:
 def _python_column(situation: Situation) -> tuple[OnPythons, ...]:
     """Per candidate the Pythons that it fits on and what the rules have against the others."""
     columns, wish = situation.catalogue.python_columns, situation.wishes.transformers
-    key = (situation.platform, situation.is_cpu, situation.pythons, wish.text if wish else None)
+    branch = driver_branch(situation, situation.driver_version) if situation.catalogue.matrix.site else None
+    key = (situation.platform, situation.is_cpu, situation.pythons, wish.text if wish else None, branch)
     if (known := columns.get(key)) is None:
         candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
         known = _kept(columns, key, tuple([_on_pythons(situation, candidate) for candidate in candidates]))
@@ -191,7 +295,7 @@ def _builds(situation: Situation, outcomes: list[Outcome]) -> list[Build]:
 
 def _reasons(outcome: Outcome, *, has_firm: bool) -> tuple[Rejection, ...]:
     reasons = (*outcome.against, *outcome.against_pythons)
-    return (*reasons, *outcome.last_resort) if has_firm else reasons
+    return (*reasons, *outcome.last_resort) if has_firm and not outcome.against else reasons
 
 
 def _less_preferred(situation: Situation, chosen: list[Outcome]) -> list[Rejection]:

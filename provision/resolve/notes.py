@@ -8,20 +8,96 @@ from ..records import Evidence, Finding
 from .candidates import python_tag
 
 if TYPE_CHECKING:
-    from ..records import Build, Machine
+    from ..records import Build, GpuLeftOut, Machine
     from .candidates import Candidate
     from .situation import Situation
 
 
 def notes_of(
-    machine: Machine, situation: Situation, chosen: Candidate | None, build: Build | None
+    machine: Machine,
+    situation: Situation,
+    chosen: Candidate | None,
+    build: Build | None,
+    left_out: tuple[GpuLeftOut, ...] = (),
 ) -> tuple[Finding, ...]:
     """The notes of a resolution, the weightiest first."""
-    notes = [_kind(machine, situation), _other_gpus(machine)]
+    notes = [_left_out(left_out), _kind(machine, situation), _other_gpus(machine), _forward(situation, chosen)]
+    notes += [_split(machine, situation), _vgpu(machine, situation), _jetson(machine, situation, chosen)]
     if chosen and build:
         notes += [_doubtful(chosen), _arch(situation, chosen), _native(situation, chosen)]
         notes += [_free_threaded(situation, build), _label(chosen)]
     return tuple(note for note in notes if note)
+
+
+def _left_out(left_out: tuple[GpuLeftOut, ...]) -> Finding | None:
+    if not left_out:
+        return None
+    names = ", ".join(f"GPU {out.index} ({out.name})" for out in left_out)
+    happened = f"No build serves all GPUs of this box. The plan leaves out {names}; programs must not use them."
+    return Finding(
+        "gpus-left-out",
+        "warn",
+        happened,
+        tuple(
+            Evidence(f"GPU {out.index}", f"{out.rule}: {out.found}", None, out.source, out.needs) for out in left_out
+        ),
+        ("set CUDA_VISIBLE_DEVICES to the other GPUs; gpusetup accept does so itself",),
+    )
+
+
+def _forward(situation: Situation, chosen: Candidate | None) -> Finding | None:
+    forward = situation.forward
+    if forward is None:
+        return None
+    evidence = Evidence("CUDA of libcuda", str(forward.cuda), source="driver", needs=str(situation.driver_version))
+    over = f"A compatibility package serves CUDA {forward.cuda} over kernel driver {situation.driver_version}"
+    if forward.refusal is not None:
+        happened = f"{over}, and it does not work here: {forward.refusal}. CUDA starts only without it."
+        safe = ("take its folder out of LD_LIBRARY_PATH and ld.so.conf.d",)
+        return Finding("forward-compatibility-not-allowed", "warn", happened, (evidence,), safe)
+    if chosen is None or chosen.cuda is None or chosen.cuda.major not in situation.majors_out_of_reach:
+        return None
+    return Finding(
+        "forward-compatibility", "pass", f"{over}; the plan holds as long as the loader finds it.", (evidence,)
+    )
+
+
+def _split(machine: Machine, situation: Situation) -> Finding | None:
+    split = [] if situation.is_cpu else [gpu for gpu in machine.gpus if gpu.mig_mode == "enabled"]
+    if not split:
+        return None
+    names = ", ".join(f"GPU {gpu.index}" for gpu in split)
+    happened = f"{names} in MIG mode: a process sees one instance, without peer access between instances."
+    evidence = tuple(Evidence(f"instances of GPU {gpu.index}", gpu.mig_instances) for gpu in split)
+    return Finding("mig-enabled", "pass", happened, evidence)
+
+
+def _vgpu(machine: Machine, situation: Situation) -> Finding | None:
+    matrix = situation.catalogue.matrix
+    guests = [] if situation.is_cpu else [gpu for gpu in machine.gpus if gpu.name and matrix.vgpu_runs_cuda(gpu.name)]
+    if not guests:
+        return None
+    happened = "This is a guest with a vGPU: it needs the vGPU guest driver that matches its host, and a licence."
+    evidence = tuple(Evidence(f"GPU {gpu.index}", gpu.name) for gpu in guests)
+    return Finding("vgpu-guest", "pass", happened, evidence)
+
+
+def _jetson(machine: Machine, situation: Situation, chosen: Candidate | None) -> Finding | None:
+    """Where the general wheels have nothing for a Jetson, NVIDIA's own wheels of its JetPack."""
+    if not situation.is_tegra or chosen is not None or not machine.host.l4t:
+        return None
+    known = situation.catalogue.matrix.containers
+    jetpack = known.jetpack_of(machine.host.l4t)
+    if jetpack is None:
+        happened = f"The matrix does not know the JetPack of Jetson Linux {machine.host.l4t}."
+        return Finding("jetson-wheels", "warn", happened, safe=("gpusetup plan --container",))
+    happened = f"The general wheels have no code for this board under JetPack {jetpack.version} (CUDA {jetpack.cuda})."
+    index = known.jetson_wheel_index(jetpack)
+    wheels = f"NVIDIA's own torch {jetpack.wheels[-1]} for Python {jetpack.python}: {index}" if jetpack.wheels else None
+    evidence = Evidence("Jetson Linux", machine.host.l4t, source="/etc/nv_tegra_release")
+    return Finding(
+        "jetson-wheels", "warn", happened, (evidence,), (*([wheels] if wheels else []), "gpusetup plan --container")
+    )
 
 
 def _kind(machine: Machine, situation: Situation) -> Finding | None:

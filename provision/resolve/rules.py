@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final
 
+from ..matrix.model import PLATFORMS
 from ..records import Rejection
+from .bans import driver_branch, site_ban
 from .candidates import python_tag
 from .situation import is_listed
 
 if TYPE_CHECKING:
+    from ..matrix.model import Numbers
     from .candidates import Candidate
     from .situation import Situation
 
@@ -40,6 +43,21 @@ def not_asked_for(situation: Situation, candidate: Candidate) -> Rejection | Non
     return None
 
 
+# --- what the site forbids ----------------------------------------------------------------------
+
+
+def forbidden_by_site(situation: Situation, candidate: Candidate, python: str | None = None) -> Rejection | None:
+    """A site file forbids the build; the reason is the site's own, and the file and line stand beside it.
+
+    Change the entry under `forbid` in that file, or plan with another one (`--site FILE`, `--site none`).
+    """
+    ban = site_ban(situation, candidate, situation.driver_version, python)
+    if ban is None:
+        return None
+    no = _no(candidate, "forbidden-by-site", str(ban), ban.reason, ban.place)
+    return Rejection(no.torch, no.variant, no.rule, no.found, no.needs, no.source, python)
+
+
 # --- platform -----------------------------------------------------------------------------------
 
 
@@ -49,9 +67,7 @@ def platform_not_published(situation: Situation, candidate: Candidate) -> Reject
     CUDA wheels for aarch64 begin with torch 2.5 and not every variant has one. Another variant or release may have it.
     """
     if candidate.is_published is False or candidate.wheels is None:
-        platforms = (
-            ", ".join(candidate.variant.on) if is_listed(situation.platform) else "linux or windows, x86_64 or aarch64"
-        )
+        platforms = ", ".join(candidate.variant.on) if is_listed(situation.platform) else ", ".join(PLATFORMS)
         return _no(candidate, "platform-not-published", situation.platform, platforms or "a published wheel")
     return None
 
@@ -99,6 +115,18 @@ def glibc_unknown(situation: Situation, candidate: Candidate) -> Rejection | Non
     return None
 
 
+def macos_too_old(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The release of macOS is older than the one that the libraries in the wheels were built for.
+
+    What counts is what the libraries say of themselves: several wheels carry a tag that promises less. Take an older
+    torch, or a newer macOS.
+    """
+    needed = candidate.wheels.macos if candidate.wheels else None
+    if situation.macos is not None and needed is not None and situation.macos < needed:
+        return _no(candidate, "macos-too-old", macos_name(situation.macos), f"{macos_name(needed)} or newer")
+    return None
+
+
 # --- GPU and driver -----------------------------------------------------------------------------
 
 
@@ -133,17 +161,75 @@ def driver_too_old(situation: Situation, candidate: Candidate) -> Rejection | No
     """The driver is older than the oldest one on which any wheel of that CUDA major starts.
 
     Within a major every wheel starts from that floor on (minor version compatibility). On WSL the number is that of the
-    Windows driver and is compared with the Windows floor. Tegra numbers do not compare; there the CUDA that the driver
-    implements counts.
+    Windows driver and is compared with the Windows floor; below R495 nothing runs there. Tegra numbers do not compare;
+    there the CUDA that the driver implements counts.
     Install a newer driver branch, or take a build of an older CUDA.
     """
     if candidate.cuda is None or candidate.cuda.major not in situation.majors_out_of_reach:
         return None
+    if situation.forward and candidate.cuda <= situation.forward.cuda:
+        return None  # the compatibility package stands in for the driver, or has a rule of its own
     major = candidate.cuda.major
     if situation.is_tegra or situation.driver_version is None:
         return _no(candidate, "driver-too-old", f"CUDA {situation.driver_cuda_version}", f"CUDA {major}.0 or newer")
     found, needs = str(situation.driver_version), f"{driver_floor(situation, candidate)} or newer"
     return _no(candidate, "driver-too-old", found, needs, f"matrix.yaml: cuda_majors.{major}")
+
+
+def forward_compatibility_not_allowed(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The CUDA that is reported comes from a compatibility package (cuda-compat) that does not work on this box.
+
+    Such a package lets an older kernel driver serve a newer CUDA on data center boards and Jetson, from certain driver
+    branches. Elsewhere cuInit ends with error 804 or 803. Take the package off the loader's path
+    (LD_LIBRARY_PATH, ld.so.conf.d), or install a newer driver.
+    """
+    forward = situation.forward
+    if forward is None or forward.refusal is None or candidate.cuda is None or candidate.cuda > forward.cuda:
+        return None
+    if candidate.cuda.major not in situation.majors_out_of_reach:
+        return None
+    found = f"CUDA {forward.cuda} over driver {situation.driver_version}: {forward.refusal}"
+    needs = f"driver {driver_floor(situation, candidate)} or newer"
+    return _no(candidate, "forward-compatibility-not-allowed", found, needs, "matrix.yaml: forward_compatibility")
+
+
+def kernel_module_unsuitable(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The loaded kernel module does not serve a GPU of this machine, so the driver does not bind it.
+
+    Maxwell, Pascal and Volta need the proprietary module: the open one wants a GPU System Processor. Blackwell and
+    newer, and GH200, need the open one. `/proc/driver/nvidia/version` tells which is loaded. Install the other flavour
+    of the same driver.
+    """
+    if candidate.cuda is None or not situation.wrong_module_devices:
+        return None
+    device = situation.wrong_module_devices[0]
+    found = f"the {situation.kernel_module} kernel module with {device.label}"
+    source = f"matrix.yaml: architectures.{device.architecture.name}" if device.architecture else None
+    return _no(candidate, "kernel-module-unsuitable", found, f"the {device.kernel_module} kernel module", source)
+
+
+def mig_without_instance(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """A GPU is in MIG mode and holds no instance: CUDA programs see no device on it.
+
+    Create instances (`nvidia-smi mig -cgi PROFILE -C`), or turn MIG off.
+    """
+    if candidate.cuda is None or not situation.split_devices:
+        return None
+    device = situation.split_devices[0]
+    found = f"{device.label} in MIG mode with no instance"
+    return _no(candidate, "mig-without-instance", found, "at least one compute instance, or MIG off", "machine")
+
+
+def vgpu_without_cuda(situation: Situation, candidate: Candidate) -> Rejection | None:
+    """The GPU is a vGPU of a series on which CUDA does not run: A for applications, B for business desktops.
+
+    The letter behind the size in its name tells the series. C and Q profiles run CUDA; some old boards only in the
+    profile that is the whole board. The hypervisor's administrator assigns the profile.
+    """
+    if candidate.cuda is None or not situation.vgpus_without_cuda:
+        return None
+    found = situation.vgpus_without_cuda[0].label
+    return _no(candidate, "vgpu-without-cuda", found, "a vGPU of series C or Q", "matrix.yaml: vgpu.series")
 
 
 def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -160,15 +246,17 @@ def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> 
 
 
 def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
-    """The driver branch is older than the first one that serves a GPU of this machine, such as Blackwell before R570.
+    """The driver is older than the first one that serves a GPU of this machine, such as Blackwell before R570.
 
-    Such a driver does not bind the GPU at all, whatever build is installed. Install a newer branch.
+    Such a driver does not bind the GPU at all, whatever build is installed. Early releases of the first branch may not
+    list the GPU yet. Install a newer driver.
     """
     if candidate.cuda is None or not situation.unserved_devices:
         return None
     device, row = situation.unserved_devices[0]
     found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-    needs = f"driver branch {row.first_branch} or newer"
+    oldest = row.oldest_driver(device.compute_capability, is_windows=situation.is_windows_driver)
+    needs = f"driver {oldest} or newer"
     return _no(candidate, "driver-too-old-for-gpu", found, needs, f"matrix.yaml: architectures.{row.name}")
 
 
@@ -263,16 +351,22 @@ def no_transformers_pair(situation: Situation, candidate: Candidate, python: str
 
 BUILD_RULES: Final[tuple[BuildRule, ...]] = (
     not_asked_for,
+    forbidden_by_site,
     platform_not_published,
     publication_unknown,
     musl_libc,
     glibc_too_old,
     glibc_unknown,
+    macos_too_old,
     compute_capability_unknown,
     driver_unknown,
     driver_too_old,
+    forward_compatibility_not_allowed,
     gpu_dropped_by_driver_branch,
     driver_too_old_for_gpu,
+    kernel_module_unsuitable,
+    mig_without_instance,
+    vgpu_without_cuda,
     no_code_for_gpu,
     ptx_needs_newer_driver,
     python_unknown,
@@ -282,36 +376,48 @@ BUILD_RULES: Final[tuple[BuildRule, ...]] = (
 LAST_RESORT_RULES: Final[tuple[BuildRule, ...]] = (arch_list_unknown,)
 """Rules that hold only while another build fits."""
 
-PYTHON_RULES: Final[tuple[PythonRule, ...]] = (python_tag_missing, no_transformers_pair)
+PYTHON_RULES: Final[tuple[PythonRule, ...]] = (forbidden_by_site, python_tag_missing, no_transformers_pair)
 """Rules about a build on one Python."""
 
-RULES: Final = (*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RULES)
-"""Every rule, in the order in which reasons are listed."""
+RULES: Final = tuple(dict.fromkeys((*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RULES)))
+"""Every rule once, in the order in which reasons are listed."""
 
 
 def _driver_facts(situation: Situation) -> tuple[Hashable, ...]:
     number, cuda = str(situation.driver_version), situation.driver_cuda_version
-    return number, cuda, situation.is_windows_driver, situation.is_tegra
+    return number, cuda, situation.is_windows_driver, situation.wsl_floor is None, situation.is_tegra, situation.forward
 
 
 READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
     not_asked_for: lambda situation: situation.asked_builds,
+    forbidden_by_site: lambda situation: (
+        (driver_branch(situation, situation.driver_version),) if situation.catalogue.matrix.site else None
+    ),
     platform_not_published: lambda situation: situation.platform,
     publication_unknown: lambda situation: situation.platform,
     musl_libc: lambda situation: situation.is_musl or None,
     glibc_too_old: lambda situation: situation.glibc,
     glibc_unknown: lambda situation: None if situation.glibc or situation.is_musl else situation.glibc_failure,
+    macos_too_old: lambda situation: situation.macos,
     compute_capability_unknown: lambda situation: (
         None if situation.is_cpu or (situation.boards and not situation.unknown_devices) else situation.boards
     ),
     driver_unknown: lambda situation: _driver_facts(situation) if situation.driver_cuda_version is None else None,
     driver_too_old: lambda situation: _driver_facts(situation) if situation.majors_out_of_reach else None,
+    forward_compatibility_not_allowed: lambda situation: (
+        _driver_facts(situation) if situation.forward and situation.forward.refusal else None
+    ),
     gpu_dropped_by_driver_branch: lambda situation: (
         (*_driver_facts(situation), situation.boards) if situation.dropped_devices else None
     ),
     driver_too_old_for_gpu: lambda situation: (
         (*_driver_facts(situation), situation.boards) if situation.unserved_devices else None
     ),
+    kernel_module_unsuitable: lambda situation: (
+        (situation.kernel_module, situation.boards) if situation.wrong_module_devices else None
+    ),
+    mig_without_instance: lambda situation: situation.boards if situation.split_devices else None,
+    vgpu_without_cuda: lambda situation: situation.boards if situation.vgpus_without_cuda else None,
     no_code_for_gpu: lambda situation: situation.boards or None,
     ptx_needs_newer_driver: lambda situation: (
         (situation.capabilities, situation.driver_cuda_version) if situation.driver_cuda_version else None
@@ -323,7 +429,13 @@ READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
 None: it has nothing to say in this situation, whatever the build."""
 
 DRIVER_RULES: Final = frozenset(
-    ("driver-unknown", "driver-too-old", "driver-too-old-for-gpu", "ptx-needs-newer-driver")
+    (
+        "driver-unknown",
+        "driver-too-old",
+        "driver-too-old-for-gpu",
+        "forward-compatibility-not-allowed",
+        "ptx-needs-newer-driver",
+    )
 )
 """Rules that a newer driver satisfies."""
 
@@ -333,6 +445,14 @@ def rule_id(rule: Callable[..., Rejection | None]) -> str:
     return rule.__name__.replace("_", "-")
 
 
+def macos_name(numbers: Numbers) -> str:
+    """The name and the release: macOS 14.0 of (14, 0)."""
+    return "macOS " + ".".join(map(str, numbers))
+
+
 def driver_floor(situation: Situation, candidate: Candidate) -> str:
     """The oldest driver of the candidate's CUDA, as people write it."""
-    return str(candidate.floors[situation.is_windows_driver]) if candidate.floors else "any"
+    if not candidate.floors:
+        return "any"
+    floor = candidate.floors[situation.is_windows_driver]
+    return str(max(floor, situation.wsl_floor) if situation.wsl_floor else floor)

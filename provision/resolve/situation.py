@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..matrix.model import PLATFORMS
 from ..records import GpuState
+from ..versions import DriverVersion
+from .devices import devices_of, forward_of
 from .wishes import Wishes, understand
 
 if TYPE_CHECKING:
     from ..matrix import Matrix
-    from ..matrix.model import Architecture
+    from ..matrix.model import Architecture, Numbers
     from ..records import Interpreter, Machine, Request
-    from ..versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+    from ..versions import ComputeCapability, CudaVersion, Glibc
     from .candidates import Catalogue
+    from .devices import Device, Forward
 
 OTHER_NAMES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 MUSL_SYSTEMS: Final = frozenset(("alpine", "chimera", "postmarketos"))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Device:
-    """One GPU of the box with what the matrix adds to it."""
-
-    index: int
-    label: str
-    """Name of the GPU for people."""
-    compute_capability: ComputeCapability | None
-    architecture: Architecture | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,31 +33,45 @@ class Situation:
     is_cpu: bool
     """Whether CPU builds are wanted: asked for, or no GPU is there."""
     platform: str
-    """linux_x86_64, also for a system that no wheel is listed for, such as darwin_arm64."""
+    """linux_x86_64, also for a system that no wheel is listed for, such as linux_ppc64le."""
     devices: tuple[Device, ...]
-    boards: tuple[tuple[str, ComputeCapability | None], ...]
-    """Distinct names and compute capabilities of the GPUs."""
+    boards: tuple[tuple[object, ...], ...]
+    """Distinct GPUs: name, compute capability, class, kernel module."""
     unknown_devices: tuple[Device, ...]
     """GPUs whose compute capability nobody knows."""
     dropped_devices: tuple[tuple[Device, Architecture], ...]
     """GPUs that the driver branch no longer serves."""
     unserved_devices: tuple[tuple[Device, Architecture], ...]
-    """GPUs that the driver branch does not serve yet."""
+    """GPUs that the driver does not serve yet."""
+    wrong_module_devices: tuple[Device, ...]
+    """GPUs that need the other kernel module than the one that is loaded."""
+    split_devices: tuple[Device, ...]
+    """GPUs in MIG mode without an instance."""
+    vgpus_without_cuda: tuple[Device, ...]
+    """vGPUs of a series on which CUDA does not run."""
     capabilities: tuple[ComputeCapability, ...]
     """Distinct known compute capabilities, lowest first."""
     driver_version: DriverVersion | None
+    kernel_module: Literal["open", "proprietary"] | None
+    """Flavour of the loaded kernel module; None when nobody said, and on Windows."""
+    forward: Forward | None
+    """The compatibility package that is in use."""
     driver_cuda_version: CudaVersion | None
-    """Newest CUDA that the driver implements, as told or by its branch."""
+    """Newest CUDA that the driver implements, as told or by its branch; of a compatibility package where it works."""
     majors_out_of_reach: frozenset[int]
     """CUDA majors that the known driver is too old for."""
     is_windows_driver: bool
     """Windows numbers count on Windows and on WSL, where the driver is that of the Windows host."""
+    wsl_floor: DriverVersion | None
+    """Oldest Windows driver under which any CUDA runs in WSL; None elsewhere."""
     is_tegra: bool
     """All GPUs are Tegra: their driver numbers do not compare, only the CUDA they implement."""
     glibc: Glibc | None
     glibc_failure: str | None
     """Why a machine that was looked at has no glibc number."""
     is_musl: bool
+    macos: Numbers | None
+    """Release of macOS; None elsewhere and where nobody named it."""
     pythons: tuple[str, ...]
     """Pythons that may be used, the preferred first: 3.12, 3.14t."""
     python_failure: str | None
@@ -87,10 +94,14 @@ class Situation:
             self.boards,
             str(self.driver_version),
             self.driver_cuda_version,
+            self.forward,
+            self.kernel_module,
             self.is_windows_driver,
+            self.wsl_floor is not None,
             self.glibc,
             self.glibc_failure,
             self.is_musl,
+            self.macos,
             self.pythons,
             self.python_failure,
             tuple([wish.text if wish else None for wish in asked]),
@@ -113,7 +124,7 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     assumptions = list(machine.assumptions)
     # GPUs that are listed count even where nobody judged their state: they never become a CPU plan in silence.
     is_cpu = request.cpu or (machine.gpu_state is GpuState.NONE and not machine.gpus)
-    devices = () if is_cpu else _devices(machine, matrix, assumptions)
+    devices = () if is_cpu else devices_of(machine, matrix, assumptions)
     capabilities = tuple(sorted({device.compute_capability for device in devices if device.compute_capability}))
     driver = None if is_cpu else machine.driver
     is_tegra = bool(capabilities) and all(capability in matrix.tegra for capability in capabilities)
@@ -124,11 +135,23 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     number = branch.branch if branch else None
     served = [(device, device.architecture) for device in devices if device.architecture]
     is_windows_driver = bool(machine.host.is_wsl) or machine.host.system == "windows"
-    implemented = cuda or (branch.cuda if branch else None)
+    least = DriverVersion(str(matrix.wsl_branch)) if machine.host.is_wsl else None
+    module = None if is_windows_driver or driver is None else driver.kernel_module
+    forward = None if is_windows_driver or is_tegra else forward_of(driver, devices, matrix)
+    if branch and (cuda is None or (forward and forward.refusal)):
+        cuda = branch.cuda
+    if is_tegra and cuda is None and machine.host.l4t:
+        jetpack = matrix.containers.jetpack_of(machine.host.l4t)
+        cuda = jetpack.cuda if jetpack else None
+        if jetpack:
+            assumptions.append(f"CUDA {cuda} is that of JetPack {jetpack.version} (Jetson Linux {machine.host.l4t}).")
     is_musl = _is_musl(machine)
     glibc_failure = _failure(machine, "host.glibc")
     if platform.startswith("linux") and machine.host.glibc is None and not is_musl and glibc_failure is None:
         assumptions.append("The glibc is not known: the plan takes it to be new enough for the wheel.")
+    macos = _macos(machine)
+    if platform.startswith("darwin") and macos is None:
+        assumptions.append("The release of macOS is not known: the plan takes it to be new enough for the wheel.")
     pythons, python_failure = _pythons(machine, wishes, matrix, assumptions)
     return Situation(
         catalogue=catalogue,
@@ -136,19 +159,32 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         is_cpu=is_cpu,
         platform=platform,
         devices=devices,
-        boards=tuple(dict.fromkeys((device.label, device.compute_capability) for device in devices)),
+        boards=tuple(dict.fromkeys(device.board for device in devices)),
         unknown_devices=tuple(device for device in devices if device.compute_capability is None),
         dropped_devices=tuple(pair for pair in served if _is_past(number, pair[1].last_branch)),
-        unserved_devices=tuple(pair for pair in served if _is_past(pair[1].first_branch, number)),
+        unserved_devices=tuple(
+            (device, row)
+            for device, row in served
+            if driver_version
+            and (oldest := row.oldest_driver(device.compute_capability, is_windows=is_windows_driver))
+            and driver_version < oldest
+        ),
+        wrong_module_devices=tuple(d for d in devices if module and d.kernel_module not in (None, "either", module)),
+        split_devices=tuple(device for device in devices if device.is_split_to_nothing),
+        vgpus_without_cuda=tuple(device for device in devices if device.is_vgpu_without_cuda),
         capabilities=capabilities,
         driver_version=driver.driver_version if driver else None,
-        driver_cuda_version=implemented,
-        majors_out_of_reach=_out_of_reach(matrix, driver_version, implemented, is_windows=is_windows_driver),
+        kernel_module=module,
+        forward=forward,
+        driver_cuda_version=cuda,
+        majors_out_of_reach=_out_of_reach(matrix, driver_version, cuda, is_windows=is_windows_driver, least=least),
         is_windows_driver=is_windows_driver,
+        wsl_floor=least,
         is_tegra=is_tegra,
         glibc=machine.host.glibc,
         glibc_failure=glibc_failure,
         is_musl=is_musl,
+        macos=macos,
         pythons=pythons,
         python_failure=python_failure,
         assumptions=tuple(dict.fromkeys(assumptions)),
@@ -156,12 +192,20 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
 
 
 def _out_of_reach(
-    matrix: Matrix, driver: DriverVersion | None, cuda: CudaVersion | None, *, is_windows: bool
+    matrix: Matrix,
+    driver: DriverVersion | None,
+    cuda: CudaVersion | None,
+    *,
+    is_windows: bool,
+    least: DriverVersion | None,
 ) -> frozenset[int]:
     """CUDA majors whose floor lies above the driver; by the CUDA that it implements where its number is not known."""
-    if driver is not None:
-        return frozenset(row.major for row in matrix.cuda_majors if driver < (row.windows if is_windows else row.linux))
-    return frozenset(row.major for row in matrix.cuda_majors if cuda is not None and cuda.major < row.major)
+    if driver is None:
+        return frozenset(row.major for row in matrix.cuda_majors if cuda is not None and cuda.major < row.major)
+    if least is not None and driver < least:
+        return frozenset(row.major for row in matrix.cuda_majors)
+    floors = {row.major: row.windows if is_windows else row.linux for row in matrix.cuda_majors}
+    return frozenset(major for major, floor in floors.items() if driver < floor)
 
 
 def _is_past(branch: int | None, limit: int | None) -> bool:
@@ -187,29 +231,27 @@ def _platform(machine: Machine, assumptions: list[str]) -> str:
     system, arch = machine.host.system, machine.host.arch
     if system is None:
         assumptions.append("The system is not known: Linux is assumed.")
+    # Every Mac on sale has an Arm processor, and torch ended its wheels for the others with 2.2.2.
+    usual = "arm64" if system == "darwin" else "x86_64"
     if arch is None:
-        assumptions.append("The processor architecture is not known: x86_64 is assumed.")
-    processor = (arch or "x86_64").lower()
-    name = f"{system or 'linux'}_{OTHER_NAMES.get(processor, processor)}"
+        assumptions.append(f"The processor architecture is not known: {usual} is assumed.")
+    processor = (arch or usual).lower()
+    processor = OTHER_NAMES.get(processor, processor)
+    if system == "darwin" and processor == "aarch64":
+        processor = "arm64"
+    name = f"{system or 'linux'}_{processor}"
     if name == "windows_x86_64":
         assumptions.append("Windows wheels are taken to hold code for the same GPUs as the Linux wheels.")
     return name
 
 
-def _devices(machine: Machine, matrix: Matrix, assumptions: list[str]) -> tuple[Device, ...]:
-    devices = []
-    for gpu in machine.gpus:
-        capability, row_by = gpu.compute_capability, None
-        if capability is None and gpu.pci_device_id and (capability := matrix.capability_by_pci_id(gpu.pci_device_id)):
-            row_by = f"its PCI id {gpu.pci_device_id}"
-        if capability is None and gpu.name and (capability := matrix.capability_by_name(gpu.name)):
-            row_by = "its name"
-        label = gpu.name or gpu.pci_device_id or f"GPU {gpu.index}"
-        if row_by:
-            assumptions.append(f"{label} has compute capability {capability}, by {row_by}.")
-        architecture = matrix.architecture_of(capability) if capability else None
-        devices.append(Device(gpu.index, label, capability, architecture))
-    return tuple(devices)
+def _macos(machine: Machine) -> Numbers | None:
+    """(14, 1) of macOS 14.1; None on other systems and where the release is no number."""
+    text = machine.host.os_version or ""
+    if machine.host.system != "darwin" or not re.fullmatch(r"[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}", text):
+        return None
+    major, minor = (int(part) for part in f"{text}.0".split(".")[:2])
+    return major, minor
 
 
 def _pythons(

@@ -55,6 +55,19 @@ class CudaWish:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildWish:
+    """Builds that somebody asks about: by variant, by version, or both."""
+
+    text: str
+    variant: str | None = None
+    versions: Versions | None = None
+
+    def means(self, torch: str, variant: str) -> bool:
+        """Whether the build is one of them."""
+        return self.variant in (None, variant) and (self.versions is None or self.versions.allows(torch))
+
+
+@dataclass(frozen=True, slots=True)
 class Wishes:
     """A request with its words understood; None: no wish."""
 
@@ -77,6 +90,20 @@ def understand(request: Request) -> Wishes:
         ),
         python=_python(request.python),
     )
+
+
+def builds_asked_about(request: Request) -> tuple[BuildWish, ...]:
+    """The builds of --why-not; UsageError as for the other words."""
+    return tuple(_build(text) for text in request.why_not)
+
+
+def _build(text: str) -> BuildWish:
+    expected = "a variant such as cu130 or cpu, a torch version such as 2.9, or both: 2.9.1+cu130"
+    words, _, variant = text.strip().rpartition("+")
+    if not _VARIANT.fullmatch(variant) and variant != "cpu":
+        words, variant = text.strip(), ""
+    versions = _versions("--why-not", words, expected) if words or not variant else None
+    return BuildWish(text.strip(), variant or None, versions)
 
 
 def _refused(option: str, found: str, expected: str) -> UsageError:

@@ -62,7 +62,7 @@ def make_wheel(
     meta = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
     meta += [f"Requires-Python: {requires_python}"] if requires_python else []
     meta += [f"Requires-Dist: {requirement}" for requirement in requires]
-    python, abi, platform = tag.split("-")
+    python, abi, platform = tag.split("-")[-3:]  # a build tag may stand before them
     tags = [f"Tag: {p}-{a}-{x}" for p in python.split(".") for a in abi.split(".") for x in platform.split(".")]
     body = dict(files if files is not None else {f"{project}/__init__.py": f"__version__ = {version!r}\n"})
     body[f"{info}/METADATA"] = "\n".join(meta) + "\n"
@@ -123,8 +123,10 @@ def make_torch(
 # --- pages --------------------------------------------------------------------------------------
 
 
-def write_pages(root: Path, *, hashes: bool = True) -> None:
-    """index.html and index.json in every folder that holds wheels."""
+def write_pages(
+    root: Path, *, hashes: bool = True, names_metadata: bool = True, yanked: Sequence[str] = (), kind: str = "both"
+) -> None:
+    """index.html and index.json in every folder that holds wheels; `kind` is html, json or both."""
     for folder in sorted({path.parent for path in root.rglob("*.whl")}):
         rows, entries = [], []
         for path in sorted(folder.glob("*.whl")):
@@ -133,16 +135,21 @@ def write_pages(root: Path, *, hashes: bool = True) -> None:
             meta_digest = hashlib.sha256(meta.encode()).hexdigest()
             needs = next((line.split(": ", 1)[1] for line in meta.splitlines() if line.startswith("Requires-P")), None)
             link = urllib.parse.quote(path.name)  # '+' has to be %2B in an address
-            attributes = f' data-core-metadata="sha256={meta_digest}"'
+            attributes = f' data-core-metadata="sha256={meta_digest}"' if names_metadata else ""
+            attributes += ' data-yanked=""' if path.name in yanked else ""
             attributes += f' data-requires-python="{html.escape(needs)}"' if needs else ""
             fragment = f"#sha256={digest}" if hashes else ""
             rows.append(f'<a href="{link}{fragment}"{attributes}>{path.name}</a><br>')
             entry = {"filename": path.name, "url": link, "hashes": {"sha256": digest} if hashes else {}}
-            entry |= {"core-metadata": {"sha256": meta_digest}, "size": path.stat().st_size}
+            entry |= {"size": path.stat().st_size, "yanked": path.name in yanked}
+            entry |= {"core-metadata": {"sha256": meta_digest}} if names_metadata else {}
             entries.append(entry | ({"requires-python": needs} if needs else {}))
-        (folder / "index.html").write_text("<!DOCTYPE html><html><body>\n" + "\n".join(rows) + "\n</body></html>\n")
-        document = {"meta": {"api-version": "1.1"}, "name": folder.name, "versions": [], "files": entries}
-        (folder / "index.json").write_text(json.dumps(document))
+        if kind != "json":
+            page = "<!DOCTYPE html><html><body>\n" + "\n".join(rows) + "\n</body></html>\n"
+            (folder / "index.html").write_text(page)
+        if kind != "html":
+            document = {"meta": {"api-version": "1.1"}, "name": folder.name, "versions": [], "files": entries}
+            (folder / "index.json").write_text(json.dumps(document))
 
 
 def make_index(root: Path, pythons: Sequence[str] = ("cp310", "cp311")) -> Path:
@@ -184,6 +191,10 @@ class Behaviour:
     faults: dict[str, int | str] = field(default_factory=dict)
     login: tuple[str, str] | None = None
     requests: list[str] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
+    """Ranges that were asked for and answered."""
+    has_ranges: bool = True
+    """Whether ranges are answered; else the whole file comes."""
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -211,7 +222,21 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         path = Path(self.translate_path(self.path)) / "index.json"
         if JSON in self.headers.get("Accept", "") and path.exists():
             return self._answer(path.read_bytes(), JSON)
+        path = Path(self.translate_path(self.path))
+        if self.behaviour.has_ranges and "Range" in self.headers and path.is_file():
+            return self._answer_range(path.read_bytes(), self.headers["Range"])
         return super().send_head()
+
+    def _answer_range(self, body: bytes, wanted: str) -> None:
+        self.behaviour.ranges.append(wanted)
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        start = int(first) if first else max(0, len(body) - int(last))
+        end = min(int(last) + 1, len(body)) if first else len(body)
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(body)}")
+        self.send_header("Content-Length", str(end - start))
+        self.end_headers()
+        self.wfile.write(body[start:end])
 
     def _answer(self, body: bytes, kind: str) -> None:
         self.send_response(200)

@@ -21,21 +21,22 @@ SURFACE = {
     "plan": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
-        *("--check-sources", "--torch-index", "--json"),
+        *("--container", "--why-not", "--top", "--check-sources", "--torch-index", "--site", "--json"),
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--env", "--backend", "--torch-index", "--fresh", "--dry-run", "--json"),
+        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--dry-run", "--json"),
     ],
-    "accept": ["--env", "--preset", "--seed", "--strict", "--require-gpu", "--json"],
+    "accept": ["--env", "--preset", "--seed", "--cpu", "--strict", "--require-gpu", "--json"],
     "up": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--env", "--backend", "--torch-index", "--fresh", "--seed", "--report", "--strict", "--json"),
+        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--seed", "--report", "--strict", "--json"),
     ],
     "report show": ["--json"],
     "driver plan": ["--json"],
-    "matrix validate": ["--json"],
-    "matrix show": ["--torch", "--gpu", "--json"],
+    "matrix validate": ["--site", "--json"],
+    "matrix show": ["--torch", "--cuda", "--gpu", "--driver", "--site", "--json"],
+    "matrix audit": ["--torch", "--json"],
     "explain": ["--json"],
 }
 
@@ -102,6 +103,7 @@ def test_each_error_class_has_its_own_exit_code():
         (["plan", "--nonsense"], 2),
         (["nonsense"], 2),
         (["plan", "--from", "/no/such/file"], 7),
+        (["plan", "--from", "/no/such/fleet.jsonl"], 7),
         (["report", "show", "/no/such/file"], 7),
         (["matrix", "validate", "/no/such/file"], 7),
         (["accept", "--env", "/no/such/env"], 6),
@@ -118,6 +120,55 @@ def test_errors_are_one_document_with_their_exit_code(words, code, capsys):
     assert document["findings"][0]["happened"]
     assert document["findings"][0]["more"].startswith("gpusetup explain ")
     assert "Traceback" not in captured.err
+
+
+SITE = "schema: gpusetup.site/1\nforbid:\n- {variant: 'cu13*', reason: not here}\n"
+
+
+def test_a_site_file_forbids_builds(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "site.yaml"
+    path.write_text(SITE)
+    words = ["plan", "--gpu", "NVIDIA H100 80GB HBM3", "--driver", "580.95.05", "--python", "3.12", "--json"]
+
+    def planned(*more):
+        assert run([*words, *more]) == 0
+        return json.loads(capsys.readouterr().out)["data"]
+
+    free, named = planned(), planned("--site", str(path))
+    monkeypatch.setenv("GPUSETUP_SITE", str(path))
+    assert planned()["matrix"] == named["matrix"]
+    assert planned("--site", "none")["matrix"] == free["matrix"]
+    assert (free["variant"], named["variant"]) == ("cu130", "cu126")
+    assert named["matrix"]["revision"].startswith(free["matrix"]["revision"] + "+site.")
+    assert named["assumptions"][-1] == f"The site file {path} counts: 1 entry that forbids builds."
+    assert [
+        (no["rule"], no["found"], no["needs"], no["source"]) for no in named["passed_over"] if no["torch"] == "2.14.1"
+    ] == [("forbidden-by-site", "cu13*", "not here", f"{path}:3")] * 2
+
+
+@pytest.mark.parametrize("words", [["plan"], ["matrix", "show"], ["matrix", "validate"], ["driver", "plan"]])
+def test_a_site_file_with_a_mistake_is_never_passed_over(words, tmp_path, capsys, monkeypatch):
+    path = tmp_path / "site.yaml"
+    path.write_text(SITE.replace("reason", "because"))
+    monkeypatch.setenv("GPUSETUP_SITE", str(path))
+    option = ["--site", str(path)] if words[0] == "matrix" else []
+    assert run([*words, *option]) == 7
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{path}: forbid[0] (line 3): found no key 'reason', expected the key reason" in told
+
+
+def test_a_site_file_is_validated_on_top_of_the_matrix(tmp_path, capsys):
+    path = tmp_path / "site.yaml"
+    path.write_text(SITE)
+    assert run(["matrix", "validate", str(path), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert data["path"] == str(path)
+    assert data["site"]["forbids"] == [{"what": "cu13*", "reason": "not here", "place": f"{path}:3"}]
+
+
+def test_a_plan_file_excludes_a_site_file(tmp_path, capsys):
+    assert run(["install", str(tmp_path / "plan.json"), "--site", "site.yaml", "--env", str(tmp_path / "env")]) == 2
+    assert "--site counts where a plan is made" in " ".join(capsys.readouterr().err.split())
 
 
 def test_errors_for_people_go_to_stderr(capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("detect", "checks", "matrix", "resolve", "install", "accept", "report", "drivers", "pasted")
+STAGES = ("detect", "checks", "matrix", "resolve", "install", "accept", "report", "drivers", "pasted", "audit")
 
 #: What one stage may import of another: data models that a pure stage decides by, never another stage's work.
 ALLOWED_BETWEEN_STAGES = {
@@ -17,6 +17,9 @@ ALLOWED_BETWEEN_STAGES = {
     ("report", "drivers"),  # a plan of drivers is a record too
     ("report", "matrix"),  # and so are the rows of the matrix
     ("pasted", "matrix"),  # the beginning of a name that was cut off is looked up
+    ("audit", "matrix"),  # what is compared with an index
+    ("audit", "install"),  # the index is asked as an install asks it: configuration, listing, deadlines
+    ("report", "audit"),  # the rows of an audit are records too
     ("pasted", "detect"),  # the XML is also what detection asks for
 }
 #: Modules that decide and must be testable with literals alone.
@@ -25,6 +28,7 @@ PURE = (
     "provision/checks",
     "provision/pasted",
     "provision/report",
+    "provision/fleet.py",
     "provision/gate.py",
     "provision/typed.py",
     "provision/versions.py",
@@ -34,6 +38,10 @@ PURE = (
     "provision/detect/assemble.py",
     "provision/install/availability.py",
     "provision/install/listing.py",
+    "provision/audit/wheels.py",
+    "provision/audit/metadata.py",
+    "provision/audit/torch_rows.py",
+    "provision/audit/companion_rows.py",
 )
 IMPURE_MODULES = {"subprocess", "socket", "urllib.request", "shutil", "tempfile", "random", "time", "glob", "ctypes"}
 

@@ -38,6 +38,14 @@ def test_the_shown_plan_is_what_the_command_prints(capsys):
     assert capsys.readouterr().out == shown
 
 
+def test_the_shown_fleet_is_what_the_command_prints(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = next(line for line in command_lines() if line.startswith("./gpusetup plan --from docs"))
+    assert run(shlex.split(words)[1:]) == 0
+    shown = README.split("It names the newest build")[1].split("```text\n")[1].split("```")[0]
+    assert capsys.readouterr().out == shown
+
+
 @pytest.mark.e2e
 def test_every_command_line_works_as_printed(tmp_path):
     clone = tmp_path / "clone"

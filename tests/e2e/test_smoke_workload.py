@@ -14,7 +14,8 @@ from harness.contract import Job, Report  # noqa: E402
 from harness.run import JobRunner  # noqa: E402
 from provision.accept.judge import accept  # noqa: E402
 from provision.accept.launch import Progress, launch  # noqa: E402
-from provision.records import Acceptance, Build  # noqa: E402
+from provision.acceptance import Acceptance  # noqa: E402, TC001
+from provision.records import Build  # noqa: E402
 
 pytestmark = pytest.mark.e2e
 

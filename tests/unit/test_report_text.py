@@ -1,21 +1,19 @@
 """What a person reads of a plan, a machine and a report."""
 
+from provision.acceptance import Acceptance, AcceptedDevice, Criterion, Quality, Throughput, Workload
 from provision.documents.data import (
     CheckData,
     CheckSummary,
     EnvironmentData,
     ReceiptData,
-    ReportData,
     plan_data,
     plan_digest,
     plan_from_data,
 )
+from provision.documents.report_data import ReportData
 from provision.records import (
-    Acceptance,
-    AcceptedDevice,
     Build,
     CheckResult,
-    Criterion,
     Distribution,
     Gpu,
     GpuState,
@@ -24,13 +22,10 @@ from provision.records import (
     Machine,
     MatrixIdentity,
     Plan,
-    Quality,
     Rejection,
     Request,
     Resolution,
     Source,
-    Throughput,
-    Workload,
 )
 from provision.report.check import render_checks
 from provision.report.machine import render_machine

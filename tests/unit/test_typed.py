@@ -20,6 +20,22 @@ def test_a_typed_machine_has_what_was_typed_and_nothing_else():
     assert machine.assumptions == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "capability"),
+    [("NVIDIA GeForce RTX 3070 Laptop GPU", "8.6"), ("Tesla K80", "3.7"), ("GRID A100D-40C", "8.0"), ("Orin", "8.7")],
+)
+def test_a_board_without_figures_is_typed_by_its_name(name, capability):
+    machine = machine_from_words(TypedMachine(gpus=(name,), driver="535.104.05"), MATRIX)
+    assert str(machine.gpus[0].compute_capability) == capability
+
+
+def test_a_capability_tells_which_of_the_gpus_of_one_name_it_is():
+    machine = machine_from_words(
+        TypedMachine(gpus=("GeForce GT 730",), compute_capability="3.5", driver="470.161.03"), MATRIX
+    )
+    assert str(machine.gpus[0].compute_capability) == "3.5"
+
+
 def test_a_driver_that_nobody_named_is_assumed_and_said():
     machine = machine_from_words(TypedMachine(gpus=("NVIDIA H100 PCIe",)), MATRIX)
     assert machine.driver.driver_version is not None
@@ -47,6 +63,7 @@ def test_a_capability_serves_a_gpu_that_the_matrix_does_not_know():
     ("words", "message"),
     [
         (TypedMachine(gpus=("Voodoo 2",)), "the matrix has no GPU named 'Voodoo 2'"),
+        (TypedMachine(gpus=("GeForce GT 730",)), "GPUs of several compute capabilities are named 'GeForce GT 730'"),
         (TypedMachine(gpus=("NVIDIA A10*0",)), "expected 1 to 1024"),
         (TypedMachine(driver="latest"), "--driver: not a driver version: 'latest'"),
         (TypedMachine(arch="sparc"), "--arch: found 'sparc', expected x86_64 or aarch64"),
@@ -99,3 +116,37 @@ def test_gpus_that_nobody_mentioned_are_an_assumption():
 def test_a_state_that_contradicts_the_gpus_is_not_believed():
     data = {"gpus": [{"name": "Tesla T4"}], "gpu_state": "none", "driver": None}
     assert machine_from_document(data, MATRIX, origin="x").gpu_state is GpuState.UNUSABLE
+
+
+def test_a_jetpack_brings_its_system():
+    machine = machine_from_words(TypedMachine(gpus=("Orin",), os="JetPack 6.2"), MATRIX)
+    host = machine.host
+    assert (host.system, host.os, host.os_version, host.arch, str(host.glibc), host.l4t) == (
+        *("linux", "ubuntu", "22.04", "aarch64"),
+        *("2.35", "36.4.3"),
+    )
+    assert machine.python.version == "3.10"
+    assert machine.driver is None
+
+
+def test_a_jetson_without_a_jetpack_is_taken_to_have_the_newest_of_its_board():
+    machine = machine_from_words(TypedMachine(gpus=("Xavier",)), MATRIX)
+    assert machine.host.l4t == "35.6.2"
+    assert machine.assumptions == ("The JetPack was not given; 5.1.5, the newest that serves this board, is assumed.",)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (TypedMachine(gpus=("Orin",), os="jetpack 9"), "the matrix has no JetPack '9'"),
+        (TypedMachine(gpus=("Orin",), os="jetpack 6.2", arch="x86_64"), "exclude each other"),
+    ],
+)
+def test_a_jetpack_that_cannot_be_is_refused(words, message):
+    with pytest.raises(UsageError, match=message):
+        machine_from_words(words, MATRIX)
+
+
+def test_wsl_can_be_typed_in():
+    machine = machine_from_words(TypedMachine(gpus=("T4",), driver="551.88", os="wsl"), MATRIX)
+    assert (machine.host.system, machine.host.is_wsl) == ("linux", True)

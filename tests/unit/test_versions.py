@@ -2,7 +2,7 @@
 
 import pytest
 
-from provision.versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
+from provision.versions import ComputeCapability, CudaVersion, DriverVersion, Glibc, torch_order
 
 
 def test_driver_version_keeps_its_text_and_compares_its_integers():
@@ -37,3 +37,10 @@ def test_compute_capability_reads_both_spellings():
 
 def test_glibc_is_a_pair():
     assert Glibc.parse("2.28") > Glibc.parse("2.5")
+
+
+def test_versions_of_torch_are_ordered_as_packaging_does():
+    from packaging.version import Version
+
+    texts = ["2.0.1", "2.9.1", "2.10.0", "2.14.0a0+b2c75dd062", "2.14.0", "2.14.1", "2.15.0", "2.1.0a0+41361538"]
+    assert sorted(texts, key=torch_order) == sorted(texts, key=Version)

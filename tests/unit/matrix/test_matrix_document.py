@@ -5,7 +5,8 @@ import pytest
 
 from provision.errors import InputError
 from provision.matrix import document
-from provision.matrix.document import MAX_BYTES, line_of, parse_document, path_text
+from provision.matrix.document import line_of, parse_document
+from provision.matrix.places import MAX_BYTES, path_text
 
 
 def test_scalars_are_text_and_plain_null_is_none():

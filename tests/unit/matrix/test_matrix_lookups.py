@@ -4,6 +4,7 @@
 import pytest
 
 from provision.matrix import load_matrix, read_matrix
+from provision.matrix.companions import companions_of
 from provision.versions import ComputeCapability, CudaVersion, DriverVersion
 
 
@@ -83,6 +84,28 @@ def test_native_drivers_are_those_of_the_first_toolkit(matrix):
 
 
 @pytest.mark.parametrize(
+    ("cuda", "branch", "works"),
+    [
+        ("12.8", 470, True),
+        ("12.8", 560, False),
+        ("12.8", 515, None),
+        ("13.0", 535, True),
+        ("13.0", 530, None),
+        ("12.6", 545, None),
+        ("12.7", 535, None),
+        ("13.9", 580, None),
+    ],
+)
+def test_forward_compatibility_is_known_per_branch_or_unknown(matrix, cuda, branch, works):
+    assert matrix.forward_compatible(CudaVersion.parse(cuda), branch) is works
+
+
+def test_forward_compatibility_serves_data_center_boards_and_jetson(matrix):
+    assert matrix.forward.classes == ("data_center", "embedded")
+    assert matrix.forward.refused_classes == ("geforce", "workstation")
+
+
+@pytest.mark.parametrize(
     ("code", "device", "cuda", "runs"),
     [
         ("8.0", "8.0", "12.8", True),
@@ -105,3 +128,45 @@ def test_native_drivers_are_those_of_the_first_toolkit(matrix):
 def test_binary_code_runs_within_its_major_and_not_across_the_tegra_border(matrix, code, device, cuda, runs):
     row = matrix.cubin(ComputeCapability.parse(code))
     assert row.runs_on(ComputeCapability.parse(device), CudaVersion.parse(cuda)) is runs
+
+
+@pytest.mark.parametrize(
+    ("torch", "python", "accelerate", "peft"),
+    [
+        ("2.0.1", "3.8", (1, 0, 1), (0, 13, 2)),
+        ("2.4.1", "3.9", (1, 10, 1), (0, 17, 1)),
+        ("2.15.0", "3.14t", (1, 15, 0), (0, 21, 2)),
+        ("2.15.0", "pypy3.10", None, None),
+        ("2.15.0", "3.6", None, None),
+    ],
+)
+def test_the_newest_companions_are_those_that_take_the_python(matrix, torch, python, accelerate, peft):
+    release = matrix.release(torch)
+    assert matrix.newest_accelerate(release, python) == accelerate
+    assert matrix.newest_peft(release, python) == peft
+
+
+def test_the_newest_companion_takes_the_torch(mini):
+    matrix = load_matrix(mini, origin="m.yaml")
+    assert matrix.newest_accelerate(matrix.release("2.9.0"), "3.12") == (1, 10, 1)
+    assert matrix.newest_accelerate(matrix.release("2.10.0"), "3.12") == (1, 11, 0)
+
+
+def test_what_works_beside_a_release(matrix):
+    release = matrix.release("2.14.1")
+    beside = {c.name: c.specifier for c in companions_of(matrix, release, "3.12", has_triton=True)}
+    assert beside == {
+        "torchvision": "==0.29.1",
+        "torchaudio": "==2.11.0",
+        "triton": "~=3.8.0",
+        "tokenizers": ">=0.23.1,<0.24.0",
+        "accelerate": "<=1.15.0",
+        "peft": "<=0.21.2",
+    }
+    older = companions_of(matrix, release, "3.12", has_triton=False, allows=lambda text: text.startswith("5.0."))
+    assert {c.name: c.specifier for c in older}["tokenizers"] == ">=0.22.0,<=0.23.0"
+    assert "triton" not in {c.name for c in older}
+    assert [c.name for c in companions_of(matrix, release, "pypy3.10", has_triton=False)] == [
+        "torchvision",
+        "torchaudio",
+    ]

@@ -1,11 +1,14 @@
 """The matrix that ships: complete, and true where the wheels themselves were read."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
 from provision.errors import InputError
 from provision.matrix import default_matrix_path, read_matrix
+from provision.matrix.model import numbers
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +29,58 @@ def test_every_release_has_a_transformers_pair_on_each_of_its_pythons(matrix):
     for release in matrix.releases:
         for tag in release.platform("linux_x86_64").pythons:
             assert newest_pair(matrix, release, python_name(tag), None), (release.version, tag)
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    path = Path(__file__).parents[3] / "benchmarks/companions/result.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_ranges_of_transformers_hold_what_ran_and_nothing_that_failed(matrix, sweep):
+    ran = {(row["torch"], row["transformers"]): row["outcome"] for row in sweep["rows"]}
+    for (torch, version), outcome in ran.items():
+        if outcome in ("ok", "fails"):
+            allowed = matrix.release(torch).companions.transformers
+            assert allowed.holds(numbers(version)) is (outcome == "ok"), (torch, version, str(allowed))
+    assert sum(outcome == "ok" for outcome in ran.values()) >= 30
+
+
+def test_the_newest_transformers_of_every_torch_ran(matrix, sweep):
+    from provision.resolve.candidates import newest_pair
+
+    ran = {(row["torch"], row["transformers"]) for row in sweep["rows"] if row["outcome"] == "ok"}
+    for release in {row.key[:2]: row for row in matrix.releases}.values():
+        newest = ".".join(map(str, newest_pair(matrix, release, "3.11", None)))
+        assert (release.version, newest) in ran, (release.version, newest)
+        assert "run" in release.source
+
+
+def test_releases_of_a_minor_share_their_range_of_transformers(matrix):
+    ranges = {}
+    for release in matrix.releases:
+        ranges.setdefault(release.key[:2], set()).add(str(release.companions.transformers))
+    assert {minor: found for minor, found in ranges.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("version", "held", "refused"),
+    [
+        ("2.0.1", (4, 49, 0), (4, 50, 0)),
+        ("2.1.2", (4, 55, 4), (4, 56, 0)),
+        ("2.1.2", (4, 51, 3), (4, 52, 1)),
+        ("2.4.1", (4, 51, 3), (4, 52, 4)),
+        ("2.4.1", (5, 13, 1), (5, 14, 0)),
+        ("2.5.1", (5, 18, 0), (5, 19, 0)),
+        ("2.6.0", (5, 20, 0), (5, 19, 0)),
+        ("2.7.1", (5, 20, 1), (5, 20, 0)),
+        ("2.7.1", (5, 19, 0), (5, 20, 0)),
+    ],
+)
+def test_borders_of_transformers(matrix, version, held, refused):
+    allowed = matrix.release(version).companions.transformers
+    assert allowed.holds(held)
+    assert not allowed.holds(refused)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +107,7 @@ def test_no_cuda_12_from_2_15_on(matrix):
 
 def test_wheels_that_carry_no_local_label(matrix):
     assert matrix.release("2.5.1").variant("cu124").unlabelled_on == ("linux_aarch64",)
-    assert matrix.release("2.6.0").variant("cpu").unlabelled_on == ()
+    assert matrix.release("2.6.0").variant("cpu").unlabelled_on == ("darwin_arm64",)
 
 
 def test_the_one_wheel_of_2_6_that_needs_a_newer_glibc(matrix):
@@ -62,9 +117,11 @@ def test_the_one_wheel_of_2_6_that_needs_a_newer_glibc(matrix):
 
 def test_the_file_is_small_and_speaks_of_itself_alone():
     text = default_matrix_path().read_text(encoding="utf-8")
-    assert len(text) < 130_000
+    before_images = text.index("\ncontainers:")  # what a plan of wheels reads
+    assert before_images < 190_000
+    assert len(text) < 220_000
     addresses = set(re.findall(r"https?://[^\s/]+", text))
-    assert addresses == {"https://download.pytorch.org"}
+    assert addresses == {"https://download.pytorch.org", "https://developer.download.nvidia.com"}
 
 
 def test_a_missing_file_is_an_input_error(tmp_path):

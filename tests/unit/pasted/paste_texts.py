@@ -134,6 +134,26 @@ XML = """\
 </nvidia_smi_log>
 """
 
+ENV_REPORT = """\
+----------------------  -------------------------------------------------
+sys.platform            linux
+Python                  3.8.10 (default, Nov 22 2023, 10:22:35) [GCC 9.4.0]
+PyTorch                 2.0.1+cu118 @/opt/env/lib/python3.8/site-packages/torch
+GPU available           Yes
+GPU 0                   NVIDIA A10G (arch=8.6)
+Driver version          535.54.03
+----------------------  -------------------------------------------------
+"""
+
+VERSION = """\
+NVIDIA-SMI version  : 610.57.04
+NVML version        : 610.57
+DRIVER version      : Deprecated, see "KMD version" instead
+CUDA version        : Deprecated, see "CUDA UMD version" instead
+KMD version         : 610.57.04
+CUDA UMD version    : 13.3
+"""
+
 ERROR = "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.173\n"
 
 ALL = {
@@ -141,6 +161,8 @@ ALL = {
     "smi_query": QUERY,
     "collect_env": COLLECT_ENV,
     "smi_table": TABLE,
+    "env_reports": ENV_REPORT,
     "smi_list": LIST,
+    "smi_version": VERSION,
     "smi_errors": ERROR,
 }

@@ -138,11 +138,15 @@ def test_a_driver_at_the_very_end_may_be_cut(pasted):
     assert pasted(text).assumptions == ("The driver version 550.90 ends the paste and is taken to be whole.",)
 
 
-def test_a_laptop_gpu_that_the_matrix_does_not_know(pasted):
+@pytest.mark.parametrize("name", ["NVIDIA GeForce RTX 9070 Laptop GPU", "NVIDIA GeForce GT 730"])
+def test_a_name_that_tells_no_capability_is_said(pasted, name):
+    machine = pasted(COLLECT_ENV.replace("GPU 1: NVIDIA A10G", f"GPU 1: {name}"))
+    assert machine.assumptions == (f"The paste names no compute capability for GPU 1 ({name}).",)
+
+
+def test_a_laptop_gpu_needs_no_word(pasted):
     machine = pasted(COLLECT_ENV.replace("GPU 1: NVIDIA A10G", "GPU 1: NVIDIA GeForce RTX 4070 Laptop GPU"))
-    assert machine.assumptions == (
-        "The paste names no compute capability for GPU 1 (NVIDIA GeForce RTX 4070 Laptop GPU).",
-    )
+    assert machine.assumptions == ()
 
 
 def test_labels_of_an_issue_template(pasted):

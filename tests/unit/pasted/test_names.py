@@ -13,10 +13,13 @@ from provision.pasted.paste import cuda_version, driver_version, mebibytes
         ("NVIDIA GeForce RTX 2080 ...", "7.5"),
         ("NVIDIA RTX PRO 6000 Blac...", "12.0"),
         ("NVIDIA H100 80G...", "9.0"),
+        ("NVIDIA GeForce RTX 3070 ...", "8.6"),  # Ti or Laptop GPU
+        ("NVIDIA GeForce RTX 3050 ...", None),  # most are Ampere, the A Laptop GPU is Ada
+        ("GeForce GTX 1050 with M...", "6.1"),
         ("NVIDIA RTX 6000...", None),  # Ada and Blackwell
         ("NVIDIA GeForce ...", None),
         ("NVIDIA GeForce RTX 9999 ...", None),
-        ("GeForce GTX TIT...", None),  # Kepler, which the matrix does not have, and Maxwell
+        ("GeForce GTX TIT...", None),  # Kepler and Maxwell
         ("NVIDIA Graphics...", None),
         ("NVIDIA A100", None),
         ("...", None),

@@ -15,6 +15,7 @@ from provision.pasted import FORMATS, machine_from_paste, read_paste
 from provision.pasted.paste import LONGEST_LINE, LONGEST_PASTE
 
 MATRIX = read_matrix(default_matrix_path())
+HAND = "- **GPU**: NVIDIA GeForce RTX 5090 (32GB GDDR7)\n- **OS**: Ubuntu (Linux)\n- **Python**: 3.12.3\n"
 NAMES = {"NVIDIA L40S", "NVIDIA H100 80GB HBM3", "NVIDIA H200", "NVIDIA A10G", "NVIDIA A100-SXM4-80GB"}
 PIECES = st.one_of(
     st.text(max_size=40),
@@ -31,7 +32,12 @@ def essence(machine):
 
 
 def test_every_module_of_a_format_is_listed():
-    modules = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {"__init__", "paste", "names"}
+    modules = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {
+        "__init__",
+        "paste",
+        "names",
+        "together",
+    }
     assert modules == {one.parse.__module__.rsplit(".", 1)[-1] for one in FORMATS} == set(ALL)
 
 
@@ -81,7 +87,7 @@ def test_names_that_are_cut_off_are_not_taken_for_shorter_ones(pasted):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\n\n", "hello\nworld", "GPU is fine", "{", "[1]", "N/A", "NVIDIA-SMI", "\x00" * 9]
+    "text", ["", "\n\n", "hello\nworld", "GPU is fine", "{", "[1]", "N/A", "NVIDIA-SMI", "\x00" * 9, HAND]
 )
 def test_other_texts_are_refused_with_their_first_line(text, pasted):
     with pytest.raises(InputError) as caught:
@@ -151,5 +157,7 @@ def test_any_broken_output_is_a_machine_or_an_input_error(text, data):
 
 
 def test_the_richest_of_several_outputs_is_read(pasted):
-    assert pasted(TABLE + QUERY).driver == pasted(QUERY).driver
+    machine = pasted(TABLE + QUERY)
+    assert machine.driver == pasted(QUERY).driver
+    assert "the table of `nvidia-smi` of another machine or time (driver 575.57.08, not 570.133.20)" in str(machine)
     assert pasted(LIST + COLLECT_ENV).python is not None

@@ -1,3 +1,4 @@
+import pytest
 from paste_texts import QUERY
 
 from provision.records import GpuState
@@ -71,3 +72,10 @@ def test_a_gpu_that_gives_errors_is_lost(pasted):
 
 def test_a_gpu_that_comes_twice_is_one(pasted):
     assert pasted(QUERY + QUERY).gpus == pasted(QUERY).gpus
+
+
+@pytest.mark.parametrize(("lines", "instances"), [("    MIG Devices : None\n", 0), ("", None)])
+def test_a_gpu_that_is_split_into_nothing(pasted, lines, instances):
+    text = "GPU 00000000:01:00.0\n    Product Name : NVIDIA A100-SXM4-40GB\n    MIG Mode\n        Current : Enabled\n"
+    (gpu,) = pasted(text + lines).gpus
+    assert (gpu.mig_mode, gpu.mig_instances) == ("enabled", instances)

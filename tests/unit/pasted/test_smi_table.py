@@ -63,7 +63,8 @@ def test_headers_with_parts_missing(header, driver, cuda, pasted):
 
 def test_a_header_that_names_nothing_is_said(pasted):
     header = "| NVIDIA-SMI 540.3.0     Driver Version: N/A      CUDA Version: N/A     |"
-    assert "The paste names no driver version." in pasted(TABLE.replace(TABLE.splitlines()[2], header)).assumptions
+    line = "The paste names no driver version: the header of the table has no number for it."
+    assert line in pasted(TABLE.replace(TABLE.splitlines()[2], header)).assumptions
 
 
 @pytest.mark.parametrize(("column", "mode"), [("Driver-Model", "WDDM"), ("    TCC/WDDM", " TCC")])
@@ -91,14 +92,17 @@ def test_a_name_that_says_too_little_has_no_capability(pasted):
 def test_rows_alone_without_header(pasted):
     machine = pasted("\n".join(TABLE.splitlines()[8:11]))
     assert [gpu.name for gpu in machine.gpus] == ["NVIDIA L40S"]
-    assert machine.assumptions == ("The paste names no driver version.",)
+    assert machine.assumptions == (
+        "The paste names no driver version: the header of the table was not copied.",
+        "No line closes the table below GPU 0: GPUs further down may be missing.",
+    )
 
 
 def test_a_header_alone_never_becomes_a_machine_without_gpu(pasted):
     machine = pasted("\n".join(TABLE.splitlines()[:8]))
     assert (machine.gpu_state, len(machine.gpus)) == (GpuState.USABLE, 1)
     assert machine.assumptions == (
-        "The table ends before its first GPU: one GPU of unknown kind is taken to be there.",
+        "No GPU can be read from the table: one GPU of unknown kind is taken to be there.",
         "The paste names no model and no compute capability for GPU 0.",
     )
 
@@ -122,7 +126,8 @@ def test_a_gpu_that_could_not_be_opened_stands_beside_the_table(pasted):
 def test_of_several_tables_the_first_is_read(pasted):
     machine = pasted(TABLE + OLD_TABLE)
     assert [gpu.name for gpu in machine.gpus] == ["NVIDIA L40S", "NVIDIA RTX PRO 6000 Blac..."]
-    assert "The paste holds several tables: the first one is read." in machine.assumptions
+    line = "The paste holds 2 tables that differ (they start at lines 3, 26): the one at line 3 is read."
+    assert line in machine.assumptions
 
 
 def test_a_table_whose_bars_were_lost(pasted):
@@ -137,3 +142,26 @@ def test_a_row_of_a_board_without_bus_id(pasted):
     row = "|   0  Orin (nvgpu)                  N/A  | N/A              N/A |                  N/A |"
     machine = pasted("\n".join([*TABLE.splitlines()[:8], row]))
     assert [(gpu.name, gpu.pci_bus_id) for gpu in machine.gpus] == [("Orin (nvgpu)", None)]
+
+
+SPLIT_TABLE = """\
+| NVIDIA-SMI 590.48.01              Driver Version: 590.48.01      CUDA Version: 13.1     |
+|   0  NVIDIA H100 80GB HBM3          On  |   00000000:00:09.0 Off |                   On |
+| N/A   42C    P0             98W /  700W |      59MiB /  81559MiB |     N/A      Default |
+|                                         |                        |              Enabled |
++-----------------------------------------------------------------------------------------+
+| MIG devices:                                                                            |
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "instances"),
+    [
+        ("|  0    2   0   0  |    26MiB / 40448MiB    | 60      0 |  3   0    3    0    3 |\n", 1),
+        ("|  No MIG devices found                                                       |\n", 0),
+        ("", None),
+    ],
+)
+def test_mig_devices_are_counted_and_their_absence_is_told(pasted, lines, instances):
+    (gpu,) = pasted(SPLIT_TABLE + lines).gpus
+    assert (gpu.mig_mode, gpu.mig_instances) == ("enabled", instances)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resolve_boxes import ask, box
+from resolve_boxes import applied, ask, box
 
 from provision.errors import ExitCode, UsageError
 from provision.matrix import read_matrix
@@ -128,8 +128,55 @@ def test_a_request_that_is_not_understood_is_a_usage_error(words, message):
     [
         (
             box("T4", "470.82.01"),
-            ["driver 470.82.01 -> 525.60.13: 2.14.1+cu126", "driver 470.82.01 -> 580.65.06: 2.15.0+cu130"],
+            [
+                "driver 470.82.01 -> 525.60.13: 2.14.1+cu126",
+                "driver 470.82.01 -> 580.65.06: 2.15.0+cu130",
+                "forward-compatibility driver 470.82.01 alone -> package cuda-compat-12-6: 2.14.1+cu126",
+            ],
         ),
+        (
+            box("H100", "535.104.05"),
+            [
+                "driver 535.104.05 -> 580.65.06: 2.15.0+cu130",
+                "forward-compatibility driver 535.104.05 alone -> package cuda-compat-13-2: 2.15.0+cu132",
+            ],
+        ),
+        (
+            box("H100", "560.35.03"),
+            [
+                "driver 560.35.03 -> 580.65.06: 2.15.0+cu130",
+                "forward-compatibility driver 560.35.03 alone -> package cuda-compat-13-3: 2.15.0+cu132",
+            ],
+        ),
+        (box("4090", "535.104.05"), ["driver 535.104.05 -> 580.65.06: 2.15.0+cu130"]),
+        (
+            box("5090", "550.54.14", module="proprietary"),
+            [
+                "driver 550.54.14 -> 570.86.15 with the open kernel module: 2.13.0+cu129",
+                "driver 550.54.14 -> 580.65.06 with the open kernel module: 2.15.0+cu130",
+            ],
+        ),
+        (box("5090", "580.82.07", module="proprietary"), ["kernel-module proprietary -> open: 2.15.0+cu130"]),
+        (
+            box("V100", "590.48.01", module="open"),
+            ["driver 590.48.01 -> 580.178.04 with the proprietary kernel module: 2.14.1+cu126"],
+        ),
+        (
+            box("GH200", "570.124.07", cuda="13.0", module="proprietary"),
+            [
+                "driver 570.124.07 -> 580.65.06 with the open kernel module: 2.15.0+cu130",
+                "kernel-module proprietary -> open: 2.15.0+cu130",
+            ],
+        ),
+        (
+            box("Future", "566.14", is_wsl=True, capability="13.0"),
+            [
+                "driver 566.14 -> 570.65: 2.7.1+cu128",
+                "driver 566.14 -> 576.02: 2.8.0+cu129",
+                "driver 566.14 -> 580: 2.10.0+cu130",
+            ],
+        ),
+        (box("V100 H100", "580.82.07"), ["gpu all 2 GPUs -> without Tesla V100-SXM2-16GB (GPU 0): 2.15.0+cu130"]),
         (box("H100", "580.65.06"), []),
         (box("V100", "535.183.01"), []),
         (box("V100", "590.48.01"), ["driver 590.48.01 -> 580.178.04: 2.14.1+cu126"]),
@@ -149,11 +196,64 @@ def test_unlocks_are_the_steps_that_pay(machine, unlocks):
     assert [f"{step.change} {step.from_} -> {step.to}: {step.torch}+{step.variant}" for step in found] == unlocks
 
 
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        (box("A100 5090", "575.51.03", python="3.8"), {}),
+        (box("H100 5090", "575.57.08", glibc="2.27"), {}),
+        (box("V100 5090", "570.211.01"), {"cuda": "12.1"}),
+    ],
+)
+def test_an_unlock_counts_the_gpus_that_come_back(machine, words):
+    """The older GPU has a build today and the newer has none; after the change one build serves both, an older torch."""
+    answer = resolve(machine, ask(**words), MATRIX, catalogue=CATALOGUE)
+    assert [out.index for out in answer.gpus_left_out] == [1]
+    for step in answer.unlocks:
+        request = ask() if step.change == "cuda" else ask(**words)
+        after = resolve(applied(machine, step) or machine, request, MATRIX, catalogue=CATALOGUE)
+        assert (after.chosen.torch, after.chosen.variant) == (step.torch, step.variant)
+        assert not after.gpus_left_out
+    assert answer.unlocks
+
+
+def test_leaving_a_gpu_out_counts_the_compatibility_package():
+    """The package of CUDA 13.2 does not serve a GeForce; where only the GB200 stays it does, and 13.2 is native."""
+    machine = box("4090 GB200", "580", cuda="13.2", python="3.8", others=("3.10", "3.14t"))
+    answer = resolve(machine, ask(), MATRIX, catalogue=CATALOGUE)
+    assert (answer.chosen.local_version, answer.gpus_left_out) == ("2.13.0+cu129", ())
+    (step,) = [step for step in answer.unlocks if step.change == "gpu"]
+    assert (step.to, step.torch, step.variant) == ("without NVIDIA GeForce RTX 4090 (GPU 0)", "2.15.0", "cu132")
+    after = resolve(applied(machine, step), ask(), MATRIX, catalogue=CATALOGUE).chosen
+    assert after.local_version == "2.15.0+cu132"
+
+
+def test_an_unlock_promises_no_build_whose_architectures_nobody_read():
+    steps = resolve(box("4090", "450.80.02"), ask(torch="2.10"), MATRIX, catalogue=CATALOGUE).unlocks
+    promised = {step.to: f"{step.torch}+{step.variant}" for step in steps if step.change == "driver"}
+    assert promised == {"525.60.13": "2.10.0+cu128"}  # cu129 of 2.10 is the higher CUDA, and the last resort
+
+
+@pytest.mark.parametrize(
+    ("words", "unlocks"),
+    [
+        ({"torch": "2.4"}, ["torch --torch 2.4 -> without --torch: 2.15.0+cu130"]),
+        ({"cuda": "<13"}, ["cuda --cuda <13 -> without --cuda: 2.15.0+cu130"]),
+        ({"torch": "<2.9", "cuda": "cu126"}, ["torch --torch <2.9 -> without --torch: 2.14.1+cu126"]),
+        ({"transformers": "4.46"}, ["transformers --transformers 4.46 -> without --transformers: 2.15.0+cu130"]),
+        ({"transformers": "4.20"}, ["transformers --transformers 4.20 -> without --transformers: 2.15.0+cu130"]),
+        ({"python": "3.9"}, ["python 3.9 -> 3.10: 2.14.1+cu130", "python 3.9 -> 3.11: 2.15.0+cu130"]),
+    ],
+)
+def test_a_request_that_stands_in_the_way_is_named(words, unlocks):
+    found = resolve(box("H100", "580.65.06"), ask(**words), MATRIX, catalogue=CATALOGUE).unlocks
+    assert [f"{step.change} {step.from_} -> {step.to}: {step.torch}+{step.variant}" for step in found] == unlocks
+
+
 @pytest.mark.parametrize("driver", ["450.80.02", "470.82.01", "525.60.13", "535.104.05", "550.54.14", "570.86.16"])
 @pytest.mark.parametrize("gpu", ["T4", "H100", "5090", "B300", "1080"])
 def test_an_unlock_keeps_its_promise(gpu, driver):
     for step in resolve(box(gpu, driver), ask(), MATRIX, catalogue=CATALOGUE).unlocks:
-        build = resolve(box(gpu, step.to), ask(), MATRIX, catalogue=CATALOGUE).chosen
+        build = resolve(applied(box(gpu, driver), step), ask(), MATRIX, catalogue=CATALOGUE).chosen
         assert (build.torch, build.variant) == (step.torch, step.variant)
 
 
@@ -204,7 +304,9 @@ def test_whatever_is_chosen_satisfies_the_matrix(gpus, driver, glibc, arch, pyth
         assert glibc is None or machine.host.glibc >= dict(variant.glibc).get(wheels.platform, wheels.glibc)
         if is_cpu:
             continue
-        rows = [MATRIX.gpu_by_name(name) for name in gpus]
+        left_out = {out.index for out in resolution.gpus_left_out}
+        assert len(left_out) < len(gpus)
+        rows = [MATRIX.gpu_by_name(name) for index, name in enumerate(gpus) if index not in left_out]
         candidate = next(
             c
             for c in CATALOGUE.candidates(wheels.platform, is_cpu=False)

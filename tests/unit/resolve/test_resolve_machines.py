@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from resolve_boxes import ask, box
 
-from provision.records import GpuState, Reading
+from provision.records import Gpu, GpuState, Reading
 from provision.resolve import resolve
 
 MACHINES = {
@@ -53,8 +53,30 @@ MACHINES = {
     "the same number on Linux": (box("4090", "528.32"), "2.14.1+cu126"),
     "V100 and H100 together": (box("V100 H100", "580.82.07"), "2.14.1+cu126"),
     "V100 and RTX 5090 together": (box("V100 5090", "580.82.07"), "2.10.0+cu128"),
-    "P100 and RTX 5090 together": (box("P100 5090", "580.82.07"), None),
-    "macOS": (box(system="darwin", arch="arm64"), None),
+    "P100 and RTX 5090 together": (box("P100 5090", "580.82.07"), "2.15.0+cu130"),
+    "RTX 3090 before its branch": (box("NVIDIA_GeForce_RTX_3090", "450.119.03", capability="8.6"), None),
+    "RTX 3090 on its first branch": (box("NVIDIA_GeForce_RTX_3090", "455.23.05", capability="8.6"), "2.7.1+cu118"),
+    "A100 on that branch": (box("A100", "450.119.03"), "2.7.1+cu118"),
+    "B300 on the first driver that lists it": (box("B300", "580.82.07"), "2.15.0+cu130"),
+    "B300 one below": (box("B300", "580.82.06"), None),
+    "WSL before R495": (box("T4", "472.50", is_wsl=True), None),
+    "WSL on R495": (box("T4", "496.13", is_wsl=True), "2.7.1+cu118"),
+    "Orin with JetPack 6.2": (box("Tegra234", arch="aarch64", python="3.10", l4t="36.4.3"), None),
+    "Orin with JetPack 7.2": (box("Tegra234", arch="aarch64", l4t="39.2.0"), "2.15.0+cu132"),
+    "Xavier with JetPack 5.1.2": (box("Tegra194", arch="aarch64", python="3.8", l4t="35.4.1"), None),
+    "Blackwell under the proprietary module": (box("5090", "580.82.07", module="proprietary"), None),
+    "Volta under the open module": (box("V100", "580.82.07", module="open"), None),
+    "GH200 under the proprietary module": (box("GH200", "580.82.07", module="proprietary", arch="aarch64"), None),
+    "H100 under either module": (box("H100", "580.82.07", module="proprietary"), "2.15.0+cu130"),
+    "H100 with a compatibility package": (box("H100", "535.104.05", cuda="13.2"), "2.15.0+cu132"),
+    "H100, package of a branch that it does not list": (box("H100", "525.60.13", cuda="13.2"), "2.14.1+cu126"),
+    "RTX 4090 with a compatibility package": (box("4090", "535.104.05", cuda="13.2"), "2.14.1+cu126"),
+    "macOS": (box(system="darwin", arch="arm64", os_version="15.1", glibc=None), "2.15.0"),
+    "macOS of nobody knows which release": (box(system="darwin", arch="aarch64", glibc=None), "2.15.0"),
+    "macOS before 14": (box(system="darwin", arch="arm64", os_version="13", glibc=None), "2.11.0"),
+    "macOS before Arm": (box(system="darwin", arch="arm64", os_version="10.13", glibc=None), None),
+    "macOS on Intel": (box(system="darwin", os_version="15.1", glibc=None), "2.2.2"),
+    "macOS with a GPU": (box("T4", system="darwin", arch="arm64", glibc=None), None),
     "ppc64le": (box("V100", "535.183.01", arch="ppc64le"), None),
 }
 
@@ -87,7 +109,7 @@ def test_an_old_torch_brings_its_old_companions(matrix, catalogue):
     build = resolve(box("V100", "470.82.01", python="3.10"), ask(torch="2.0"), matrix, catalogue=catalogue).chosen
     assert build.local_version == "2.0.1+cu118"
     assert build.wheel_tag == "cp310-cp310-linux_x86_64"
-    assert build.requirements[:3] == ("torch==2.0.1", "transformers>=4.30,<4.52", "numpy<2")
+    assert build.requirements[:3] == ("torch==2.0.1", "transformers>=4.30,<4.50", "numpy<2")
     assert build.requirements[3:] == ("safetensors>=0.3.1,<0.8", "setuptools<70", "nvidia-ml-py")
 
 
@@ -159,3 +181,72 @@ def test_typed_in_machines_list_what_they_assume(matrix, catalogue):
         "The glibc is not known: the plan takes it to be new enough for the wheel.",
         "The Python is not known: 3.12 or 3.11 is assumed.",
     )
+
+
+VGPUS = [
+    ("GRID A100-40C", "2.15.0+cu130"),
+    ("NVIDIA A40-8Q", "2.15.0+cu130"),
+    ("GRID T4-16Q", "2.15.0+cu130"),
+    ("GRID V100D-32C", "2.14.1+cu126"),
+    ("NVIDIA A40-8A", None),
+    ("NVIDIA L4-2B", None),
+]
+
+
+@pytest.mark.parametrize(("name", "build"), VGPUS)
+def test_a_vgpu_is_judged_by_its_board_and_its_series(name, build, matrix, catalogue):
+    machine = replace(box("x", "580.82.07"), gpus=(Gpu(0, name=name),))
+    resolution = resolve(machine, ask(), matrix, catalogue=catalogue)
+    assert (resolution.chosen and resolution.chosen.local_version) == build
+    assert ("vgpu-guest" in {note.id for note in resolution.notes}) is bool(build)
+    assert ("vgpu-without-cuda" in {no.rule for no in resolution.rejections}) is not bool(build)
+
+
+# --- boxes with GPUs of several kinds -----------------------------------------------------------
+
+MIXED = [
+    (box("P100 5090", "580.82.07"), "2.15.0+cu130", {0: "no-code-for-gpu"}),
+    (box("V100 H100", "590.48.01"), "2.15.0+cu130", {0: "gpu-dropped-by-driver-branch"}),
+    (box("H100 B300", "570.86.15"), "2.14.1+cu126", {1: "driver-too-old-for-gpu"}),
+    (box("V100 5090", "580.82.07", module="proprietary"), "2.14.1+cu126", {1: "kernel-module-unsuitable"}),
+    (box("5090 P100 5090 V100", "580.82.07"), "2.10.0+cu128", {1: "no-code-for-gpu"}),
+    (box("V100 H100", "580.82.07"), "2.14.1+cu126", {}),
+    (box("P100 V100", "590.48.01"), None, {}),
+]
+
+
+@pytest.mark.parametrize(("machine", "build", "left_out"), MIXED)
+def test_a_mixed_box_is_served_whole_or_its_most_capable_part_is(machine, build, left_out, matrix, catalogue):
+    resolution = resolve(machine, ask(), matrix, catalogue=catalogue)
+    assert (resolution.chosen and resolution.chosen.local_version) == build
+    assert {out.index: out.rule for out in resolution.gpus_left_out} == left_out
+    assert ("gpus-left-out" in {note.id for note in resolution.notes}) is bool(left_out)
+
+
+def test_a_gpu_that_nobody_knows_is_left_out_and_named(matrix, catalogue):
+    resolution = resolve(box("H100 unheard-of", "580.82.07"), ask(), matrix, catalogue=catalogue)
+    (out,) = resolution.gpus_left_out
+    assert (out.index, out.name, out.rule) == (1, "unheard-of", "compute-capability-unknown")
+
+
+def test_a_gpu_split_into_no_instance_is_not_used(matrix, catalogue):
+    machine = box("A100 A100", "580.82.07")
+    first, second = machine.gpus
+    split = replace(first, mig_mode="enabled", mig_instances=0)
+    whole = resolve(replace(machine, gpus=(split, second)), ask(), matrix, catalogue=catalogue)
+    assert [out.rule for out in whole.gpus_left_out] == ["mig-without-instance"]
+    alone = resolve(replace(machine, gpus=(split,)), ask(), matrix, catalogue=catalogue)
+    assert not alone.chosen
+    assert [step.change for step in alone.unlocks] == ["mig"]
+    served = replace(machine, gpus=(replace(split, mig_instances=2),))
+    assert resolve(served, ask(), matrix, catalogue=catalogue).chosen
+
+
+def test_a_jetson_without_a_general_wheel_is_shown_those_of_its_jetpack(matrix, catalogue):
+    resolution = resolve(
+        box("Tegra234", arch="aarch64", python="3.10", l4t="36.4.0"), ask(), matrix, catalogue=catalogue
+    )
+    (note,) = [note for note in resolution.notes if note.id == "jetson-wheels"]
+    assert "JetPack 6.1 (CUDA 12.6)" in note.happened
+    assert note.safe[0].startswith("NVIDIA's own torch 2.5.0a0+872d972e41.nv24.08.17622132 for Python 3.10: https://")
+    assert any("JetPack 6.1" in line for line in resolution.assumptions)

@@ -110,9 +110,25 @@ def test_driver_too_old_for_gpu(catalogue):
         (
             "driver-too-old-for-gpu",
             "NVIDIA GeForce RTX 5090 (Blackwell) on driver 565.57.01",
-            "driver branch 570 or newer",
+            "driver 570.86.15 or newer",
         )
     ]
+    assert reasons(box("B300", "580.82.07"), "2.14.1+cu130", catalogue) == []
+    assert reasons(box("B300", "580.82.06"), "2.14.1+cu130", catalogue) == [
+        (
+            "driver-too-old-for-gpu",
+            "NVIDIA B300 SXM6 AC (Blackwell Ultra) on driver 580.82.06",
+            "driver 580.82.07 or newer",
+        )
+    ]
+    assert reasons(box("5090", "570.26", is_wsl=True), "2.11.0+cu128", catalogue) == []  # first_driver counts on Linux
+
+
+def test_kernel_module_of_a_gpu_that_only_its_pci_id_names(catalogue):
+    by_id = replace(
+        box("GH200", "580.65.06", arch="aarch64", module="proprietary"), gpus=(Gpu(0, pci_device_id="10de:2342"),)
+    )
+    assert [no[0] for no in reasons(by_id, "2.14.1+cu130", catalogue)] == ["kernel-module-unsuitable"]
 
 
 def test_glibc_too_old(catalogue):
@@ -135,7 +151,10 @@ def test_python_tag_missing_names_the_python(catalogue):
 def test_no_transformers_pair(catalogue):
     assert reasons(box(python="3.10"), "2.2.2+cpu", catalogue, transformers="4.57") == []
     assert reasons(box(python="3.10"), "2.0.1+cpu", catalogue, transformers="4.57") == [
-        ("no-transformers-pair", "none on Python 3.10", "transformers >=4.30,<4.52 and 4.57")
+        ("no-transformers-pair", "none on Python 3.10", "transformers >=4.30,<4.50 and 4.57")
+    ]
+    assert reasons(box(python="3.10"), "2.4.1+cpu", catalogue, transformers="4.52") == [
+        ("no-transformers-pair", "none on Python 3.10", "transformers >=4.30,<5.14,!=4.52.* and 4.52")
     ]
     build = resolve(box(), ask(transformers=">=4.50,<4.57"), catalogue.matrix, catalogue=catalogue).chosen
     assert build.requirements[1] == "transformers>=4.48,<6,<4.57,>=4.50"
@@ -183,6 +202,7 @@ MACHINES = [
     box("Unknown", "535.104.05"),
     box("T4", state=GpuState.UNUSABLE),
     box(system="darwin"),
+    box(system="darwin", arch="arm64", os_version="13.6"),
 ]
 
 

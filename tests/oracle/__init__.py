@@ -1,0 +1,1 @@
+"""An independent judge of the resolver: shares no code with it."""
