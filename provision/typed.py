@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _MOST_GPUS = 1024
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 NO_DRIVER = "The paste names no driver version"
+LIST = "nvidia-smi -L"
+"""Source of the readings of that paste."""
 """How every sentence about a missing driver begins."""
 
 
@@ -204,6 +206,17 @@ def _with_unknown_gpus(machine: Machine, *, is_given: bool) -> Machine:
     return replace(
         machine, assumptions=(*machine.assumptions, "GPUs were not given; a machine without one is assumed.")
     )
+
+
+def with_driver_of_a_list(machine: Machine, matrix: Matrix) -> Machine:
+    """The machine of `nvidia-smi -L`, which names no driver though one answered, with the newest production driver."""
+    if machine.driver != Driver() or any(reading.source != LIST for reading in machine.readings):
+        return machine
+    with_capabilities = tuple(
+        replace(gpu, compute_capability=matrix.capability_by_name(gpu.name or "")) for gpu in machine.gpus
+    )
+    found = _with_assumed_driver(replace(machine, driver=None, gpus=with_capabilities), matrix)
+    return replace(machine, driver=found.driver or machine.driver, assumptions=found.assumptions)
 
 
 def _with_assumed_driver(machine: Machine, matrix: Matrix) -> Machine:

@@ -429,7 +429,7 @@ class Judge:
         # Windows wheels are taken to hold the code of the Linux x86_64 ones.
         listed = row["arch"].get({"windows_x86_64": "linux_x86_64"}.get(platform, platform))
         if listed is None:
-            return "unknown" if self._may_hold(capability, cuda) else "none"
+            return "unknown" if self._may_hold(platform, capability, cuda) else "none"
         if any(self._runs_on(code(name), capability, cuda) for name in listed):
             return "binary"
         return "ptx" if any(code(name) <= capability for name in row["ptx"] or []) else "none"
@@ -444,11 +444,11 @@ class Judge:
         is_unified = "unified_from" in row and cuda >= numbers(row["unified_from"])
         return is_unified or not any(numbers(other) == capability for other in row.get("excluded", []))
 
-    def _may_hold(self, capability: Numbers, cuda: Numbers) -> bool:
+    def _may_hold(self, platform: str, capability: Numbers, cuda: Numbers) -> bool:
         """Whether a wheel whose list nobody read may hold code for the device.
 
-        Its toolkit must compile for the architecture, and the lists of its variant that were read, if any, must not all
-        do without.
+        Its toolkit must compile for the architecture, and the lists that were read on the platform (of its variant,
+        else of any), must not all do without.
         """
         name = self.architecture(capability)
         if name is None:
@@ -457,8 +457,10 @@ class Judge:
         first, last = architecture["first_cuda"], architecture["last_cuda"]
         if (first and cuda < numbers(first)) or (last and cuda > numbers(last)):
             return False
-        alike = [row for row, other in self.rows.values() if other == cuda]
-        read = [listed for row in alike for listed in row["arch"].values() if listed is not None]
+        place = {"windows_x86_64": "linux_x86_64"}.get(platform, platform)
+        lists = [(other, row["arch"].get(place)) for row, other in self.rows.values() if other]
+        read = [listed for other, listed in lists if listed is not None and other == cuda]
+        read = read or [listed for _, listed in lists if listed is not None]
         return not read or any(self._runs_on(code(name), capability, cuda) for listed in read for name in listed)
 
 

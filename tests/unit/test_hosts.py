@@ -26,7 +26,7 @@ from provision.pipeline import examine_paste
 from provision.records import Build, Driver, Gpu, Host, Interpreter, Machine, Request
 from provision.resolve import Catalogue, resolve
 from provision.resolve.rules import RULES
-from provision.typed import machine_from_document, machine_from_words
+from provision.typed import machine_from_document, machine_from_words, with_driver_of_a_list
 
 HOSTS = Path(__file__).resolve().parent.parent / "hosts"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -97,7 +97,7 @@ def machine_of_row(row, matrix) -> Machine:
     if "machine" in row:
         return machine_from_document(row["machine"], matrix, origin=row["id"])
     if "paste" in row:
-        return machine_from_paste(row["paste"], matrix, origin=row["id"])
+        return with_driver_of_a_list(machine_from_paste(row["paste"], matrix, origin=row["id"]), matrix)
     return machine_from_words(typed_machine_of(words_of(row)), matrix)
 
 
