@@ -25,7 +25,7 @@ from provision.matrix import read_matrix  # noqa: E402
 from provision.records import Build  # noqa: E402
 from provision.resolve import Catalogue  # noqa: E402
 from provision.versions import Glibc  # noqa: E402
-from tests.unit.test_hosts import ROWS, answer_of, is_meant, machine_of_row  # noqa: E402
+from tests.unit.test_hosts import ROWS, answer_of, is_meant, machine_of_row, sources_of  # noqa: E402
 
 TAG_GLIBC = {
     "manylinux1": (2, 5),
@@ -80,7 +80,7 @@ def main() -> int:
             continue
         if not machine.gpus and machine.gpu_state.value == "none":
             continue  # a box without a GPU gets the same CPU build from both
-        if row.get("request") or row["source"].get("derived") or row.get("derived"):
+        if row.get("request") or row.get("derived") or any(one.get("derived") for one in sources_of(row)):
             continue  # a wish that the peer is not told of; a machine that was placed at the border of a rule
         counts["machines"] += 1
         answer = answer_of(row, catalogue)
