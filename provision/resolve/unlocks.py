@@ -136,15 +136,18 @@ def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     last_branch = min((branch for branch in ends if branch is not None), default=None)
     least = oldest_driver(situation)
     steps: list[tuple[DriverVersion, Candidate]] = []
+    beside: list[tuple[DriverVersion, Candidate]] = []  # what the other kernel module admits without a newer driver
     for outcome in newer:
-        if not situation.is_tegra and _only(outcome, DRIVER_RULES | _MODULE_RULE) and _some(outcome, DRIVER_RULES):
+        if not situation.is_tegra and _only(outcome, DRIVER_RULES | _MODULE_RULE):
             needed = _needed_driver(situation, outcome.candidate, least)
             if needed is None or (last_branch is not None and needed.branch > last_branch):
                 continue
             if situation.wrong_module_devices and _wanted_module(situation, needed.branch) is None:
                 continue
-            steps.append((needed, outcome.candidate))
+            (steps if _some(outcome, DRIVER_RULES) else beside).append((needed, outcome.candidate))
     branches = {driver: situation.catalogue.matrix.branch_of(driver) for driver in {driver for driver, _ in steps}}
+    if beside:
+        steps += [(driver, candidate) for driver in branches for needed, candidate in beside if needed <= driver]
 
     def order(step: tuple[DriverVersion, Candidate]) -> tuple[DriverVersion, tuple[int, bool, int]]:
         branch = branches[step[0]]

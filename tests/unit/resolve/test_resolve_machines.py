@@ -52,7 +52,8 @@ MACHINES = {
     "WSL below the Windows floor": (box("4090", "528.32", is_wsl=True), "2.7.1+cu118"),
     "the same number on Linux": (box("4090", "528.32"), "2.14.1+cu126"),
     "V100 and H100 together": (box("V100 H100", "580.82.07"), "2.14.1+cu126"),
-    "V100 and RTX 5090 together": (box("V100 5090", "580.82.07"), "2.10.0+cu128"),
+    "V100 and RTX 5090 want different kernel modules": (box("V100 5090", "580.82.07"), "2.15.0+cu130"),
+    "V100 and RTX 5090 together on WSL": (box("V100 5090", "580.82.07", is_wsl=True), "2.10.0+cu128"),
     "P100 and RTX 5090 together": (box("P100 5090", "580.82.07"), "2.15.0+cu130"),
     "RTX 3090 before its branch": (box("NVIDIA_GeForce_RTX_3090", "450.119.03", capability="8.6"), None),
     "RTX 3090 on its first branch": (box("NVIDIA_GeForce_RTX_3090", "455.23.05", capability="8.6"), "2.7.1+cu118"),
@@ -183,6 +184,17 @@ def test_typed_in_machines_list_what_they_assume(matrix, catalogue):
     )
 
 
+def test_gpus_of_two_kernel_modules_are_not_used_together(matrix, catalogue):
+    """The build has code for both, and Linux loads one module: the open one for Blackwell, the proprietary for Volta."""
+    resolution = resolve(box("V100 5090", "580.82.07"), ask(torch="2.10", cuda="cu128"), matrix, catalogue=catalogue)
+    assert resolution.chosen.local_version == "2.10.0+cu128"
+    (out,) = resolution.gpus_left_out
+    assert (out.index, out.rule, out.needs) == (0, "kernel-module-unsuitable", "GPUs that one kernel module serves")
+    assert "V100" in out.found
+    assert "5090" in out.found
+    assert not any(step.change == "gpu" for step in resolution.unlocks)
+
+
 VGPUS = [
     ("GRID A100-40C", "2.15.0+cu130"),
     ("NVIDIA A40-8Q", "2.15.0+cu130"),
@@ -209,7 +221,8 @@ MIXED = [
     (box("V100 H100", "590.48.01"), "2.15.0+cu130", {0: "gpu-dropped-by-driver-branch"}),
     (box("H100 B300", "570.86.15"), "2.14.1+cu126", {1: "driver-too-old-for-gpu"}),
     (box("V100 5090", "580.82.07", module="proprietary"), "2.14.1+cu126", {1: "kernel-module-unsuitable"}),
-    (box("5090 P100 5090 V100", "580.82.07"), "2.10.0+cu128", {1: "no-code-for-gpu"}),
+    (box("5090 P100 5090 V100", "580.82.07"), "2.15.0+cu130", {1: "no-code-for-gpu", 3: "no-code-for-gpu"}),
+    (box("5090 P100 5090 V100", "580.82.07", is_wsl=True), "2.10.0+cu128", {1: "no-code-for-gpu"}),
     (box("V100 H100", "580.82.07"), "2.14.1+cu126", {}),
     (box("P100 V100", "590.48.01"), None, {}),
 ]
