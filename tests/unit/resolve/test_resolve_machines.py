@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from resolve_boxes import ask, box
 
-from provision.records import Gpu, GpuState, Reading
+from provision.records import Gpu, GpuState, Reading, Unlock
 from provision.resolve import resolve
 
 MACHINES = {
@@ -185,7 +185,7 @@ def test_typed_in_machines_list_what_they_assume(matrix, catalogue):
 
 
 def test_gpus_of_two_kernel_modules_are_not_used_together(matrix, catalogue):
-    """The build has code for both, and Linux loads one module: the open one for Blackwell, the proprietary for Volta."""
+    """The build has code for both; Linux loads one module: the open one for Blackwell, the proprietary for Volta."""
     resolution = resolve(box("V100 5090", "580.82.07"), ask(torch="2.10", cuda="cu128"), matrix, catalogue=catalogue)
     assert resolution.chosen.local_version == "2.10.0+cu128"
     (out,) = resolution.gpus_left_out
@@ -193,6 +193,36 @@ def test_gpus_of_two_kernel_modules_are_not_used_together(matrix, catalogue):
     assert "V100" in out.found
     assert "5090" in out.found
     assert not any(step.change == "gpu" for step in resolution.unlocks)
+
+
+def test_an_architecture_that_nobody_saw_run_is_doubtful_and_a_proven_one_is_not(matrix, catalogue):
+    def doubts(gpu, capability):
+        notes = resolve(box(gpu, "620.70.06", capability=capability), ask(), matrix, catalogue=catalogue).notes
+        return [note.happened for note in notes if note.id == "row-doubtful"]
+
+    assert "nobody has seen it run" in doubts("NVIDIA_Rubin", "10.7")[0]
+    assert doubts("H100", None) == []
+
+
+def test_a_jetson_without_a_build_is_shown_to_its_images(matrix, catalogue):
+    machine = box("Orin", "540.4.0", cuda="12.6", capability="8.7", arch="aarch64")
+    notes = resolve(machine, ask(), matrix, catalogue=catalogue).notes
+    assert [note.safe for note in notes if note.id == "jetson-wheels"] == [("gpusetup plan --container",)]
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (Unlock("driver", "535.54.03", "580.65.06", "2.15.0", "cu130"), "driver 535.54.03 -> 580.65.06"),
+        (Unlock("torch", "--torch 2.4", "without --torch", "2.15.0", "cu130"), "--torch 2.4 -> without --torch"),
+        (
+            Unlock("forward-compatibility", "driver 535.54.03 alone", "package cuda-compat-13-2", "2.15.0", "cu132"),
+            "package cuda-compat-13-2 over driver 535.54.03",
+        ),
+    ],
+)
+def test_an_unlock_in_words(step, words):
+    assert step.words == words
 
 
 VGPUS = [
