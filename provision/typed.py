@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .documents.codec import decode
@@ -153,6 +153,12 @@ def machine_from_document(data: Any, matrix: Matrix, *, origin: str, words: Type
         numbered = [{"index": n, **gpu} if isinstance(gpu, dict) else gpu for n, gpu in enumerate(gpus)]
         data = {**data, "gpus": numbered}
     machine = decode(Machine, data, where=f"{origin}: data")
+    if unread := sorted(set(data) - {field.name for field in fields(Machine)}):
+        # A later gpusetup may have added them; a slip of the pen must not turn a GPU box into one for the CPU unseen.
+        names = ", ".join(repr(name[:40]) for name in unread[:5]) + (", ..." if unread[5:] else "")
+        machine = replace(
+            machine, assumptions=(*machine.assumptions, f"Fields that are not known were left out: {names}.")
+        )
     if words is not None:
         machine = _with_words(machine, data, words, matrix, origin=origin)
     driver = machine.driver

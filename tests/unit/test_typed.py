@@ -129,6 +129,11 @@ def test_a_document_may_hold_any_subset():
     assert machine.gpu_state is GpuState.USABLE
 
 
+def test_fields_that_are_not_known_are_named():
+    machine = machine_from_document({"gpu": [{"name": "Tesla T4"}], "driverr\x1b": {}}, MATRIX, origin="f")
+    assert "Fields that are not known were left out: 'driverr\\x1b', 'gpu'." in machine.assumptions
+
+
 def test_driver_null_says_that_there_is_none():
     machine = machine_from_document({"gpus": [{"name": "Tesla T4"}], "driver": None}, MATRIX, origin="x")
     assert machine.gpu_state is GpuState.UNUSABLE
