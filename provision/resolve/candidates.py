@@ -128,7 +128,7 @@ class Catalogue:
 def _codes(variant: Variant, platform: str) -> str:
     arch_list = variant.arch_list(platform)
     if arch_list is None:
-        return "architectures that its CUDA compiles for"
+        return "the architectures that its CUDA compiles for"
     codes = [f"sm_{code.major}{code.minor}" for code in arch_list]
     codes += [f"compute_{code.major}{code.minor}" for code in variant.ptx or ()]
     return ", ".join(codes)

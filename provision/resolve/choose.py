@@ -99,8 +99,16 @@ def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Ca
     catalogue = catalogue or Catalogue(matrix)
     plan = _serve(machine, request, catalogue)
     situation, verdict, chosen = plan.situation, plan.verdict, plan.verdict.chosen
-    outside = [situate(_only(machine, group.devices), request, catalogue) for group in plan.left_out]
-    left_out = tuple(out for alone in outside for out in _left_out(alone, chosen))
+    stay = [device for group in plan.kept for device in group.devices]
+    left_out = tuple(
+        out
+        for group in plan.left_out
+        for out in _left_out(
+            situate(_only(machine, group.devices), request, catalogue),
+            situate(_only(machine, [*stay, *group.devices]), request, catalogue),
+            chosen,
+        )
+    )
     unlocks = tuple(_promises(plan, machine, request)) if left_out else verdict.unlocks
     if chosen and verdict.firm and len(plan.groups) > 1:
 
@@ -130,7 +138,11 @@ def _serve(machine: Machine, request: Request, catalogue: Catalogue) -> Served:
     verdict = _verdict(situation)
     if len(situation.boards) < 2:  # noqa: PLR2004  one kind of GPU is served or not
         return Served(situation, verdict)
-    groups = groups_of(situation.devices, lambda some: _verdict(situate(_only(machine, some), request, catalogue)).firm)
+    groups = groups_of(
+        situation.devices,
+        lambda some: _verdict(situate(_only(machine, some), request, catalogue)).firm,
+        is_windows_driver=situation.is_windows_driver,
+    )
     kept = groups if verdict.firm else served(groups) or groups
     if len(kept) == len(groups):
         return Served(situation, verdict, groups, groups)
@@ -168,12 +180,12 @@ def _only(machine: Machine, devices: Sequence[Device]) -> Machine:
     return replace(machine, gpus=tuple(gpu for place, gpu in enumerate(machine.gpus) if place in places))
 
 
-def _left_out(alone: Situation, chosen: Candidate | None) -> list[GpuLeftOut]:
-    """Why the GPUs of a situation are not served by the build that was chosen for the others."""
+def _left_out(alone: Situation, together: Situation, chosen: Candidate | None) -> list[GpuLeftOut]:
+    """Why GPUs are not served by the build that was chosen for the others: alone, else together with those."""
     if chosen is None:
         return []
-    outcome = judge(alone, chosen)
-    reason = next(iter((*outcome.against, *outcome.last_resort, *outcome.against_pythons)))
+    outcomes = (judge(alone, chosen), judge(together, chosen))
+    reason = next(no for some in outcomes for no in (*some.against, *some.last_resort, *some.against_pythons))
     return [
         GpuLeftOut(device.index, device.label, reason.rule, reason.found, reason.needs, reason.source)
         for device in alone.devices

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ..matrix.model import numbers
 from ..records import Rejection
 from .image_candidates import ImageCandidate
+from .rules import module_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,10 +47,14 @@ def driver_cuda(situation: Situation) -> CudaVersion | None:
 def basis_of(situation: Situation, candidate: ImageCandidate) -> Basis | None:
     """What the CUDA of an image would stand on here; None where its CUDA or the driver is not known."""
     cuda, implemented = candidate.cuda, driver_cuda(situation)
-    if cuda is None or implemented is None:
+    if cuda is None:
         return None
-    if cuda.major in situation.majors_out_of_reach:
+    if (
+        cuda.major in situation.majors_out_of_reach
+    ):  # also below the oldest branch of the matrix, of which no CUDA is known
         return "forward"
+    if implemented is None:
+        return None
     return "native" if implemented >= cuda else "minor-version"
 
 
@@ -65,8 +70,11 @@ def _or_newer(situation: Situation, candidate: ImageCandidate) -> str:
 
 
 def _could_forward(situation: Situation, candidate: ImageCandidate) -> bool:
-    """Whether forward compatibility is a question here: the kernel driver is one of Linux, the package is inside."""
-    is_linux_driver = situation.driver_version is not None and not situation.is_windows_driver
+    """Whether forward compatibility is a question here: the kernel driver is one of Linux, the package is inside.
+
+    Below the oldest branch of the matrix it is none: no list of the vendor accepts a driver from there.
+    """
+    is_linux_driver = _branch(situation) is not None and not situation.is_windows_driver
     return candidate.has_compat and is_linux_driver and not situation.is_tegra
 
 
@@ -260,7 +268,9 @@ def image_requires_newer_cuda(situation: Situation, candidate: ImageCandidate) -
     closed = [label for label, gpu_class in _classes(situation) if gpu_class in known.gated_classes]
     if situation.driver_version.branch in gate and not closed:
         return None
-    found = f"CUDA {driver_cuda(situation)}" + (f" on {closed[0]}" if closed else "")
+    implemented = driver_cuda(situation)
+    found = f"CUDA {implemented}" if implemented else f"driver {situation.driver_version}"
+    found += f" on {closed[0]}" if closed else ""
     needs = f"a driver that implements CUDA {candidate.cuda}, or {known.override}"
     return rejected(candidate, "image-requires-newer-cuda", found, needs, "matrix.yaml: containers.cuda_base.gates")
 
@@ -378,17 +388,15 @@ def _driver_too_old_for_gpu(situation: Situation, candidate: ImageCandidate) -> 
         return None
     device, row = situation.unserved_devices[0]
     found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-    needs, source = f"driver branch {row.first_branch} or newer", f"matrix.yaml: architectures.{row.name}"
+    oldest = row.oldest_driver(device.compute_capability, is_windows=situation.is_windows_driver)
+    needs, source = f"driver {oldest} or newer", f"matrix.yaml: architectures.{row.name}"
     return rejected(candidate, "driver-too-old-for-gpu", found, needs, source)
 
 
 def _module_unsuitable(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
     if not situation.wrong_module_devices:
         return None
-    device = situation.wrong_module_devices[0]
-    found = f"the {situation.kernel_module} kernel module with {device.label}"
-    source = f"matrix.yaml: architectures.{device.architecture.name}" if device.architecture else None
-    return rejected(candidate, "kernel-module-unsuitable", found, f"the {device.kernel_module} kernel module", source)
+    return rejected(candidate, "kernel-module-unsuitable", *module_reason(situation))
 
 
 def _mig_without_instance(situation: Situation, candidate: ImageCandidate) -> Rejection | None:

@@ -194,18 +194,30 @@ def forward_compatibility_not_allowed(situation: Situation, candidate: Candidate
 
 
 def kernel_module_unsuitable(situation: Situation, candidate: Candidate) -> Rejection | None:
-    """The loaded kernel module does not serve a GPU of this machine, so the driver does not bind it.
+    """The kernel module does not serve a GPU of this machine, so the driver does not bind it.
 
     Maxwell, Pascal and Volta need the proprietary module: the open one wants a GPU System Processor. Blackwell and
     newer, and GH200, need the open one. `/proc/driver/nvidia/version` tells which is loaded. Install the other flavour
-    of the same driver.
+    of the same driver. A machine loads one of them, so on Linux a GPU of each kind can't be used together.
     """
     if candidate.cuda is None or not situation.wrong_module_devices:
         return None
+    return _no(candidate, "kernel-module-unsuitable", *module_reason(situation))
+
+
+def module_reason(situation: Situation) -> tuple[str, str, str | None]:
+    """What was found, what is needed and the source, where the kernel module does not serve a GPU of the machine."""
     device = situation.wrong_module_devices[0]
-    found = f"the {situation.kernel_module} kernel module with {device.label}"
     source = f"matrix.yaml: architectures.{device.architecture.name}" if device.architecture else None
-    return _no(candidate, "kernel-module-unsuitable", found, f"the {device.kernel_module} kernel module", source)
+    if situation.kernel_module:
+        found = f"the {situation.kernel_module} kernel module with {device.label}"
+        return found, f"the {device.kernel_module} kernel module", source
+    kinds = (None, "either", device.kernel_module)
+    other = next(device for device in situation.devices if device.kernel_module not in kinds)
+    found = (
+        f"{device.label} needs the {device.kernel_module} kernel module, {other.label} the {other.kernel_module} one"
+    )
+    return found, "GPUs that one kernel module serves", source
 
 
 def mig_without_instance(situation: Situation, candidate: Candidate) -> Rejection | None:

@@ -44,7 +44,7 @@ class Situation:
     unserved_devices: tuple[tuple[Device, Architecture], ...]
     """GPUs that the driver does not serve yet."""
     wrong_module_devices: tuple[Device, ...]
-    """GPUs that need the other kernel module than the one that is loaded."""
+    """GPUs that need the other kernel module than the one that is loaded, or than the most capable GPU beside them."""
     split_devices: tuple[Device, ...]
     """GPUs in MIG mode without an instance."""
     vgpus_without_cuda: tuple[Device, ...]
@@ -169,7 +169,7 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
             and (oldest := row.oldest_driver(device.compute_capability, is_windows=is_windows_driver))
             and driver_version < oldest
         ),
-        wrong_module_devices=tuple(d for d in devices if module and d.kernel_module not in (None, "either", module)),
+        wrong_module_devices=() if is_windows_driver else _wrong_module_devices(devices, module),
         split_devices=tuple(device for device in devices if device.is_split_to_nothing),
         vgpus_without_cuda=tuple(device for device in devices if device.is_vgpu_without_cuda),
         capabilities=capabilities,
@@ -206,6 +206,14 @@ def _out_of_reach(
         return frozenset(row.major for row in matrix.cuda_majors)
     floors = {row.major: row.windows if is_windows else row.linux for row in matrix.cuda_majors}
     return frozenset(major for major, floor in floors.items() if driver < floor)
+
+
+def _wrong_module_devices(devices: tuple[Device, ...], module: str | None) -> tuple[Device, ...]:
+    """One kernel module drives all GPUs of a box: where nobody said which it is, the most capable GPU decides."""
+    bound = [device for device in devices if device.kernel_module not in (None, "either")]
+    if module is None and bound:
+        module = max(bound, key=lambda device: device.compute_capability or (0, 0)).kernel_module
+    return tuple(device for device in bound if device.kernel_module != module)
 
 
 def _is_past(branch: int | None, limit: int | None) -> bool:

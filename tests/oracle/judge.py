@@ -89,7 +89,7 @@ class Judge:
         kept: list[int] = []
         for index in self._most_capable_first(machine):
             rest = {build for build in free if not alone[index][build.torch, build.variant]}
-            if rest:
+            if rest and not self.need_both_modules(machine, [*kept, index]):
                 free, kept = rest, [*kept, index]
         if not kept:  # no build whose architectures were read serves any GPU: what nobody read is the last resort
             order = self._order(machine, request, box, alone)
@@ -107,6 +107,7 @@ class Judge:
         if free and cards:
             alone = [self.objections_of_gpu(machine, gpu) for gpu in cards]
             free = [build for build in free if not any(card[build.torch, build.variant] for card in alone)]
+            free = [] if self.need_both_modules(machine) else free
         return max((numbers(build.torch) for build in free), default=())
 
     def objections(self, machine: Plain, request: Plain, build: Build, gpus: list[int] | None = None) -> set[str]:
@@ -116,7 +117,24 @@ class Judge:
             for index, gpu in enumerate(machine["gpus"] or [UNSEEN]):
                 if gpus is None or index in gpus:
                     found |= self.objections_of_gpu(machine, gpu)[build.torch, build.variant]
+            if build.variant != "cpu" and self.need_both_modules(machine, gpus):
+                found.add("kernel-module-unsuitable")
         return found
+
+    def need_both_modules(self, machine: Plain, gpus: list[int] | None = None) -> bool:
+        """Whether some GPUs want the open and others the proprietary module, of which Linux loads only one."""
+        if self.is_windows(machine):
+            return False
+        some = [gpu for index, gpu in enumerate(machine["gpus"]) if gpus is None or index in gpus]
+        return {"open", "proprietary"} <= {self.module_for(gpu) for gpu in some}
+
+    def module_for(self, gpu: Plain) -> str | None:
+        """The kernel module that a GPU wants: open, proprietary or either; None where nobody knows the GPU."""
+        capability, row = self.capability(gpu), self.row(gpu)
+        name = self.architecture(capability) if capability else None
+        if name is None:
+            return None
+        return "open" if row and row["key"] in self.facts.open_only else self.facts.architectures[name]["kernel_module"]
 
     def wants_cpu(self, machine: Plain, request: Plain) -> bool:
         """CPU builds are for those who ask, and for boxes without an NVIDIA GPU; never for a GPU in trouble."""
@@ -381,8 +399,7 @@ class Judge:
         name = self.architecture(capability)
         if name is None:
             return found
-        architecture, row = self.facts.architectures[name], self.row(gpu)
-        module = "open" if row and row["key"] in self.facts.open_only else architecture["kernel_module"]
+        architecture, module = self.facts.architectures[name], self.module_for(gpu)
         if machine["module"] and not self.is_windows(machine) and module not in ("either", machine["module"]):
             found.add("kernel-module-unsuitable")
         if machine["driver"] is None or self.is_tegra_box(machine | {"gpus": [gpu]}):

@@ -201,7 +201,7 @@ def test_unlocks_are_the_steps_that_pay(machine, unlocks):
     [
         (box("A100 5090", "575.51.03", python="3.8"), {}),
         (box("H100 5090", "575.57.08", glibc="2.27"), {}),
-        (box("V100 5090", "570.211.01"), {"cuda": "12.1"}),
+        (box("T4 5090", "570.211.01"), {"cuda": "12.1"}),
     ],
 )
 def test_an_unlock_counts_the_gpus_that_come_back(machine, words):
