@@ -81,12 +81,13 @@ def _forward(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     """The least compatibility package that brings the best build to the driver that is there, maybe a newer one."""
     matrix, driver = situation.catalogue.matrix, situation.driver_version
     branch = matrix.branch_of(driver) if driver else None
-    if branch is None or situation.is_windows_driver or situation.is_tegra or situation.forward:
+    if branch is None or situation.is_windows_driver or situation.is_tegra:
         return []
     if any(device.gpu_class not in matrix.forward.classes for device in situation.devices):
         return []
-    rules = frozenset(("driver-too-old", "ptx-needs-newer-driver"))
-    accepted = [row.cuda for row in matrix.forward.rows if row.cuda > branch.cuda]
+    rules = frozenset(("driver-too-old", "forward-compatibility-not-allowed", "ptx-needs-newer-driver"))
+    used = situation.forward.cuda if situation.forward else None
+    accepted = [row.cuda for row in matrix.forward.rows if row.cuda > branch.cuda and row.cuda != used]
     packages = [cuda for cuda in accepted if matrix.forward_compatible(cuda, branch.branch)]
     fitting = [
         (outcome.candidate, enough[0])
@@ -99,7 +100,8 @@ def _forward(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
         return []
     best, cuda = min(fitting, key=lambda step: (step[0].release_order, step[0].order))
     package = f"package cuda-compat-{cuda.major}-{cuda.minor}"
-    return [_unlock("forward-compatibility", f"driver {driver} alone", package, best)]
+    today = f"driver {driver} with the package of CUDA {used}" if used else f"driver {driver} alone"
+    return [_unlock("forward-compatibility", today, package, best)]
 
 
 def _instances(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:

@@ -192,7 +192,7 @@ TABLE = """\
         (TABLE.encode("utf-16"), 0),  # what a Windows shell writes
         (b"\xef\xbb\xbf" + TABLE.encode(), 0),
         (b"\xe9\xff caf\xe9\n" + TABLE.encode(), 0),
-        (LIST.encode(), 4),
+        (LIST.encode(), 0),
         (b"No devices were found\n", 3),
         (b"\xef\xbb\xbf" + b'{"gpus": [{"name": "NVIDIA L40S"}]}', 0),
         (b'{"gpus": [{"name": "caf\xe9"}]}', 7),
