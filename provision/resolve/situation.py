@@ -146,7 +146,7 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         if jetpack:
             assumptions.append(f"CUDA {cuda} is that of JetPack {jetpack.version} (Jetson Linux {machine.host.l4t}).")
     is_musl = _is_musl(machine)
-    glibc_failure = _failure(machine, "host.glibc")
+    glibc_failure = machine.failure_of("host.glibc")
     if platform.startswith("linux") and machine.host.glibc is None and not is_musl and glibc_failure is None:
         assumptions.append("The glibc is not known: the plan takes it to be new enough for the wheel.")
     macos = _macos(machine)
@@ -212,12 +212,6 @@ def _is_past(branch: int | None, limit: int | None) -> bool:
     return branch is not None and limit is not None and branch > limit
 
 
-def _failure(machine: Machine, name: str) -> str | None:
-    """Why a fact is missing on a machine that was looked at; None when nobody looked, or it is there."""
-    reading = machine.reading(name)
-    return reading.failure if reading else None
-
-
 def _is_musl(machine: Machine) -> bool:
     if machine.host.glibc is not None:
         return False
@@ -265,7 +259,7 @@ def _pythons(
     names = dict.fromkeys(python_of(interpreter) for interpreter in (*found, *others))
     if names:
         return tuple(names), None
-    if failure := _failure(machine, "python.version"):
+    if failure := machine.failure_of("python.version"):
         return (), failure
     assumptions.append(f"The Python is not known: {' or '.join(matrix.assumed_pythons)} is assumed.")
     return matrix.assumed_pythons, None
