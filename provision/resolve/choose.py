@@ -128,9 +128,11 @@ def _serve(machine: Machine, request: Request, catalogue: Catalogue) -> Served:
     """The whole box where a build fits all of it, else its most capable part that a build fits."""
     situation = situate(machine, request, catalogue)
     verdict = _verdict(situation)
-    if len(situation.boards) < 2:  # noqa: PLR2004  one kind of GPU is served or not
+    if len(situation.gpus.boards) < 2:  # noqa: PLR2004  one kind of GPU is served or not
         return Served(situation, verdict)
-    groups = groups_of(situation.devices, lambda some: _verdict(situate(_only(machine, some), request, catalogue)).firm)
+    groups = groups_of(
+        situation.gpus.devices, lambda some: _verdict(situate(_only(machine, some), request, catalogue)).firm
+    )
     kept = groups if verdict.firm else served(groups) or groups
     if len(kept) == len(groups):
         return Served(situation, verdict, groups, groups)
@@ -176,7 +178,7 @@ def _left_out(alone: Situation, chosen: Candidate | None) -> list[GpuLeftOut]:
     reason = next(iter((*outcome.against, *outcome.last_resort, *outcome.against_pythons)))
     return [
         GpuLeftOut(device.index, device.label, reason.rule, reason.found, reason.needs, reason.source)
-        for device in alone.devices
+        for device in alone.gpus.devices
     ]
 
 
@@ -241,7 +243,7 @@ def _column(situation: Situation, rule: BuildRule) -> Column | None:
 def _python_column(situation: Situation) -> tuple[OnPythons, ...]:
     """Per candidate the Pythons that it fits on and what the rules have against the others."""
     columns, wish = situation.catalogue.python_columns, situation.wishes.transformers
-    branch = driver_branch(situation, situation.driver_version) if situation.catalogue.matrix.site else None
+    branch = driver_branch(situation, situation.driver.driver_version) if situation.catalogue.matrix.site else None
     key = (situation.platform, situation.is_cpu, situation.pythons, wish.text if wish else None, branch)
     if (known := columns.get(key)) is None:
         candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
@@ -279,7 +281,7 @@ def preferred_by(chosen: Build, other: Build) -> str:
 
 
 def _is_native(situation: Situation, candidate: Candidate) -> bool:
-    cuda = situation.driver_cuda_version
+    cuda = situation.driver.driver_cuda_version
     return candidate.cuda is None or (cuda is not None and cuda >= candidate.cuda)
 
 
@@ -308,7 +310,7 @@ def _less_preferred(situation: Situation, chosen: list[Outcome]) -> list[Rejecti
             other.release.version,
             other.variant.name,
             "native-cuda",
-            f"a driver that implements CUDA {situation.driver_cuda_version}",
+            f"a driver that implements CUDA {situation.driver.driver_cuda_version}",
             f"CUDA {other.cuda}, else it relies on minor version compatibility",
             other.place,
         )

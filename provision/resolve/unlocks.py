@@ -29,7 +29,7 @@ def unlocks_of(situation: Situation, outcomes: Sequence[Outcome], best: Outcome 
     newer = [outcome for outcome in outcomes if limit is None or outcome.candidate.release_order < limit]
     if not newer:
         return ()
-    older = _older_driver(situation, newer) if situation.dropped_devices else []
+    older = _older_driver(situation, newer) if situation.gpus.dropped else []
     return (
         *older,
         *_driver(situation, newer),
@@ -51,15 +51,15 @@ def _only(outcome: Outcome, rules: frozenset[str]) -> bool:
 def _best(situation: Situation, newer: Sequence[Outcome], rules: frozenset[str]) -> Candidate | None:
     """The preferred of the builds that only these rules reject."""
     fitting = [outcome.candidate for outcome in newer if _only(outcome, rules)]
-    cuda = situation.driver_cuda_version
+    cuda = situation.driver.driver_cuda_version
     return min(fitting, key=lambda candidate: _preference(candidate, cuda), default=None)
 
 
 def _wanted_module(situation: Situation, branch: int) -> str | None:
     """The kernel module that serves every GPU, where the loaded one does not; None when there is no such module."""
     matrix = situation.catalogue.matrix
-    wanted = {device.kernel_module for device in situation.devices} - {None, "either"}
-    if not situation.wrong_module_devices or len(wanted) != 1:
+    wanted = {device.kernel_module for device in situation.gpus.devices} - {None, "either"}
+    if not situation.gpus.wrong_module or len(wanted) != 1:
         return None
     flavour = wanted.pop()
     limits = matrix.module_branches
@@ -69,20 +69,20 @@ def _wanted_module(situation: Situation, branch: int) -> str | None:
 
 def _kernel_module(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     """The other flavour of the same driver."""
-    if situation.driver_version is None:
+    if situation.driver.driver_version is None:
         return []
-    flavour = _wanted_module(situation, situation.driver_version.branch)
+    flavour = _wanted_module(situation, situation.driver.driver_version.branch)
     best = _best(situation, newer, frozenset(("kernel-module-unsuitable",))) if flavour else None
-    return [_unlock("kernel-module", str(situation.kernel_module), str(flavour), best)] if best else []
+    return [_unlock("kernel-module", str(situation.driver.kernel_module), str(flavour), best)] if best else []
 
 
 def _forward(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     """The compatibility package of a newer CUDA over the driver that is there, where the vendor lists both."""
-    matrix, driver = situation.catalogue.matrix, situation.driver_version
+    matrix, driver = situation.catalogue.matrix, situation.driver.driver_version
     branch = matrix.branch_of(driver) if driver else None
-    if branch is None or situation.is_windows_driver or situation.is_tegra or situation.forward:
+    if branch is None or situation.driver.is_windows or situation.driver.is_tegra or situation.driver.forward:
         return []
-    if any(device.gpu_class not in matrix.forward.classes for device in situation.devices):
+    if any(device.gpu_class not in matrix.forward.classes for device in situation.gpus.devices):
         return []
     rules = frozenset(("driver-too-old", "ptx-needs-newer-driver"))
     fitting = [
@@ -106,7 +106,7 @@ def _instances(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
 
 def _request(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     """What dropping one of the options that ask for versions would admit."""
-    wishes, cuda = situation.wishes, situation.driver_cuda_version
+    wishes, cuda = situation.wishes, situation.driver.driver_cuda_version
     unlocks = []
     asked = [outcome.candidate for outcome in newer if _only(outcome, frozenset(("not-asked-for",)))]
     by_torch = [c for c in asked if not wishes.cuda or wishes.cuda.allows(c.variant.name, c.cuda)]
@@ -127,21 +127,25 @@ def _request(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
 
 def _pairs_with(situation: Situation, candidate: Candidate, python: str) -> bool:
     has_wheel = candidate.wheels is not None and python_tag(python) in candidate.wheels.pythons
-    is_free = site_ban(situation, candidate, situation.driver_version, python) is None
+    is_free = site_ban(situation, candidate, situation.driver.driver_version, python) is None
     return has_wheel and is_free and situation.catalogue.has_pair(candidate, python, None)
 
 
 def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
-    ends = [device.architecture.last_branch for device in situation.devices if device.architecture]
+    ends = [device.architecture.last_branch for device in situation.gpus.devices if device.architecture]
     last_branch = min((branch for branch in ends if branch is not None), default=None)
     least = oldest_driver(situation)
     steps: list[tuple[DriverVersion, Candidate]] = []
     for outcome in newer:
-        if not situation.is_tegra and _only(outcome, DRIVER_RULES | _MODULE_RULE) and _some(outcome, DRIVER_RULES):
+        if (
+            not situation.driver.is_tegra
+            and _only(outcome, DRIVER_RULES | _MODULE_RULE)
+            and _some(outcome, DRIVER_RULES)
+        ):
             needed = _needed_driver(situation, outcome.candidate, least)
             if needed is None or (last_branch is not None and needed.branch > last_branch):
                 continue
-            if situation.wrong_module_devices and _wanted_module(situation, needed.branch) is None:
+            if situation.gpus.wrong_module and _wanted_module(situation, needed.branch) is None:
                 continue
             steps.append((needed, outcome.candidate))
     branches = {driver: situation.catalogue.matrix.branch_of(driver) for driver in {driver for driver, _ in steps}}
@@ -150,9 +154,9 @@ def _driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
         branch = branches[step[0]]
         return step[0], _preference(step[1], branch.cuda if branch else None)
 
-    found = str(situation.driver_version) if situation.driver_version else "unknown"
+    found = str(situation.driver.driver_version) if situation.driver.driver_version else "unknown"
     paying = _paying(sorted(steps, key=order))
-    if situation.driver_version is None:
+    if situation.driver.driver_version is None:
         paying = paying[-1:]  # nothing says which steps are still ahead: the one that admits most
     return [_unlock("driver", found, _with_module(situation, driver), candidate) for driver, candidate in paying]
 
@@ -170,9 +174,9 @@ def _with_module(situation: Situation, driver: DriverVersion) -> str:
 def _older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     """The newest driver of the last branch that serves every GPU, where a newer branch dropped one of them."""
     matrix = situation.catalogue.matrix
-    number = min(row.last_branch for _, row in situation.dropped_devices if row.last_branch is not None)
+    number = min(row.last_branch for _, row in situation.gpus.dropped if row.last_branch is not None)
     branch = next((row for row in matrix.branches if row.branch == number), None)
-    latest = (branch.latest_windows if situation.is_windows_driver else branch.latest_linux) if branch else None
+    latest = (branch.latest_windows if situation.driver.is_windows else branch.latest_linux) if branch else None
     least = oldest_driver(situation)
     fitting = [
         outcome.candidate
@@ -187,9 +191,9 @@ def _older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock
     cuda = branch.cuda if branch else None
     best = min(fitting, key=lambda candidate: _preference(candidate, cuda))
     older = DriverVersion(latest or str(number))
-    if situation.wrong_module_devices and _wanted_module(situation, older.branch) is None:
+    if situation.gpus.wrong_module and _wanted_module(situation, older.branch) is None:
         return []
-    return [_unlock("driver", str(situation.driver_version), _with_module(situation, older), best)]
+    return [_unlock("driver", str(situation.driver.driver_version), _with_module(situation, older), best)]
 
 
 def _paying(steps: list[tuple[T, Candidate]]) -> list[tuple[T, Candidate]]:
@@ -203,23 +207,23 @@ def _paying(steps: list[tuple[T, Candidate]]) -> list[tuple[T, Candidate]]:
 
 def oldest_driver(situation: Situation) -> DriverVersion | None:
     """The oldest driver that serves every GPU of the machine."""
-    is_windows = situation.is_windows_driver
+    is_windows = situation.driver.is_windows
     drivers = [
         device.architecture.oldest_driver(device.compute_capability, is_windows=is_windows)
-        for device in situation.devices
+        for device in situation.gpus.devices
         if device.architecture
     ]
-    return max((driver for driver in (*drivers, situation.wsl_floor) if driver), default=None)
+    return max((driver for driver in (*drivers, situation.driver.wsl_floor) if driver), default=None)
 
 
 def _needed_driver(situation: Situation, candidate: Candidate, least: DriverVersion | None) -> DriverVersion | None:
     """The oldest driver on which the candidate would fit: that of its CUDA, of its PTX and of the GPUs."""
     if candidate.floors is None or candidate.cuda is None:
         return None
-    needed = candidate.floors[situation.is_windows_driver]
-    if any(situation.catalogue.code_for(candidate, capability) == "ptx" for capability in situation.capabilities):
+    needed = candidate.floors[situation.driver.is_windows]
+    if any(situation.catalogue.code_for(candidate, capability) == "ptx" for capability in situation.gpus.capabilities):
         matrix = situation.catalogue.matrix
-        native = matrix.native_driver(candidate.cuda, is_windows=situation.is_windows_driver)
+        native = matrix.native_driver(candidate.cuda, is_windows=situation.driver.is_windows)
         if native is None:
             return None
         needed = max(needed, native)
@@ -229,7 +233,7 @@ def _needed_driver(situation: Situation, candidate: Candidate, least: DriverVers
 
 def _python(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     current = situation.pythons[0] if situation.pythons else None
-    wish, cuda = situation.wishes.transformers, situation.driver_cuda_version
+    wish, cuda = situation.wishes.transformers, situation.driver.driver_cuda_version
     best: dict[str, Candidate] = {}
     for outcome in newer:
         candidate = outcome.candidate
@@ -243,7 +247,7 @@ def _python(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
             if tag.endswith("t") or (known and known.release_order < candidate.release_order):
                 continue
             is_better = known is None or _preference(candidate, cuda) < _preference(known, cuda)
-            is_free = site_ban(situation, candidate, situation.driver_version, python) is None
+            is_free = site_ban(situation, candidate, situation.driver.driver_version, python) is None
             if is_better and is_free and situation.catalogue.has_pair(candidate, python, wish):
                 best[python] = candidate
     paying = _paying(sorted(best.items(), key=lambda step: _distance(current, step[0])))
@@ -265,7 +269,7 @@ def _distance(current: str | None, python: str) -> tuple[int, int]:
 
 
 def _system(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
-    if situation.macos is not None:
+    if situation.system.macos is not None:
         return _macos(situation, newer)
     rules = frozenset(("glibc-too-old", "musl-libc"))
     steps = [
@@ -273,8 +277,8 @@ def _system(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
         for outcome in newer
         if outcome.candidate.glibc and _only(outcome, rules)
     ]
-    steps.sort(key=lambda step: (step[0], _preference(step[1], situation.driver_cuda_version)))
-    found = "musl" if situation.is_musl else f"glibc {situation.glibc}"
+    steps.sort(key=lambda step: (step[0], _preference(step[1], situation.driver.driver_cuda_version)))
+    found = "musl" if situation.system.is_musl else f"glibc {situation.system.glibc}"
     return [_unlock("os", found, f"glibc {glibc}", candidate) for glibc, candidate in _paying(steps)]
 
 
@@ -286,7 +290,7 @@ def _macos(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
         if outcome.candidate.wheels and outcome.candidate.wheels.macos and _only(outcome, rules)
     ]
     steps.sort(key=lambda step: (step[0], _preference(step[1], None)))
-    found = macos_name(situation.macos or ())
+    found = macos_name(situation.system.macos or ())
     return [_unlock("os", found, macos_name(needed), candidate) for needed, candidate in _paying(steps)]
 
 
