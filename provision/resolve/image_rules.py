@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..matrix.model import numbers
 from ..records import Rejection
+from . import box
 from .image_candidates import ImageCandidate
 
 if TYPE_CHECKING:
@@ -354,75 +355,32 @@ LAST_RESORT_IMAGE_RULES: Final[tuple[ImageRule, ...]] = (image_fact_unknown,)
 """Rules that hold only while another image fits."""
 
 
-# Rules that images share with wheels: same id, same page, the same facts of the host.
-
-
-def _compute_capability_unknown(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    unknown = situation.gpus.unknown
-    if situation.is_cpu or (situation.gpus.devices and not unknown):
-        return None
-    found = f"unknown for {', '.join(device.label for device in unknown)}" if unknown else "no GPU is listed"
-    return rejected(candidate, "compute-capability-unknown", found, "the compute capability of every GPU", "machine")
-
-
 def _driver_unknown(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if situation.is_cpu or candidate.cuda is None or situation.driver.driver_cuda_version is not None:
-        return None
-    if situation.driver.driver_version is not None and not situation.driver.is_tegra:
+    if candidate.cuda is None or not box.has_unknown_driver(situation):
         return None
     return rejected(candidate, "driver-unknown", "unknown", _or_newer(situation, candidate), "machine")
 
 
-def _gpu_dropped(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if not situation.gpus.dropped:
-        return None
-    device, row = situation.gpus.dropped[0]
-    found = f"{device.label} ({row.name}) on driver {situation.driver.driver_version}"
-    needs, source = f"driver branch {row.last_branch} or older", f"matrix.yaml: architectures.{row.name}"
-    return rejected(candidate, "gpu-dropped-by-driver-branch", found, needs, source)
+def _of_box(ask: Callable[[Situation], box.Objection | None]) -> ImageRule:
+    """What speaks against the box speaks against every image on it."""
 
+    def rule(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
+        objection = ask(situation)
+        return rejected(candidate, *objection) if objection else None
 
-def _driver_too_old_for_gpu(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if not situation.gpus.unserved:
-        return None
-    device, row = situation.gpus.unserved[0]
-    found = f"{device.label} ({row.name}) on driver {situation.driver.driver_version}"
-    needs, source = f"driver branch {row.first_branch} or newer", f"matrix.yaml: architectures.{row.name}"
-    return rejected(candidate, "driver-too-old-for-gpu", found, needs, source)
-
-
-def _module_unsuitable(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if not situation.gpus.wrong_module:
-        return None
-    device = situation.gpus.wrong_module[0]
-    found = f"the {situation.driver.kernel_module} kernel module with {device.label}"
-    source = f"matrix.yaml: architectures.{device.architecture.name}" if device.architecture else None
-    return rejected(candidate, "kernel-module-unsuitable", found, f"the {device.kernel_module} kernel module", source)
-
-
-def _mig_without_instance(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if not situation.gpus.split_to_nothing:
-        return None
-    found = f"{situation.gpus.split_to_nothing[0].label} in MIG mode with no instance"
-    return rejected(candidate, "mig-without-instance", found, "at least one compute instance, or MIG off", "machine")
-
-
-def _vgpu_without_cuda(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if not situation.gpus.vgpus_without_cuda:
-        return None
-    found, needs = situation.gpus.vgpus_without_cuda[0].label, "a vGPU of series C or Q"
-    return rejected(candidate, "vgpu-without-cuda", found, needs, "matrix.yaml: vgpu.series")
+    return rule
 
 
 SHARED_IMAGE_RULES: Final[tuple[ImageRule, ...]] = (
-    _compute_capability_unknown,
+    _of_box(box.unknown_capability),
     _driver_unknown,
-    _gpu_dropped,
-    _driver_too_old_for_gpu,
-    _module_unsuitable,
-    _mig_without_instance,
-    _vgpu_without_cuda,
+    _of_box(box.dropped_gpu),
+    _of_box(box.unserved_gpu),
+    _of_box(box.wrong_module),
+    _of_box(box.missing_instance),
+    _of_box(box.vgpu_of_other_series),
 )
+"""Rules that images share with wheels: same id, same page, the same facts of the host."""
 
 DRIVER_IMAGE_RULES: Final = frozenset(
     (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..matrix.model import PLATFORMS
 from ..records import Rejection
+from . import box
 from .bans import driver_branch, site_ban
 from .candidates import python_tag
 
@@ -24,6 +25,11 @@ PythonRule = Callable[["Situation", "Candidate", str], Rejection | None]
 
 def _no(candidate: Candidate, rule: str, found: str, needs: str, source: str | None = None) -> Rejection:
     return Rejection(candidate.release.version, candidate.variant.name, rule, found, needs, source or candidate.place)
+
+
+def _of_box(candidate: Candidate, objection: box.Objection | None) -> Rejection | None:
+    """What speaks against the box speaks against every CUDA build on it."""
+    return None if candidate.cuda is None or objection is None else _no(candidate, *objection)
 
 
 # --- what was asked for -------------------------------------------------------------------------
@@ -133,13 +139,7 @@ def compute_capability_unknown(situation: Situation, candidate: Candidate) -> Re
 
     Without it nothing says whether the wheel has code for that GPU. `--compute-capability` gives it.
     """
-    if candidate.cuda is None:
-        return None
-    unknown = situation.gpus.unknown
-    if unknown or not situation.gpus.devices:
-        found = f"unknown for {', '.join(device.label for device in unknown)}" if unknown else "no GPU is listed"
-        return _no(candidate, "compute-capability-unknown", found, "the compute capability of every GPU", "machine")
-    return None
+    return _of_box(candidate, box.unknown_capability(situation))
 
 
 def driver_unknown(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -147,9 +147,7 @@ def driver_unknown(situation: Situation, candidate: Candidate) -> Rejection | No
 
     `nvidia-smi` prints it; `--driver` gives it for a machine one is not sitting at.
     """
-    if candidate.cuda is None or situation.driver.driver_cuda_version is not None:
-        return None
-    if situation.driver.driver_version is not None and not situation.driver.is_tegra:
+    if candidate.cuda is None or not box.has_unknown_driver(situation):
         return None
     needs = f"{driver_floor(situation, candidate)} or newer"
     return _no(candidate, "driver-unknown", "unknown", needs, "machine")
@@ -200,12 +198,7 @@ def kernel_module_unsuitable(situation: Situation, candidate: Candidate) -> Reje
     newer, and GH200, need the open one. `/proc/driver/nvidia/version` tells which is loaded. Install the other flavour
     of the same driver.
     """
-    if candidate.cuda is None or not situation.gpus.wrong_module:
-        return None
-    device = situation.gpus.wrong_module[0]
-    found = f"the {situation.driver.kernel_module} kernel module with {device.label}"
-    source = f"matrix.yaml: architectures.{device.architecture.name}" if device.architecture else None
-    return _no(candidate, "kernel-module-unsuitable", found, f"the {device.kernel_module} kernel module", source)
+    return _of_box(candidate, box.wrong_module(situation))
 
 
 def mig_without_instance(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -213,11 +206,7 @@ def mig_without_instance(situation: Situation, candidate: Candidate) -> Rejectio
 
     Create instances (`nvidia-smi mig -cgi PROFILE -C`), or turn MIG off.
     """
-    if candidate.cuda is None or not situation.gpus.split_to_nothing:
-        return None
-    device = situation.gpus.split_to_nothing[0]
-    found = f"{device.label} in MIG mode with no instance"
-    return _no(candidate, "mig-without-instance", found, "at least one compute instance, or MIG off", "machine")
+    return _of_box(candidate, box.missing_instance(situation))
 
 
 def vgpu_without_cuda(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -226,10 +215,7 @@ def vgpu_without_cuda(situation: Situation, candidate: Candidate) -> Rejection |
     The letter behind the size in its name tells the series. C and Q profiles run CUDA; some old boards only in the
     profile that is the whole board. The hypervisor's administrator assigns the profile.
     """
-    if candidate.cuda is None or not situation.gpus.vgpus_without_cuda:
-        return None
-    found = situation.gpus.vgpus_without_cuda[0].label
-    return _no(candidate, "vgpu-without-cuda", found, "a vGPU of series C or Q", "matrix.yaml: vgpu.series")
+    return _of_box(candidate, box.vgpu_of_other_series(situation))
 
 
 def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -237,12 +223,7 @@ def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> 
 
     Install the last branch that serves it. No build can make up for it.
     """
-    if candidate.cuda is None or not situation.gpus.dropped:
-        return None
-    device, row = situation.gpus.dropped[0]
-    found = f"{device.label} ({row.name}) on driver {situation.driver.driver_version}"
-    needs = f"driver branch {row.last_branch} or older"
-    return _no(candidate, "gpu-dropped-by-driver-branch", found, needs, f"matrix.yaml: architectures.{row.name}")
+    return _of_box(candidate, box.dropped_gpu(situation))
 
 
 def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -251,13 +232,7 @@ def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Reject
     Such a driver does not bind the GPU at all, whatever build is installed. Early releases of the first branch may not
     list the GPU yet. Install a newer driver.
     """
-    if candidate.cuda is None or not situation.gpus.unserved:
-        return None
-    device, row = situation.gpus.unserved[0]
-    found = f"{device.label} ({row.name}) on driver {situation.driver.driver_version}"
-    oldest = row.oldest_driver(device.compute_capability, is_windows=situation.driver.is_windows)
-    needs = f"driver {oldest} or newer"
-    return _no(candidate, "driver-too-old-for-gpu", found, needs, f"matrix.yaml: architectures.{row.name}")
+    return _of_box(candidate, box.unserved_gpu(situation))
 
 
 def no_code_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
