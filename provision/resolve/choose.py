@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..records import GpuLeftOut, Rejection, Resolution
 from .bans import driver_branch
-from .candidates import Catalogue
+from .candidates import Catalogue, preference
 from .changes import applied
 from .mixed import groups_of, served, unlocks_by_leaving_out
 from .notes import notes_of
@@ -185,7 +185,10 @@ def _left_out(alone: Situation, chosen: Candidate | None) -> list[GpuLeftOut]:
 def _best(situation: Situation, places: frozenset[int]) -> Candidate:
     """The preferred one of some builds."""
     candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
-    return min((candidates[place] for place in places), key=lambda candidate: _preference(situation, candidate))
+    return min(
+        (candidates[place] for place in places),
+        key=lambda candidate: preference(candidate, situation.driver.driver_cuda_version),
+    )
 
 
 def decide(situation: Situation) -> Verdict:
@@ -193,7 +196,9 @@ def decide(situation: Situation) -> Verdict:
     outcomes = judge_all(situation)
     fitting = [outcome for outcome in outcomes if outcome.fits]
     firm = [outcome for outcome in fitting if not outcome.last_resort]
-    chosen = sorted(firm or fitting, key=lambda outcome: _preference(situation, outcome.candidate))
+    chosen = sorted(
+        firm or fitting, key=lambda outcome: preference(outcome.candidate, situation.driver.driver_cuda_version)
+    )
     rejections = [reason for outcome in outcomes for reason in _reasons(outcome, has_firm=bool(firm))]
     return Verdict(
         chosen=chosen[0].candidate if chosen else None,
@@ -278,16 +283,6 @@ def preferred_by(chosen: Build, other: Build) -> str:
         return "preferred-python"
     mine, its = chosen.cuda_runtime_version, other.cuda_runtime_version
     return "native-cuda" if mine and its and its > mine else "highest-cuda"
-
-
-def _is_native(situation: Situation, candidate: Candidate) -> bool:
-    cuda = situation.driver.driver_cuda_version
-    return candidate.cuda is None or (cuda is not None and cuda >= candidate.cuda)
-
-
-def _preference(situation: Situation, candidate: Candidate) -> tuple[int, bool, int]:
-    # The order of the catalogue is the newest torch first and the highest CUDA first.
-    return candidate.release_order, not _is_native(situation, candidate), candidate.order
 
 
 def _builds(situation: Situation, outcomes: list[Outcome]) -> list[Build]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import UsageError
 from ..records import Evidence, Finding, Image, Resolution, Unlock
 from .candidates import Catalogue
+from .driver_unlocks import oldest_driver
 from .image_candidates import image_candidates, torch_order
 from .image_rules import (
     DRIVER_IMAGE_RULES,
@@ -27,7 +28,6 @@ from .image_rules import (
     unknown_gpus,
 )
 from .situation import situate
-from .unlocks import oldest_driver
 from .wishes import builds_asked_about
 
 if TYPE_CHECKING:

@@ -1,0 +1,157 @@
+"""The smallest change of the driver that would admit a newer torch: another release, module or libcuda."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..versions import DriverVersion
+from .bans import site_ban
+from .candidates import preference
+from .rules import DRIVER_RULES
+from .steps import best_held_by, is_held_by, paying_steps, unlock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..records import Unlock
+    from .candidates import Candidate
+    from .choose import Outcome
+    from .situation import Situation
+
+_MODULE_RULE: Final = frozenset(("kernel-module-unsuitable",))
+
+
+def older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    """The newest driver of the last branch that serves every GPU, where a newer branch dropped one of them."""
+    matrix = situation.catalogue.matrix
+    number = min(row.last_branch for _, row in situation.gpus.dropped if row.last_branch is not None)
+    branch = next((row for row in matrix.branches if row.branch == number), None)
+    latest = (branch.latest_windows if situation.driver.is_windows else branch.latest_linux) if branch else None
+    least = oldest_driver(situation)
+    fitting = [
+        outcome.candidate
+        for outcome in newer
+        if outcome.pythons
+        and is_held_by(outcome, _MODULE_RULE | {"gpu-dropped-by-driver-branch"})
+        and (needed := needed_driver(situation, outcome.candidate, least))
+        and needed.branch <= number
+    ]
+    if not fitting:
+        return []
+    cuda = branch.cuda if branch else None
+    best = min(fitting, key=lambda candidate: preference(candidate, cuda))
+    older = DriverVersion(latest or str(number))
+    if situation.gpus.wrong_module and _wanted_module(situation, older.branch) is None:
+        return []
+    return [unlock("driver", str(situation.driver.driver_version), _with_module(situation, older), best)]
+
+
+def newer_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    """The oldest drivers that admit a newer torch each, as far as they still serve every GPU."""
+    ends = [device.architecture.last_branch for device in situation.gpus.devices if device.architecture]
+    last_branch = min((branch for branch in ends if branch is not None), default=None)
+    least = oldest_driver(situation)
+    steps: list[tuple[DriverVersion, Candidate]] = []
+    for outcome in newer:
+        if (
+            not situation.driver.is_tegra
+            and is_held_by(outcome, DRIVER_RULES | _MODULE_RULE)
+            and _some(outcome, DRIVER_RULES)
+        ):
+            needed = needed_driver(situation, outcome.candidate, least)
+            if needed is None or (last_branch is not None and needed.branch > last_branch):
+                continue
+            if situation.gpus.wrong_module and _wanted_module(situation, needed.branch) is None:
+                continue
+            steps.append((needed, outcome.candidate))
+    branches = {driver: situation.catalogue.matrix.branch_of(driver) for driver in {driver for driver, _ in steps}}
+
+    def order(step: tuple[DriverVersion, Candidate]) -> tuple[DriverVersion, tuple[int, bool, int]]:
+        branch = branches[step[0]]
+        return step[0], preference(step[1], branch.cuda if branch else None)
+
+    found = str(situation.driver.driver_version) if situation.driver.driver_version else "unknown"
+    paying = paying_steps(sorted(steps, key=order))
+    if situation.driver.driver_version is None:
+        paying = paying[-1:]  # nothing says which steps are still ahead: the one that admits most
+    return [unlock("driver", found, _with_module(situation, driver), candidate) for driver, candidate in paying]
+
+
+def compatibility_package(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    """The compatibility package of a newer CUDA over the driver that is there, where the vendor lists both."""
+    matrix, driver = situation.catalogue.matrix, situation.driver.driver_version
+    branch = matrix.branch_of(driver) if driver else None
+    if branch is None or situation.driver.is_windows or situation.driver.is_tegra or situation.driver.forward:
+        return []
+    if any(device.gpu_class not in matrix.forward.classes for device in situation.gpus.devices):
+        return []
+    rules = frozenset(("driver-too-old", "ptx-needs-newer-driver"))
+    fitting = [
+        outcome.candidate
+        for outcome in newer
+        if is_held_by(outcome, rules)
+        and outcome.candidate.cuda
+        and matrix.forward_compatible(outcome.candidate.cuda, branch.branch)
+    ]
+    if not fitting:
+        return []
+    best = min(fitting, key=lambda candidate: (candidate.release_order, candidate.order))
+    package = f"package cuda-compat-{str(best.cuda).replace('.', '-')}"
+    return [unlock("forward-compatibility", f"driver {driver} alone", package, best)]
+
+
+def other_module(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    """The other flavour of the same driver."""
+    if situation.driver.driver_version is None:
+        return []
+    flavour = _wanted_module(situation, situation.driver.driver_version.branch)
+    best = best_held_by(situation, newer, frozenset(("kernel-module-unsuitable",))) if flavour else None
+    return [unlock("kernel-module", str(situation.driver.kernel_module), str(flavour), best)] if best else []
+
+
+def _some(outcome: Outcome, rules: frozenset[str]) -> bool:
+    return any(no.rule in rules for no in outcome.against)
+
+
+def _wanted_module(situation: Situation, branch: int) -> str | None:
+    """The kernel module that serves every GPU, where the loaded one does not; None when there is no such module."""
+    matrix = situation.catalogue.matrix
+    wanted = {device.kernel_module for device in situation.gpus.devices} - {None, "either"}
+    if not situation.gpus.wrong_module or len(wanted) != 1:
+        return None
+    flavour = wanted.pop()
+    limits = matrix.module_branches
+    exists = branch >= limits.first_open if flavour == "open" else branch <= limits.last_proprietary
+    return flavour if exists else None
+
+
+def _with_module(situation: Situation, driver: DriverVersion) -> str:
+    """The driver, and the flavour of its kernel module where it must be another one than today's."""
+    flavour = _wanted_module(situation, driver.branch)
+    return f"{driver} with the {flavour} kernel module" if flavour else str(driver)
+
+
+def oldest_driver(situation: Situation) -> DriverVersion | None:
+    """The oldest driver that serves every GPU of the machine."""
+    is_windows = situation.driver.is_windows
+    drivers = [
+        device.architecture.oldest_driver(device.compute_capability, is_windows=is_windows)
+        for device in situation.gpus.devices
+        if device.architecture
+    ]
+    return max((driver for driver in (*drivers, situation.driver.wsl_floor) if driver), default=None)
+
+
+def needed_driver(situation: Situation, candidate: Candidate, least: DriverVersion | None) -> DriverVersion | None:
+    """The oldest driver on which the candidate would fit: that of its CUDA, of its PTX and of the GPUs."""
+    if candidate.floors is None or candidate.cuda is None:
+        return None
+    needed = candidate.floors[situation.driver.is_windows]
+    if any(situation.catalogue.code_for(candidate, capability) == "ptx" for capability in situation.gpus.capabilities):
+        matrix = situation.catalogue.matrix
+        native = matrix.native_driver(candidate.cuda, is_windows=situation.driver.is_windows)
+        if native is None:
+            return None
+        needed = max(needed, native)
+    needed = max(needed, least) if least else needed
+    return None if site_ban(situation, candidate, needed) else needed
