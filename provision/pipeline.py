@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from .documents.data import check_data, passed_over, plan_data, plan_digest, receipt_data
+from .documents.check import check_data
 from .documents.envelope import finding_of
+from .documents.plan import passed_over, plan_data, plan_digest
+from .documents.receipt import receipt_data
 from .errors import ExitCode, GpusetupError, HarnessError, InputError, NoBuildError, NoUsableGpuError, UsageError
 from .events import Event
 from .gate import (

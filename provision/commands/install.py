@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..cli import emit
-from ..documents.data import plan_from_data, receipt_data, rehearsal_data
 from ..documents.envelope import Outcome, load_document, read_text
+from ..documents.plan import plan_from_data
+from ..documents.receipt import receipt_data, rehearsal_data
 from ..errors import InputError, UsageError
 from ..pipeline import (
     InstallOptions,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..cli import emit
-from ..documents.data import plan_data
 from ..documents.envelope import Outcome, finding_of
+from ..documents.plan import plan_data
 from ..errors import ExitCode, UsageError
 from ..pipeline import Examined, check_sources, load_default_matrix, no_build, not_held, plan_fleet, plan_for
 from .machines import examined_or_fleet
