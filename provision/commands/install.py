@@ -18,10 +18,10 @@ from ..pipeline import (
     examine_host,
     install_plan,
     load_default_matrix,
-    plan_for,
     rehearse_install,
     require_plannable_here,
 )
+from ..planning import plan_for
 from ..records import Request
 from .options import (
     backend_option,
