@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .documents.plan import passed_over
 from .errors import InputError, NoBuildError, NoUsableGpuError
@@ -143,20 +143,35 @@ def check_sources(plan: Plan, machine: Machine, matrix: Matrix, *, is_here: bool
     )
 
 
+_BUILD_REQUEST_RULES: Final = frozenset(("not-asked-for", "image-not-asked-for"))
+_REQUEST_RULES: Final = _BUILD_REQUEST_RULES | {"python-tag-missing", "no-transformers-pair"}
+
+
 def no_build(plan: Plan) -> NoBuildError:
     """The error of a plan without a build: one reason of each kind, newest build first, and what would help."""
     reasons = [
         Evidence(r.image or f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
         for r in _one_of_each_rule(plan).values()
     ]
-    unlocks = [f"{u.change} {u.from_} -> {u.to} admits torch {u.torch}+{u.variant}" for u in plan.resolution.unlocks]
-    wishes = {"--torch": plan.request.torch, "--cuda": plan.request.cuda, "--python": plan.request.python}
-    asked = [name for name, wish in wishes.items() if wish]
+    unlocks = [f"{u.words} admits torch {u.torch}+{u.variant}" for u in plan.resolution.unlocks]
+    asked = _in_the_way(plan)
     drop = [f"gpusetup plan, without {' and '.join(asked)}"] if asked else []
     what = "image" if plan.request.container else "build"
     return NoBuildError(
         f"No {what} in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
     )
+
+
+def _in_the_way(plan: Plan) -> list[str]:
+    """The fewest options that alone keep some build out; empty where leaving them out helps nothing."""
+    rules: dict[tuple[str | None, ...], set[str]] = {}
+    for no in passed_over(plan):
+        rules.setdefault((no.torch, no.variant, no.image), set()).add(no.rule)
+    broken = min((some for some in rules.values() if some <= _REQUEST_RULES), key=len, default=set[str]())
+    request, is_build_asked = plan.request, bool(broken & _BUILD_REQUEST_RULES)
+    wishes = {"--torch": request.torch and is_build_asked, "--cuda": request.cuda and is_build_asked}
+    wishes["--python"] = request.python and bool(broken - {"not-asked-for"})
+    return [name for name, wish in wishes.items() if wish]
 
 
 def _one_of_each_rule(plan: Plan) -> dict[str, Rejection]:

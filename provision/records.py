@@ -306,6 +306,15 @@ class Unlock:
     torch: str
     variant: str
 
+    @property
+    def words(self) -> str:
+        """The change for people: driver 535.104.05 -> 580.65.06."""
+        if self.change == "forward-compatibility":
+            return f"{self.to} over {self.from_.removesuffix(' alone')}"
+        if self.from_.startswith("--"):  # an option that can be left out names itself
+            return f"{self.from_} -> {self.to}"
+        return f"{self.change} {self.from_} -> {self.to}"
+
 
 @dataclass(frozen=True, slots=True)
 class GpuLeftOut:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .documents.codec import decode
@@ -15,11 +15,17 @@ from .versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .matrix.containers import JetPack
     from .matrix.tables import Matrix
 
 _MOST_GPUS = 1024
+_OTHER_VENDORS = re.compile(r"(?:AMD|ATI|Radeon|FirePro|Instinct|Intel|Arc|Gaudi|Apple)\b", re.IGNORECASE)
+_WINDOWS = re.compile(r"(?:ms-?|microsoft )?win(?:dows)?(?![a-z])[\s_-]*", re.IGNORECASE)
+_MACOS = re.compile(r"(?:mac ?os(?: ?x)?|os ?x|mac|darwin)(?![a-z])[\s_-]*", re.IGNORECASE)
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 NO_DRIVER = "The paste names no driver version"
+LIST = "nvidia-smi -L"
+"""Source of the readings of that paste."""
 """How every sentence about a missing driver begins."""
 
 
@@ -47,20 +53,13 @@ def machine_from_words(words: TypedMachine, matrix: Matrix) -> Machine:
     names = [name for word in words.gpus for name in _counted(word)]
     if capability is not None and not names:
         names = [""]
+    _require_agreement(names, capability, matrix)
     gpus = tuple(_gpu(index, name, capability, matrix) for index, name in enumerate(names))
     driver = _parsed("--driver", DriverVersion, words.driver)
-    system, os_name, os_version = _system(words.os)
-    host = Host(
-        system=system,
-        os=os_name,
-        os_version=os_version,
-        arch=_arch(words.arch),
-        glibc=_parsed("--glibc", Glibc.parse, words.glibc),
-        is_wsl=False,
-    )
+    jetpack = _jetpack(words.os, matrix)
     machine = Machine(
-        host=host,
-        python=_interpreter(words.python),
+        host=_host(words, jetpack),
+        python=_interpreter(words.python or (jetpack.python if jetpack else None)),
         driver=Driver(driver_version=driver, driver_cuda_version=_cuda_of(driver, matrix)) if driver else None,
         gpus=gpus,
         gpu_state=GpuState.USABLE if gpus else GpuState.NONE,
@@ -68,6 +67,31 @@ def machine_from_words(words: TypedMachine, matrix: Matrix) -> Machine:
     if driver and not gpus:
         raise UsageError("--driver without a GPU: nothing says which GPUs it drives.", do=("add --gpu NAME",))
     return _with_assumed_driver(_with_unknown_gpus(machine, is_given=bool(gpus)), matrix)
+
+
+def _host(words: TypedMachine, jetpack: JetPack | None) -> Host:
+    """The host that the words describe; a JetPack brings its Ubuntu, its glibc and its processor."""
+    glibc, arch = _parsed("--glibc", Glibc.parse, words.glibc), _arch(words.arch)
+    if jetpack is not None:
+        if arch == "x86_64":
+            raise UsageError(f"--os {words.os!r} and --arch {words.arch} exclude each other: a Jetson is aarch64.")
+        l4t = jetpack.l4t[-1]
+        return Host(None, "linux", "ubuntu", jetpack.ubuntu, None, "aarch64", glibc or jetpack.glibc, False, l4t=l4t)  # noqa: FBT003
+    system, os_name, os_version, is_wsl = _system(words.os)
+    return Host(system=system, os=os_name, os_version=os_version, arch=arch, glibc=glibc, is_wsl=is_wsl)
+
+
+def _jetpack(text: str | None, matrix: Matrix) -> JetPack | None:
+    """The JetPack of --os 'jetpack 6.2'; UsageError for one that the matrix does not know."""
+    match = re.fullmatch(r"jetpack[ -]?(.*)", (text or "").strip(), re.IGNORECASE)
+    if not match:
+        return None
+    known = matrix.containers.jetpacks
+    found = next((row for row in known if row.version == match[1].strip()), None)
+    if found is None:
+        versions = ", ".join(row.version for row in known)
+        raise UsageError(f"--os: the matrix has no JetPack {match[1].strip()!r}.", do=(f"one of {versions}",))
+    return found
 
 
 def require_fillable(words: TypedMachine) -> None:
@@ -86,8 +110,10 @@ def filled(machine: Machine, words: TypedMachine, matrix: Matrix, *, origin: str
     --python is no fact of the machine alone: it says which Python the environment gets, whatever the machine has.
     """
     require_fillable(words)
-    system, os_name, os_version = _system(words.os) if words.os else (None, None, None)
+    system, os_name, os_version, is_wsl = _system(words.os) if words.os else (None, None, None, False)
     host = machine.host
+    if is_wsl and host.is_wsl is False:
+        _contradict("--os", words.os, origin, "that it is no WSL")
     if os_name == "linux":
         os_name = None  # a system, and no distribution
     typed_os = (("system", system, host.system), ("name", os_name, host.os), ("version", os_version, host.os_version))
@@ -107,6 +133,7 @@ def filled(machine: Machine, words: TypedMachine, matrix: Matrix, *, origin: str
         os_version=host.os_version or os_version,
         glibc=host.glibc or glibc,
         arch=host.arch or arch,
+        is_wsl=True if is_wsl else host.is_wsl,
     )
     return _with_typed_driver(replace(machine, host=host), words, matrix, origin=origin)
 
@@ -146,6 +173,12 @@ def machine_from_document(data: Any, matrix: Matrix, *, origin: str, words: Type
         numbered = [{"index": n, **gpu} if isinstance(gpu, dict) else gpu for n, gpu in enumerate(gpus)]
         data = {**data, "gpus": numbered}
     machine = decode(Machine, data, where=f"{origin}: data")
+    if unread := sorted(set(data) - {field.name for field in fields(Machine)}):
+        # A later gpusetup may have added them; a slip of the pen must not turn a GPU box into one for the CPU unseen.
+        names = ", ".join(repr(name[:40]) for name in unread[:5]) + (", ..." if unread[5:] else "")
+        machine = replace(
+            machine, assumptions=(*machine.assumptions, f"Fields that are not known were left out: {names}.")
+        )
     if words is not None:
         machine = _with_words(machine, data, words, matrix, origin=origin)
     driver = machine.driver
@@ -187,10 +220,23 @@ def _with_unknown_gpus(machine: Machine, *, is_given: bool) -> Machine:
     )
 
 
+def with_driver_of_a_list(machine: Machine, matrix: Matrix) -> Machine:
+    """The machine of `nvidia-smi -L`, which names no driver though one answered, with the newest production driver."""
+    if machine.driver != Driver() or any(reading.source != LIST for reading in machine.readings):
+        return machine
+    with_capabilities = tuple(
+        replace(gpu, compute_capability=matrix.capability_by_name(gpu.name or "")) for gpu in machine.gpus
+    )
+    found = _with_assumed_driver(replace(machine, driver=None, gpus=with_capabilities), matrix)
+    return replace(machine, driver=found.driver or machine.driver, assumptions=found.assumptions)
+
+
 def _with_assumed_driver(machine: Machine, matrix: Matrix) -> Machine:
     """The machine with the newest production driver of its GPUs where nobody named one, and a line that says so."""
     if machine.driver is not None or not machine.gpus or machine.gpu_state is not GpuState.USABLE:
         return machine
+    if any(gpu.compute_capability in matrix.tegra for gpu in machine.gpus):
+        return _with_assumed_jetpack(machine, matrix)
     try:
         branch = choose_branch(architectures_of(machine, matrix), matrix, today=matrix.read_on)
         version = DriverVersion((branch.latest_windows if _is_windows(machine) else branch.latest_linux) or "")
@@ -204,30 +250,63 @@ def _with_assumed_driver(machine: Machine, matrix: Matrix) -> Machine:
     )
 
 
+def _with_assumed_jetpack(machine: Machine, matrix: Matrix) -> Machine:
+    """A Jetson with the newest JetPack that serves it where nobody named one: a driver number says nothing there."""
+    served = [
+        row
+        for row in matrix.containers.jetpacks
+        if all(gpu.compute_capability in row.capabilities for gpu in machine.gpus)
+    ]
+    if machine.host.l4t is not None or not served:
+        return machine  # the resolver says what it misses
+    line = f"The JetPack was not given; {served[-1].version}, the newest that serves this board, is assumed."
+    host = replace(machine.host, l4t=served[-1].l4t[-1], arch=machine.host.arch or "aarch64")
+    return replace(machine, host=host, assumptions=(*machine.assumptions, line))
+
+
 def _is_windows(machine: Machine) -> bool:
     return machine.host.system == "windows" or bool(machine.host.is_wsl)
 
 
 def _counted(word: str) -> list[str]:
-    match = re.fullmatch(r"(.+?)\s*[*x](\d{1,4})", word)
-    if not match:
+    name, star, count = word.rpartition("*")
+    if not star and (match := re.fullmatch(r"(.+?)\s*x(\d{1,4})", word)):
+        name, star, count = match[1], "x", match[2]
+    if not (name.strip() if star else word.strip()):
+        raise UsageError(f"--gpu: found {word!r}, expected a name such as 'NVIDIA A100-SXM4-40GB', or NAME*8.")
+    if not star:
         return [word.strip()]
-    if not 1 <= int(match[2]) <= _MOST_GPUS:
-        raise UsageError(f"--gpu: the count of {word!r} is {match[2]}; expected 1 to {_MOST_GPUS}.")
-    return [match[1].strip()] * int(match[2])
+    number = int(count) if re.fullmatch(r"\s*[0-9]{1,4}\s*", count) else 0
+    if not 1 <= number <= _MOST_GPUS:
+        raise UsageError(f"--gpu: the count of {word!r} is {count.strip()!r}; expected 1 to {_MOST_GPUS}.")
+    return [name.strip()] * number
+
+
+def _require_agreement(names: list[str], capability: ComputeCapability | None, matrix: Matrix) -> None:
+    """UsageError when a typed capability is that of no GPU that was named: each has another one in the matrix."""
+    known = {name: matrix.capability_by_name(name) for name in names}
+    if capability is None or not known or any(found in (None, capability) for found in known.values()):
+        return
+    name, found = next(iter(known.items()))
+    raise UsageError(
+        f"--compute-capability: {capability} is typed in, and {name} has {found} in the matrix.",
+        do=("leave --compute-capability out", f"gpusetup matrix show --gpu '{name}'"),
+    )
 
 
 def _gpu(index: int, name: str, capability: ComputeCapability | None, matrix: Matrix) -> Gpu:
     known = matrix.capability_by_name(name) if name else None
     if known is None and capability is None:
         shared = matrix.identity_by_name(name)
+        if shared is None and _OTHER_VENDORS.match(name):
+            raise UsageError(f"--gpu: {name!r} is not supported: only NVIDIA GPUs are.", do=("gpusetup plan --cpu",))
         raise UsageError(
             f"--gpu: GPUs of several compute capabilities are named {name!r}."
             if shared
             else f"--gpu: the matrix has no GPU named {name!r}.",
             do=("gpusetup matrix show --gpu ''", "or add its --compute-capability, such as 8.6"),
         )
-    return Gpu(index=index, name=name or None, compute_capability=capability or known)
+    return Gpu(index=index, name=name or None, compute_capability=known or capability)
 
 
 def _cuda_of(driver: DriverVersion | None, matrix: Matrix) -> CudaVersion | None:
@@ -261,13 +340,19 @@ def _arch(text: str | None) -> str | None:
     return _ARCHITECTURES[text.lower()]
 
 
-def _system(text: str | None) -> tuple[Any, str | None, str | None]:
+def _system(text: str | None) -> tuple[Any, str | None, str | None, bool]:
+    """System, name, release, and whether it is WSL, where the driver is that of Windows."""
     if text is None:
-        return "linux", None, None
-    name, _, version = text.strip().lower().partition(" ")
+        return "linux", None, None, False
+    text = text.strip().lower()
+    if text in ("wsl", "wsl2", "wsl 2"):
+        return "linux", None, None, True
+    for system, pattern, usual in (("windows", _WINDOWS, "windows"), ("darwin", _MACOS, "macos")):
+        if match := pattern.match(text):
+            return system, "darwin" if text.startswith("darwin") else usual, text[match.end() :] or None, False
+    name, _, version = text.partition(" ")
     if not version:
         name, _, version = name.partition("-")
     if name in ("freebsd", "openbsd", "netbsd", "solaris", "aix"):
         raise UsageError(f"--os: {name} is not planned for; expected a Linux distribution, windows or macos.")
-    system = {"windows": "windows", "darwin": "darwin", "macos": "darwin"}.get(name, "linux")
-    return system, name, version or None
+    return "linux", name, version or None, False

@@ -56,6 +56,9 @@ def evaluate(machine: Machine) -> Finding:
         )
     if not has_gpu(machine):
         return _SAY.skipped("No NVIDIA GPU is on this machine.", *evidence(machine, "nvml.init"))
+    if machine.host.l4t is not None and not any(gpu.pci_bus_id for gpu in machine.gpus):
+        # Older Jetson releases have no NVML, and CUDA works there.
+        return _SAY.skipped("The GPU of a Jetson's chip is used without NVML.", *evidence(machine, "nvml.init"))
     if outcome is None:
         return _SAY.unknown("NVML was not asked: the facts come from elsewhere.")
     facts = (*evidence(machine, *_EVIDENCE), *_elapsed(machine))

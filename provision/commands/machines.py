@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..documents.envelope import decode_text, parse_json
 from ..errors import InputError, UsageError
 from ..pipeline import Examined, examine_host, examine_paste
-from ..typed import filled, machine_from_document, machine_from_words, require_fillable
+from ..typed import filled, machine_from_document, machine_from_words, require_fillable, with_driver_of_a_list
 from .options import typed_machine_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def examined_from_bytes(raw: bytes, matrix: Matrix, *, origin: str, words: Typed
         from ..pasted import machine_from_paste
 
         machine = machine_from_paste(text, matrix, origin=origin)
-        return examine_paste(filled(machine, words, matrix, origin=origin) if words else machine)
+        machine = filled(machine, words, matrix, origin=origin) if words else machine
+        return examine_paste(with_driver_of_a_list(machine, matrix))
     value = parse_json(text, origin=origin)
     if "schema" not in value:
         return Examined(machine_from_document(value, matrix, origin=origin, words=words))

@@ -95,7 +95,9 @@ machine_options = _stack(
         "--glibc", metavar="X.Y", help="glibc of the typed-in machine or, where the file names none, of --from."
     ),
     click.option("--arch", metavar="ARCH", help="x86_64 or aarch64."),
-    click.option("--os", "os_name", metavar="NAME", help="Such as 'ubuntu 22.04' or 'windows'."),
+    click.option(
+        "--os", "os_name", metavar="NAME", help="Such as 'ubuntu 22.04', windows, 'macos 14', wsl, 'jetpack 6.2'."
+    ),
 )
 
 backend_option = click.option("--backend", type=click.Choice(["uv", "pip"]), default="uv", show_default=True)

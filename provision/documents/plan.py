@@ -298,5 +298,6 @@ def plan_digest(plan: Plan, *, sources: Sequence[Source]) -> str:
 
     What the sources held is left out: which candidate was taken is in the receipt.
     """
-    identity = encode([plan.resolution.candidates, plan.matrix.revision, tuple(sources)])
+    left_out = tuple(out.index for out in plan.resolution.gpus_left_out)
+    identity = encode([plan.resolution.candidates, left_out, plan.matrix.revision, tuple(sources)])
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -133,6 +133,8 @@ def _located(fault: PlaceError, text: str, origin: str) -> InputError:
 
 def _text_of(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe without a writer would wait for ever
+            raise bad_file(str(path), "the file", "a pipe, device or socket", "a regular file")
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
         text = content.decode("utf-8")

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from ..records import Driver, Gpu, GpuState, Machine
+from ..typed import LIST
 from .paste import assuming, gpu_facts, gpu_uuid, require_few, value_of
 from .smi_errors import with_lost_gpus
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from .paste import Paste
 
-SOURCE: Final = "nvidia-smi -L"
+SOURCE: Final = LIST
 _GPU = re.compile(r"GPU ([0-9]{1,4}(?:, ?[0-9]{1,4}){0,512}) {0,16}: {0,64}(\S.{0,255})")
 """One GPU, or several of one name as mmcv and others list them: GPU 0,1,2,3: NVIDIA A10."""
 _AROUND: Final = " -*`|"

@@ -42,8 +42,7 @@ def render_plan(plan: Plan, style: Style, *, top: int = 0) -> str:
     for said in plan.asked:
         lines += style.block("asked", f"{said.source.url}: {said.answer} ({said.source.name})")
     for unlock in plan.resolution.unlocks:
-        change = f"{unlock.change} {unlock.from_} -> {unlock.to}"
-        lines.append(style.row("unlock", change, f"admits torch {unlock.torch}+{unlock.variant}"))
+        lines.append(style.row("unlock", unlock.words, f"admits torch {unlock.torch}+{unlock.variant}"))
     for assumption in plan.resolution.assumptions:
         lines += style.block("assumed", assumption)
     lines += _verdict(plan, len(over), style)

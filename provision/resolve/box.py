@@ -55,13 +55,18 @@ def unserved_gpu(situation: Situation) -> Objection | None:
 
 
 def wrong_module(situation: Situation) -> Objection | None:
-    """A GPU that needs the other flavour of the kernel module."""
+    """A GPU that needs the other flavour of the kernel module than the loaded one, or than a GPU beside it."""
     if not situation.gpus.wrong_module:
         return None
-    device = situation.gpus.wrong_module[0]
-    found = f"the {situation.driver.kernel_module} kernel module with {device.label}"
+    rule, device, loaded = "kernel-module-unsuitable", situation.gpus.wrong_module[0], situation.driver.kernel_module
     source = f"matrix.yaml: architectures.{device.architecture.name}" if device.architecture else None
-    return Objection("kernel-module-unsuitable", found, f"the {device.kernel_module} kernel module", source)
+    mine = f"the {device.kernel_module} kernel module"
+    if loaded:
+        return Objection(rule, f"the {loaded} kernel module with {device.label}", mine, source)
+    kinds = (None, "either", device.kernel_module)
+    other = next(device for device in situation.gpus.devices if device.kernel_module not in kinds)
+    found = f"{device.label} needs {mine}, {other.label} the {other.kernel_module} one"
+    return Objection(rule, found, "GPUs that one kernel module serves", source)
 
 
 def missing_instance(situation: Situation) -> Objection | None:

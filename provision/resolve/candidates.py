@@ -128,7 +128,7 @@ class Catalogue:
 def _codes(variant: Variant, platform: str) -> str:
     arch_list = variant.arch_list(platform)
     if arch_list is None:
-        return "architectures that its CUDA compiles for"
+        return "the architectures that its CUDA compiles for"
     codes = [f"sm_{code.major}{code.minor}" for code in arch_list]
     codes += [f"compute_{code.major}{code.minor}" for code in variant.ptx or ()]
     return ", ".join(codes)
@@ -139,7 +139,7 @@ def code_for(matrix: Matrix, candidate: Candidate, capability: ComputeCapability
     cuda = candidate.cuda
     if cuda is None:
         return "none"
-    if candidate.arch_list is None and not _some_read_runs_on(matrix, candidate.variant, capability):
+    if candidate.arch_list is None and not _some_read_runs_on(matrix, candidate, capability):
         return "none"
     if candidate.arch_list is None:
         owner = matrix.architecture_of(capability)
@@ -155,12 +155,17 @@ def code_for(matrix: Matrix, candidate: Candidate, capability: ComputeCapability
     return "ptx" if any(code <= capability for code in candidate.variant.ptx or ()) else "none"
 
 
-def _some_read_runs_on(matrix: Matrix, variant: Variant, capability: ComputeCapability) -> bool:
-    """Whether any list that was read of this variant, of any release, serves the device; True when none was read."""
-    named = [row for release in matrix.releases for row in release.variants if row.name == variant.name]
-    lists = [codes for row in named for _, codes in row.arch if codes is not None]
+def _some_read_runs_on(matrix: Matrix, candidate: Candidate, capability: ComputeCapability) -> bool:
+    """Whether any list that was read serves the device; True when none was read.
+
+    Those of the same variant on the same platform decide, else those of all variants there: wheels for Arm servers
+    leave out what no Arm server has, whatever the wheels for x86_64 hold.
+    """
+    builds = [variant for release in matrix.releases for variant in release.variants if variant.cuda]
+    read = [(row.name, codes) for row in builds if (codes := row.arch_list(candidate.platform)) is not None]
+    lists = [codes for name, codes in read if name == candidate.variant.name] or [codes for _, codes in read]
     cubins = {row for codes in lists for code in codes if (row := matrix.cubin(code))}
-    cuda = variant.cuda
+    cuda = candidate.cuda
     return not lists or any(cuda is not None and row.runs_on(capability, cuda) for row in cubins)
 
 

@@ -99,15 +99,23 @@ def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Ca
     catalogue = catalogue or Catalogue(matrix)
     plan = _serve(machine, request, catalogue)
     situation, verdict, chosen = plan.situation, plan.verdict, plan.verdict.chosen
-    outside = [situate(_only(machine, group.devices), request, catalogue) for group in plan.left_out]
-    left_out = tuple(out for alone in outside for out in _left_out(alone, chosen))
+    stay = [device for group in plan.kept for device in group.devices]
+    left_out = tuple(
+        out
+        for group in plan.left_out
+        for out in _left_out(
+            situate(_only(machine, group.devices), request, catalogue),
+            situate(_only(machine, [*stay, *group.devices]), request, catalogue),
+            chosen,
+        )
+    )
     unlocks = tuple(_promises(plan, machine, request)) if left_out else verdict.unlocks
     if chosen and verdict.firm and len(plan.groups) > 1:
 
         def best(common: frozenset[int], gone: Sequence[Group]) -> Candidate | None:
-            if not left_out:
+            if not left_out and not situation.driver.forward:
                 return _best(situation, common)
-            # GPUs that were left out may stay when others go, so that the box is served anew.
+            # GPUs that were left out may stay when others go, and a compatibility package may serve those that stay.
             staying = [device for group in plan.groups if group not in gone for device in group.devices]
             return _serve(_only(machine, staying), request, plan.situation.catalogue).verdict.chosen
 
@@ -131,7 +139,9 @@ def _serve(machine: Machine, request: Request, catalogue: Catalogue) -> Served:
     if len(situation.gpus.boards) < 2:  # noqa: PLR2004  one kind of GPU is served or not
         return Served(situation, verdict)
     groups = groups_of(
-        situation.gpus.devices, lambda some: _verdict(situate(_only(machine, some), request, catalogue)).firm
+        situation.gpus.devices,
+        lambda some: _verdict(situate(_only(machine, some), request, catalogue)).firm,
+        is_windows_driver=situation.driver.is_windows,
     )
     kept = groups if verdict.firm else served(groups) or groups
     if len(kept) == len(groups):
@@ -170,12 +180,12 @@ def _only(machine: Machine, devices: Sequence[Device]) -> Machine:
     return replace(machine, gpus=tuple(gpu for place, gpu in enumerate(machine.gpus) if place in places))
 
 
-def _left_out(alone: Situation, chosen: Candidate | None) -> list[GpuLeftOut]:
-    """Why the GPUs of a situation are not served by the build that was chosen for the others."""
+def _left_out(alone: Situation, together: Situation, chosen: Candidate | None) -> list[GpuLeftOut]:
+    """Why GPUs are not served by the build that was chosen for the others: alone, else together with those."""
     if chosen is None:
         return []
-    outcome = judge(alone, chosen)
-    reason = next(iter((*outcome.against, *outcome.last_resort, *outcome.against_pythons)))
+    outcomes = (judge(alone, chosen), judge(together, chosen))
+    reason = next(no for some in outcomes for no in (*some.against, *some.last_resort, *some.against_pythons))
     return [
         GpuLeftOut(device.index, device.label, reason.rule, reason.found, reason.needs, reason.source)
         for device in alone.gpus.devices

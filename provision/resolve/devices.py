@@ -56,7 +56,7 @@ class Gpus:
     unserved: tuple[tuple[Device, Architecture], ...]
     """Those that the driver does not serve yet."""
     wrong_module: tuple[Device, ...]
-    """Those that need the other kernel module than the one that is loaded."""
+    """Those that need the other kernel module than the one that is loaded, or than the most capable GPU beside them."""
     split_to_nothing: tuple[Device, ...]
     """Those in MIG mode without an instance."""
     vgpus_without_cuda: tuple[Device, ...]
@@ -100,14 +100,15 @@ def _module_of(
     gpu: Gpu, architecture: Architecture | None, matrix: Matrix
 ) -> Literal["open", "proprietary", "either"] | None:
     row = matrix.gpu_by_name(gpu.name) if gpu.name else None
-    if row and row.name in matrix.module_branches.open_only:
+    rows = (row,) if row else matrix.gpus_by_pci_id(gpu.pci_device_id) if gpu.pci_device_id else ()
+    if rows and all(known.name in matrix.module_branches.open_only for known in rows):
         return "open"
     return architecture.kernel_module if architecture else None
 
 
 def gpus_under(driver: DriverFacts, devices: tuple[Device, ...], matrix: Matrix) -> Gpus:
     """The GPUs of a box under its driver."""
-    number, module = driver.comparable, driver.kernel_module
+    number = driver.comparable
     branch = matrix.branch_of(number) if number else None
     served = [(device, device.architecture) for device in devices if device.architecture]
     return Gpus(
@@ -125,10 +126,18 @@ def gpus_under(driver: DriverFacts, devices: tuple[Device, ...], matrix: Matrix)
                 and number < oldest
             ]
         ),
-        wrong_module=tuple([d for d in devices if module and d.kernel_module not in (None, "either", module)]),
+        wrong_module=() if driver.is_windows else _wrong_module(devices, driver.kernel_module),
         split_to_nothing=tuple([device for device in devices if device.is_split_to_nothing]),
         vgpus_without_cuda=tuple([device for device in devices if device.is_vgpu_without_cuda]),
     )
+
+
+def _wrong_module(devices: tuple[Device, ...], module: str | None) -> tuple[Device, ...]:
+    """One kernel module drives all GPUs of a box: where nobody said which it is, the most capable GPU decides."""
+    bound = [device for device in devices if device.kernel_module not in (None, "either")]
+    if module is None and bound:
+        module = max(bound, key=lambda device: device.compute_capability or (0, 0)).kernel_module
+    return tuple(device for device in bound if device.kernel_module != module)
 
 
 def _is_past(branch: int, limit: int | None) -> bool:

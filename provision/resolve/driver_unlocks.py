@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..versions import DriverVersion
@@ -52,33 +53,39 @@ def newer_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]
     last_branch = min((branch for branch in ends if branch is not None), default=None)
     least = oldest_driver(situation)
     steps: list[tuple[DriverVersion, Candidate]] = []
+    others: list[tuple[DriverVersion, Candidate]] = []
     for outcome in newer:
-        if (
-            not situation.driver.is_tegra
-            and is_held_by(outcome, DRIVER_RULES | _MODULE_RULE)
-            and _some(outcome, DRIVER_RULES)
-        ):
-            needed = needed_driver(situation, outcome.candidate, least)
-            if needed is None or (last_branch is not None and needed.branch > last_branch):
-                continue
-            if situation.gpus.wrong_module and _wanted_module(situation, needed.branch) is None:
-                continue
+        if situation.driver.is_tegra or not is_held_by(outcome, DRIVER_RULES | _MODULE_RULE):
+            continue
+        needed = needed_driver(situation, outcome.candidate, least)
+        if needed is None or (last_branch is not None and needed.branch > last_branch):
+            continue
+        if not _some(outcome, DRIVER_RULES):
+            others.append((needed, outcome.candidate))
+        elif not (situation.gpus.wrong_module and _wanted_module(situation, needed.branch) is None):
             steps.append((needed, outcome.candidate))
-    branches = {driver: situation.catalogue.matrix.branch_of(driver) for driver in {driver for driver, _ in steps}}
+    matrix = situation.catalogue.matrix
+    branches = {driver: matrix.branch_of(driver) for driver in {driver for driver, _ in steps}}
 
-    def order(step: tuple[DriverVersion, Candidate]) -> tuple[DriverVersion, tuple[int, bool, int]]:
-        branch = branches[step[0]]
-        return step[0], preference(step[1], branch.cuda if branch else None)
+    def rank(driver: DriverVersion, candidate: Candidate) -> tuple[int, bool, int]:
+        branch = branches[driver]
+        return preference(candidate, branch.cuda if branch else None)
 
     found = str(situation.driver.driver_version) if situation.driver.driver_version else "unknown"
-    paying = paying_steps(sorted(steps, key=order))
+    paying = paying_steps(sorted(steps, key=lambda step: (step[0], rank(*step))))
     if situation.driver.driver_version is None:
         paying = paying[-1:]  # nothing says which steps are still ahead: the one that admits most
-    return [unlock("driver", found, _with_module(situation, driver), candidate) for driver, candidate in paying]
+    unlocks = []
+    for driver, candidate in paying:
+        # What only the other kernel module keeps away today comes with the driver too, and may be preferred there.
+        alike = [other for needed, other in others if needed <= driver and other.release is candidate.release]
+        best = min((candidate, *alike), key=partial(rank, driver))
+        unlocks.append(unlock("driver", found, _with_module(situation, driver), best))
+    return unlocks
 
 
 def compatibility_package(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
-    """The compatibility package of a newer CUDA over the driver that is there, where the vendor lists both."""
+    """The least compatibility package that brings the best build to the driver that is there, maybe a newer one."""
     matrix, driver = situation.catalogue.matrix, situation.driver.driver_version
     branch = matrix.branch_of(driver) if driver else None
     if branch is None or situation.driver.is_windows or situation.driver.is_tegra or situation.driver.forward:
@@ -86,17 +93,19 @@ def compatibility_package(situation: Situation, newer: Sequence[Outcome]) -> lis
     if any(device.gpu_class not in matrix.forward.classes for device in situation.gpus.devices):
         return []
     rules = frozenset(("driver-too-old", "ptx-needs-newer-driver"))
+    accepted = [row.cuda for row in matrix.forward.rows if row.cuda > branch.cuda]
+    packages = [cuda for cuda in accepted if matrix.forward_compatible(cuda, branch.branch)]
     fitting = [
-        outcome.candidate
+        (outcome.candidate, enough[0])
         for outcome in newer
         if is_held_by(outcome, rules)
-        and outcome.candidate.cuda
-        and matrix.forward_compatible(outcome.candidate.cuda, branch.branch)
+        and (needed := outcome.candidate.cuda)
+        and (enough := sorted(cuda for cuda in packages if cuda >= needed))
     ]
     if not fitting:
         return []
-    best = min(fitting, key=lambda candidate: (candidate.release_order, candidate.order))
-    package = f"package cuda-compat-{str(best.cuda).replace('.', '-')}"
+    best, cuda = min(fitting, key=lambda step: (step[0].release_order, step[0].order))
+    package = f"package cuda-compat-{cuda.major}-{cuda.minor}"
     return [unlock("forward-compatibility", f"driver {driver} alone", package, best)]
 
 
@@ -150,8 +159,11 @@ def needed_driver(situation: Situation, candidate: Candidate, least: DriverVersi
     if any(situation.catalogue.code_for(candidate, capability) == "ptx" for capability in situation.gpus.capabilities):
         matrix = situation.catalogue.matrix
         native = matrix.native_driver(candidate.cuda, is_windows=situation.driver.is_windows)
-        if native is None:
-            return None
+        if native is None:  # no toolkit names a driver for the system: the branch tells what it implements
+            numbers = [row.branch for row in matrix.branches if row.cuda >= candidate.cuda]
+            if not numbers:
+                return None
+            native = DriverVersion(str(min(numbers)))
         needed = max(needed, native)
     needed = max(needed, least) if least else needed
     return None if site_ban(situation, candidate, needed) else needed

@@ -52,10 +52,13 @@ def _branch_row(situation: Situation) -> DriverBranch | None:
 def basis_of(situation: Situation, candidate: ImageCandidate) -> Basis | None:
     """What the CUDA of an image would stand on here; None where its CUDA or the driver is not known."""
     cuda, implemented = candidate.cuda, driver_cuda(situation)
-    if cuda is None or implemented is None:
+    if cuda is None:
         return None
+    # Also below the oldest branch of the matrix, of which no CUDA is known.
     if cuda.major in situation.driver.majors_out_of_reach:
         return "forward"
+    if implemented is None:
+        return None
     return "native" if implemented >= cuda else "minor-version"
 
 
@@ -71,8 +74,11 @@ def _or_newer(situation: Situation, candidate: ImageCandidate) -> str:
 
 
 def _could_forward(situation: Situation, candidate: ImageCandidate) -> bool:
-    """Whether forward compatibility is a question here: the kernel driver is one of Linux, the package is inside."""
-    is_linux_driver = situation.driver.driver_version is not None and not situation.driver.is_windows
+    """Whether forward compatibility is a question here: the kernel driver is one of Linux, the package is inside.
+
+    Below the oldest branch of the matrix it is none: no list of the vendor accepts a driver from there.
+    """
+    is_linux_driver = _branch(situation) is not None and not situation.driver.is_windows
     return candidate.has_compat and is_linux_driver and not situation.driver.is_tegra
 
 
@@ -270,7 +276,9 @@ def image_requires_newer_cuda(situation: Situation, candidate: ImageCandidate) -
     closed = [label for label, gpu_class in _classes(situation) if gpu_class in known.gated_classes]
     if situation.driver.driver_version.branch in gate and not closed:
         return None
-    found = f"CUDA {driver_cuda(situation)}" + (f" on {closed[0]}" if closed else "")
+    implemented = driver_cuda(situation)
+    found = f"CUDA {implemented}" if implemented else f"driver {situation.driver.driver_version}"
+    found += f" on {closed[0]}" if closed else ""
     needs = f"a driver that implements CUDA {candidate.cuda}, or {known.override}"
     return rejected(candidate, "image-requires-newer-cuda", found, needs, "matrix.yaml: containers.cuda_base.gates")
 

@@ -19,26 +19,38 @@ class Group(NamedTuple):
     devices: tuple[Device, ...]
     fits: frozenset[int]
     """Places in the catalogue of the builds that would fit these GPUs alone, the arch list read."""
+    kernel_module: str | None = None
+    """Kernel module that these GPUs need; None where either will do or the box is not driven by one."""
 
 
-def groups_of(devices: Sequence[Device], fits: Callable[[tuple[Device, ...]], frozenset[int]]) -> tuple[Group, ...]:
+def groups_of(
+    devices: Sequence[Device], fits: Callable[[tuple[Device, ...]], frozenset[int]], *, is_windows_driver: bool
+) -> tuple[Group, ...]:
     """The groups of a box, the most capable first; a GPU of unknown capability stands last."""
     alike: dict[tuple[object, ...], list[Device]] = {}
     for device in devices:
         alike.setdefault(device.board, []).append(device)
     kinds = sorted(alike.values(), key=lambda group: group[0].compute_capability or (0, 0), reverse=True)
-    return tuple(Group(tuple(group), fits(tuple(group))) for group in kinds)
+
+    def module_of(device: Device) -> str | None:
+        return None if is_windows_driver or device.kernel_module == "either" else device.kernel_module
+
+    return tuple(Group(tuple(group), fits(tuple(group)), module_of(group[0])) for group in kinds)
 
 
 def served(groups: Sequence[Group]) -> tuple[Group, ...]:
-    """The most capable GPUs that one build serves together: each group stays when a build is left for all so far."""
+    """The most capable GPUs that one build serves together: each group stays when a build is left for all so far.
+
+    One kernel module drives them all, so a group that needs the other one than a group that stays does not.
+    """
     kept: list[Group] = []
     common: frozenset[int] | None = None
+    module: str | None = None
     for group in groups:
         both = group.fits if common is None else common & group.fits
-        if both:
+        if both and (not module or group.kernel_module in (None, module)):
             kept.append(group)
-            common = both
+            common, module = both, module or group.kernel_module
     return tuple(kept)
 
 

@@ -24,7 +24,7 @@ def notes_of(
     notes = [_left_out(left_out), _kind(machine, situation), _other_gpus(machine), _forward(situation, chosen)]
     notes += [_split(machine, situation), _vgpu(machine, situation), _jetson(machine, situation, chosen)]
     if chosen and build:
-        notes += [_doubtful(chosen), _arch(situation, chosen), _native(situation, chosen)]
+        notes += [_doubtful(chosen), *_doubtful_gpus(situation), _arch(situation, chosen), _native(situation, chosen)]
         notes += [_free_threaded(situation, build), _label(chosen)]
     return tuple(note for note in notes if note)
 
@@ -86,8 +86,11 @@ def _vgpu(machine: Machine, situation: Situation) -> Finding | None:
 
 def _jetson(machine: Machine, situation: Situation, chosen: Candidate | None) -> Finding | None:
     """Where the general wheels have nothing for a Jetson, NVIDIA's own wheels of its JetPack."""
-    if not situation.driver.is_tegra or chosen is not None or not machine.host.l4t:
+    if not situation.driver.is_tegra or chosen is not None:
         return None
+    if not machine.host.l4t:
+        happened = "The general wheels have no code for this board; NVIDIA builds torch for each JetPack."
+        return Finding("jetson-wheels", "warn", happened, safe=("gpusetup plan --container",))
     known = situation.catalogue.matrix.containers
     jetpack = known.jetpack_of(machine.host.l4t)
     if jetpack is None:
@@ -130,6 +133,28 @@ def _doubtful(chosen: Candidate) -> Finding | None:
         (Evidence("row", chosen.place),),
         (f"gpusetup matrix show --torch {chosen.release.version}",),
     )
+
+
+def _doubtful_gpus(situation: Situation) -> list[Finding]:
+    """GPUs of an architecture that is not certain, where every build only has code of an older one for them."""
+    devices = () if situation.driver.is_tegra else situation.gpus.devices
+    rows = {
+        device.architecture: device.compute_capability
+        for device in devices
+        if device.architecture and device.architecture.doubtful and device.compute_capability
+    }
+    candidates = situation.catalogue.candidates(situation.platform, is_cpu=False)
+    return [
+        Finding(
+            "row-doubtful",
+            "warn",
+            f"What the matrix says of {row.name} is not certain: {row.doubtful}.",
+            (Evidence("row", f"matrix.yaml: architectures.{row.name}"),),
+            ("gpusetup accept",),
+        )
+        for row, capability in rows.items()
+        if not any(capability in (one.arch_list or ()) for one in candidates)
+    ]
 
 
 def _arch(situation: Situation, chosen: Candidate) -> Finding | None:

@@ -192,11 +192,11 @@ def forward_compatibility_not_allowed(situation: Situation, candidate: Candidate
 
 
 def kernel_module_unsuitable(situation: Situation, candidate: Candidate) -> Rejection | None:
-    """The loaded kernel module does not serve a GPU of this machine, so the driver does not bind it.
+    """The kernel module does not serve a GPU of this machine, so the driver does not bind it.
 
     Maxwell, Pascal and Volta need the proprietary module: the open one wants a GPU System Processor. Blackwell and
     newer, and GH200, need the open one. `/proc/driver/nvidia/version` tells which is loaded. Install the other flavour
-    of the same driver.
+    of the same driver. A machine loads one of them, so on Linux a GPU of each kind can't be used together.
     """
     return _of_box(candidate, box.wrong_module(situation))
 

@@ -58,6 +58,10 @@ class Comparison:
         for out in answer.gpus_left_out:
             best = Build(answer.candidates[0].torch, answer.candidates[0].variant, answer.candidates[0].python)
             broken = self.judge.objections(machine, request, best, [out.index])
+            gone = {other.index for other in answer.gpus_left_out}
+            stay = [index for index in range(len(machine["gpus"])) if index not in gone]
+            if not broken and self.judge.need_both_modules(machine, [*stay, out.index]):
+                broken = {"kernel-module-unsuitable"}
             if out.rule not in broken:
                 yield f"GPU {out.index} is left out for {out.rule}, judge: {sorted(broken)}"
 
@@ -70,6 +74,7 @@ class Comparison:
         cards = [self.judge.objections_of_gpu(machine, gpu) for gpu in [machine["gpus"][n] for n in kept] or [UNSEEN]]
         if self.judge.wants_cpu(machine, request):
             cards = []
+        box = {"kernel-module-unsuitable"} if cards and self.judge.need_both_modules(machine, kept) else set()
         for no in answer.rejections:
             self.counts["rejections"] += 1
             builds = [Build(no.torch, no.variant, python) for python in ([no.python] if no.python else pythons)]
@@ -78,7 +83,7 @@ class Comparison:
                     yield f"{no.torch}+{no.variant} stands behind by {no.rule} and does not fit"
                 continue
             for build in builds:
-                broken = tables[build].union(*(alone[build.torch, build.variant] for alone in cards))
+                broken = box.union(tables[build], *(alone[build.torch, build.variant] for alone in cards))
                 if no.rule not in broken:
                     yield f"{build} is rejected by {no.rule}, judge: {sorted(broken)}"
                 elif build in fitting:

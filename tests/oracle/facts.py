@@ -51,6 +51,7 @@ class Facts:
         self.tegra = {numbers(text) for text in data["cubins"]["tegra"]}
         self.cubins = {code(name): row for name, row in data["cubins"]["rows"].items()}
         self.majors = {int(major): row for major, row in data["cuda_majors"]["rows"].items()}
+        self.wsl_branch = int(data["cuda_majors"]["wsl_branch"])
         self.forward: dict[str, Any] = data["forward_compatibility"]
         self.branches = {int(number): row for number, row in data["driver_branches"]["rows"].items()}
         self.toolkits: dict[str, Any] = data["cuda_toolkits"]["rows"]

@@ -89,7 +89,7 @@ class Judge:
         kept: list[int] = []
         for index in self._most_capable_first(machine):
             rest = {build for build in free if not alone[index][build.torch, build.variant]}
-            if rest:
+            if rest and not self.need_both_modules(machine, [*kept, index]):
                 free, kept = rest, [*kept, index]
         if not kept:  # no build whose architectures were read serves any GPU: what nobody read is the last resort
             order = self._order(machine, request, box, alone)
@@ -107,6 +107,7 @@ class Judge:
         if free and cards:
             alone = [self.objections_of_gpu(machine, gpu) for gpu in cards]
             free = [build for build in free if not any(card[build.torch, build.variant] for card in alone)]
+            free = [] if self.need_both_modules(machine) else free
         return max((numbers(build.torch) for build in free), default=())
 
     def objections(self, machine: Plain, request: Plain, build: Build, gpus: list[int] | None = None) -> set[str]:
@@ -116,7 +117,24 @@ class Judge:
             for index, gpu in enumerate(machine["gpus"] or [UNSEEN]):
                 if gpus is None or index in gpus:
                     found |= self.objections_of_gpu(machine, gpu)[build.torch, build.variant]
+            if build.variant != "cpu" and self.need_both_modules(machine, gpus):
+                found.add("kernel-module-unsuitable")
         return found
+
+    def need_both_modules(self, machine: Plain, gpus: list[int] | None = None) -> bool:
+        """Whether some GPUs want the open and others the proprietary module, of which Linux loads only one."""
+        if self.is_windows(machine):
+            return False
+        some = [gpu for index, gpu in enumerate(machine["gpus"]) if gpus is None or index in gpus]
+        return {"open", "proprietary"} <= {self.module_for(gpu) for gpu in some}
+
+    def module_for(self, gpu: Plain) -> str | None:
+        """The kernel module that a GPU wants: open, proprietary or either; None where nobody knows the GPU."""
+        capability, row = self.capability(gpu), self.row(gpu)
+        name = self.architecture(capability) if capability else None
+        if name is None:
+            return None
+        return "open" if row and row["key"] in self.facts.open_only else self.facts.architectures[name]["kernel_module"]
 
     def wants_cpu(self, machine: Plain, request: Plain) -> bool:
         """CPU builds are for those who ask, and for boxes without an NVIDIA GPU; never for a GPU in trouble."""
@@ -166,7 +184,10 @@ class Judge:
         return self.facts.assumed_pythons
 
     def platform(self, machine: Plain) -> str:
-        """linux_x86_64; Linux on x86_64 where nobody said."""
+        """linux_x86_64; Linux on x86_64 where nobody said, and macOS on Arm."""
+        if machine["system"] == "darwin":
+            arch = machine["arch"] or "arm64"
+            return f"darwin_{ {'aarch64': 'arm64', 'amd64': 'x86_64'}.get(arch, arch) }"
         arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine["arch"] or "x86_64", machine["arch"] or "x86_64")
         return f"{machine['system'] or 'linux'}_{arch}"
 
@@ -246,6 +267,8 @@ class Judge:
             major, minor, patch = numbers(first)
             if not at_most(numbers(row["python"]), numbers(python.rstrip("t"))):
                 continue
+            if row.get("python_below") and at_most(numbers(row["python_below"]), numbers(python.rstrip("t"))):
+                continue
             if row["torch"] and not at_most(numbers(row["torch"]), numbers(torch)):
                 continue
             patches = [f"{major}.{minor}.{number}" for number in range(patch, numbers(row["last"])[2] + 1)]
@@ -315,6 +338,8 @@ class Judge:
             if reach is None:
                 return {"driver-unknown"}
             return set() if cuda[0] <= reach[0] else {"driver-too-old"}
+        if machine["is_wsl"] and numbers(machine["driver"])[0] < self.facts.wsl_branch:
+            return {"driver-too-old"}
         floor = self.facts.majors[cuda[0]]["windows" if self.is_windows(machine) else "linux"]
         if at_most(numbers(floor), numbers(machine["driver"])):
             return set()
@@ -374,21 +399,25 @@ class Judge:
         name = self.architecture(capability)
         if name is None:
             return found
-        architecture, row = self.facts.architectures[name], self.row(gpu)
-        module = "open" if row and row["key"] in self.facts.open_only else architecture["kernel_module"]
+        architecture, module = self.facts.architectures[name], self.module_for(gpu)
         if machine["module"] and not self.is_windows(machine) and module not in ("either", machine["module"]):
             found.add("kernel-module-unsuitable")
         if machine["driver"] is None or self.is_tegra_box(machine | {"gpus": [gpu]}):
             return found
         if architecture["last_branch"] and (self.branch(machine) or 0) > int(architecture["last_branch"]):
             found.add("gpu-dropped-by-driver-branch")
-        if self._is_too_young(machine, architecture):
+        if self._is_too_young(machine, architecture, ".".join(map(str, capability))):
             found.add("driver-too-old-for-gpu")
         return found
 
-    def _is_too_young(self, machine: Plain, architecture: Plain) -> bool:
-        """Whether the driver is older than the first that lists a GPU of the architecture (a Linux number)."""
+    def _is_too_young(self, machine: Plain, architecture: Plain, capability: str) -> bool:
+        """Whether the driver is older than the first that lists a GPU of the architecture (a Linux number).
+
+        A capability that came later than its architecture has a first branch of its own.
+        """
         driver, first = numbers(machine["driver"]), architecture.get("first_driver")
+        if capability in architecture.get("later", {}):
+            return driver[0] < int(architecture["later"][capability])
         if architecture["first_branch"] and driver[0] < int(architecture["first_branch"]):
             return True
         return bool(first) and not self.is_windows(machine) and not at_most(numbers(first), driver)
@@ -417,7 +446,7 @@ class Judge:
         # Windows wheels are taken to hold the code of the Linux x86_64 ones.
         listed = row["arch"].get({"windows_x86_64": "linux_x86_64"}.get(platform, platform))
         if listed is None:
-            return "unknown" if self._may_hold(capability, cuda) else "none"
+            return "unknown" if self._may_hold(platform, capability, cuda) else "none"
         if any(self._runs_on(code(name), capability, cuda) for name in listed):
             return "binary"
         return "ptx" if any(code(name) <= capability for name in row["ptx"] or []) else "none"
@@ -432,11 +461,11 @@ class Judge:
         is_unified = "unified_from" in row and cuda >= numbers(row["unified_from"])
         return is_unified or not any(numbers(other) == capability for other in row.get("excluded", []))
 
-    def _may_hold(self, capability: Numbers, cuda: Numbers) -> bool:
+    def _may_hold(self, platform: str, capability: Numbers, cuda: Numbers) -> bool:
         """Whether a wheel whose list nobody read may hold code for the device.
 
-        Its toolkit must compile for the architecture, and the lists of its variant that were read, if any, must not all
-        do without.
+        Its toolkit must compile for the architecture, and the lists that were read on the platform (of its variant,
+        else of any), must not all do without.
         """
         name = self.architecture(capability)
         if name is None:
@@ -445,8 +474,10 @@ class Judge:
         first, last = architecture["first_cuda"], architecture["last_cuda"]
         if (first and cuda < numbers(first)) or (last and cuda > numbers(last)):
             return False
-        alike = [row for row, other in self.rows.values() if other == cuda]
-        read = [listed for row in alike for listed in row["arch"].values() if listed is not None]
+        place = {"windows_x86_64": "linux_x86_64"}.get(platform, platform)
+        lists = [(other, row["arch"].get(place)) for row, other in self.rows.values() if other]
+        read = [listed for other, listed in lists if listed is not None and other == cuda]
+        read = read or [listed for _, listed in lists if listed is not None]
         return not read or any(self._runs_on(code(name), capability, cuda) for listed in read for name in listed)
 
 

@@ -146,9 +146,23 @@ def _borders(facts: Facts, system: str) -> list[str]:
     texts |= {str(number) + ".10" for number in facts.branches}
     if system == "linux":
         texts |= {row["first_driver"] for row in facts.architectures.values() if row.get("first_driver")}
-        texts |= {"1.1", "390.157", "440.33.01", "580", "640.10"}
+        later = [branch for row in facts.architectures.values() for branch in row.get("later", {}).values()]
+        texts |= {f"{branch}.00" for branch in later} | {"1.1", "390.157", "440.33.01", "580", "640.10"}
     else:
-        texts |= {"388.13", "536.25", "537.13", "541.90", "566.14", "572.16", "579.99", "581.29", "591.44", "640.10"}
+        texts |= {
+            f"{facts.wsl_branch}.00",
+            f"{facts.wsl_branch - 1}.99",
+            "388.13",
+            "536.25",
+            "537.13",
+            "541.90",
+            "566.14",
+            "572.16",
+            "579.99",
+            "581.29",
+            "591.44",
+            "640.10",
+        }
     return sorted({other for text in texts for other in _neighbours(text)}, key=numbers)
 
 

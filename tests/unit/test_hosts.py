@@ -26,7 +26,7 @@ from provision.pipeline import examine_paste
 from provision.records import Build, Driver, Gpu, Host, Interpreter, Machine, Request
 from provision.resolve import Catalogue, resolve
 from provision.resolve.rules import RULES
-from provision.typed import machine_from_document, machine_from_words
+from provision.typed import machine_from_document, machine_from_words, with_driver_of_a_list
 
 HOSTS = Path(__file__).resolve().parent.parent / "hosts"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -92,16 +92,21 @@ def words_of(row) -> dict[str, Any]:
     return {**options, **{name: value for name, value in (row.get("request") or {}).items() if value is not None}}
 
 
+def machine_of_row(row, matrix) -> Machine:
+    """The machine that a row describes, in whichever way."""
+    if "machine" in row:
+        return machine_from_document(row["machine"], matrix, origin=row["id"])
+    if "paste" in row:
+        return with_driver_of_a_list(machine_from_paste(row["paste"], matrix, origin=row["id"]), matrix)
+    return machine_from_words(typed_machine_of(words_of(row)), matrix)
+
+
 def answer_of(row, catalogue: Catalogue) -> Answer:
     """The way of `gpusetup plan`, with one catalogue for all machines."""
-    matrix, request, findings = catalogue.matrix, request_of(words_of(row)), ()
-    if "machine" in row:
-        machine = machine_from_document(row["machine"], matrix, origin=row["id"])
-    elif "paste" in row:
-        examined = examine_paste(machine_from_paste(row["paste"], matrix, origin=row["id"]))
-        machine, findings = examined.machine, examined.findings
-    else:
-        machine = machine_from_words(typed_machine_of(words_of(row)), matrix)
+    matrix, request = catalogue.matrix, request_of(words_of(row))
+    examined = examine_paste(machine_of_row(row, matrix)) if "paste" in row else None
+    machine = examined.machine if examined else machine_of_row(row, matrix)
+    findings = examined.findings if examined else ()
     try:
         require_plannable(machine, request, findings)
     except NoUsableGpuError as err:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from provision.checks import PROBLEMS, run_checks
 from provision.detect import Surroundings, detect_machine
 from provision.detect.jetson import parse_l4t, parse_soc
 from provision.detect.surroundings import Kernel
@@ -45,6 +46,7 @@ def test_a_jetson_without_nvml_has_the_gpu_of_its_chip(tree):
     assert machine.host.l4t == "36.4.3"
     assert [(gpu.index, gpu.name, gpu.in_nvml) for gpu in machine.gpus] == [(0, "Tegra234", None)]
     assert machine.gpu_state is GpuState.USABLE
+    assert {result.id: result.status for result in run_checks(machine) if result.status in PROBLEMS} == {}
 
 
 def test_an_arm_server_is_no_jetson(tree):

@@ -1,6 +1,7 @@
 """What the loader takes, and how it refuses: the file, the place, what was found, what was expected."""
 # ruff: noqa: E501  cases stand on one line each
 
+import os
 import re
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from matrix_mini import MINI
 
 from provision.errors import ExitCode, InputError
-from provision.matrix import load_matrix
+from provision.matrix import load_matrix, read_matrix
 from provision.versions import ComputeCapability, CudaVersion, DriverVersion, Glibc
 
 
@@ -206,3 +207,10 @@ def test_whatever_is_wrong_is_an_input_error(data):
         load_matrix(MINI[:start] + rubbish + MINI[start + length :], origin="m.yaml")
     except InputError as err:
         assert err.happened.startswith("m.yaml: ")  # noqa: PT017  both ends are right
+
+
+def test_a_pipe_without_a_writer_is_refused_and_not_waited_for(tmp_path):
+    pipe = tmp_path / "matrix.yaml"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="found a pipe, device or socket, expected a regular file"):
+        read_matrix(pipe)

@@ -88,6 +88,8 @@ CASES = [
     ("image-driver-too-old", box("A100", "580.65.05"), ask(), HUB + "2.14.0-cuda13.2-cudnn9-runtime", True),
     ("image-driver-too-old", box("A100", "450.80.02"), ask(), HUB + "2.4.1-cuda11.8-cudnn9-runtime", False),
     ("image-driver-too-old", box("A100", "450.80.01"), ask(), HUB + "2.4.1-cuda11.8-cudnn9-runtime", True),
+    ("image-driver-too-old", box("T4", "418.87.00"), ask(), HUB + "2.4.1-cuda11.8-cudnn9-runtime", True),
+    ("image-driver-too-old", box("T4", "418.87.00"), ask(), NGC + "26.09-py3", True),
     ("image-driver-too-old", box("A100", "525.60.12"), ask(), NGC + "25.03-py3", False),
     ("image-driver-too-old", box("4090", "528.33", is_wsl=True), ask(), NGC + "25.03-py3", False),
     ("image-driver-too-old", box("4090", "528.32", is_wsl=True), ask(), NGC + "25.03-py3", True),

@@ -141,6 +141,13 @@ def test_a_request_that_is_not_understood_is_a_usage_error(words, message):
                 "forward-compatibility driver 535.104.05 alone -> package cuda-compat-13-2: 2.15.0+cu132",
             ],
         ),
+        (
+            box("H100", "560.35.03"),
+            [
+                "driver 560.35.03 -> 580.65.06: 2.15.0+cu130",
+                "forward-compatibility driver 560.35.03 alone -> package cuda-compat-13-3: 2.15.0+cu132",
+            ],
+        ),
         (box("4090", "535.104.05"), ["driver 535.104.05 -> 580.65.06: 2.15.0+cu130"]),
         (
             box("5090", "550.54.14", module="proprietary"),
@@ -153,6 +160,21 @@ def test_a_request_that_is_not_understood_is_a_usage_error(words, message):
         (
             box("V100", "590.48.01", module="open"),
             ["driver 590.48.01 -> 580.178.04 with the proprietary kernel module: 2.14.1+cu126"],
+        ),
+        (
+            box("GH200", "570.124.07", cuda="13.0", module="proprietary"),
+            [
+                "driver 570.124.07 -> 580.65.06 with the open kernel module: 2.15.0+cu130",
+                "kernel-module proprietary -> open: 2.15.0+cu130",
+            ],
+        ),
+        (
+            box("Future", "566.14", is_wsl=True, capability="13.0"),
+            [
+                "driver 566.14 -> 570.65: 2.7.1+cu128",
+                "driver 566.14 -> 576.02: 2.8.0+cu129",
+                "driver 566.14 -> 580: 2.10.0+cu130",
+            ],
         ),
         (box("V100 H100", "580.82.07"), ["gpu all 2 GPUs -> without Tesla V100-SXM2-16GB (GPU 0): 2.15.0+cu130"]),
         (box("H100", "580.65.06"), []),
@@ -179,7 +201,7 @@ def test_unlocks_are_the_steps_that_pay(machine, unlocks):
     [
         (box("A100 5090", "575.51.03", python="3.8"), {}),
         (box("H100 5090", "575.57.08", glibc="2.27"), {}),
-        (box("V100 5090", "570.211.01"), {"cuda": "12.1"}),
+        (box("T4 5090", "570.211.01"), {"cuda": "12.1"}),
     ],
 )
 def test_an_unlock_counts_the_gpus_that_come_back(machine, words):
@@ -192,6 +214,17 @@ def test_an_unlock_counts_the_gpus_that_come_back(machine, words):
         assert (after.chosen.torch, after.chosen.variant) == (step.torch, step.variant)
         assert not after.gpus_left_out
     assert answer.unlocks
+
+
+def test_leaving_a_gpu_out_counts_the_compatibility_package():
+    """The package of CUDA 13.2 does not serve a GeForce; where only the GB200 stays it does, and 13.2 is native."""
+    machine = box("4090 GB200", "580", cuda="13.2", python="3.8", others=("3.10", "3.14t"))
+    answer = resolve(machine, ask(), MATRIX, catalogue=CATALOGUE)
+    assert (answer.chosen.local_version, answer.gpus_left_out) == ("2.13.0+cu129", ())
+    (step,) = [step for step in answer.unlocks if step.change == "gpu"]
+    assert (step.to, step.torch, step.variant) == ("without NVIDIA GeForce RTX 4090 (GPU 0)", "2.15.0", "cu132")
+    after = resolve(applied(machine, step), ask(), MATRIX, catalogue=CATALOGUE).chosen
+    assert after.local_version == "2.15.0+cu132"
 
 
 def test_an_unlock_promises_no_build_whose_architectures_nobody_read():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from resolve_boxes import ask, box
 
-from provision.records import Gpu, GpuState, Reading
+from provision.records import Gpu, GpuState, Reading, Unlock
 from provision.resolve import resolve
 
 MACHINES = {
@@ -52,7 +52,8 @@ MACHINES = {
     "WSL below the Windows floor": (box("4090", "528.32", is_wsl=True), "2.7.1+cu118"),
     "the same number on Linux": (box("4090", "528.32"), "2.14.1+cu126"),
     "V100 and H100 together": (box("V100 H100", "580.82.07"), "2.14.1+cu126"),
-    "V100 and RTX 5090 together": (box("V100 5090", "580.82.07"), "2.10.0+cu128"),
+    "V100 and RTX 5090 want different kernel modules": (box("V100 5090", "580.82.07"), "2.15.0+cu130"),
+    "V100 and RTX 5090 together on WSL": (box("V100 5090", "580.82.07", is_wsl=True), "2.10.0+cu128"),
     "P100 and RTX 5090 together": (box("P100 5090", "580.82.07"), "2.15.0+cu130"),
     "RTX 3090 before its branch": (box("NVIDIA_GeForce_RTX_3090", "450.119.03", capability="8.6"), None),
     "RTX 3090 on its first branch": (box("NVIDIA_GeForce_RTX_3090", "455.23.05", capability="8.6"), "2.7.1+cu118"),
@@ -183,6 +184,47 @@ def test_typed_in_machines_list_what_they_assume(matrix, catalogue):
     )
 
 
+def test_gpus_of_two_kernel_modules_are_not_used_together(matrix, catalogue):
+    """The build has code for both; Linux loads one module: the open one for Blackwell, the proprietary for Volta."""
+    resolution = resolve(box("V100 5090", "580.82.07"), ask(torch="2.10", cuda="cu128"), matrix, catalogue=catalogue)
+    assert resolution.chosen.local_version == "2.10.0+cu128"
+    (out,) = resolution.gpus_left_out
+    assert (out.index, out.rule, out.needs) == (0, "kernel-module-unsuitable", "GPUs that one kernel module serves")
+    assert "V100" in out.found
+    assert "5090" in out.found
+    assert not any(step.change == "gpu" for step in resolution.unlocks)
+
+
+def test_an_architecture_that_nobody_saw_run_is_doubtful_and_a_proven_one_is_not(matrix, catalogue):
+    def doubts(gpu, capability):
+        notes = resolve(box(gpu, "620.70.06", capability=capability), ask(), matrix, catalogue=catalogue).notes
+        return [note.happened for note in notes if note.id == "row-doubtful"]
+
+    assert "nobody has seen it run" in doubts("NVIDIA_Rubin", "10.7")[0]
+    assert doubts("H100", None) == []
+
+
+def test_a_jetson_without_a_build_is_shown_to_its_images(matrix, catalogue):
+    machine = box("Orin", "540.4.0", cuda="12.6", capability="8.7", arch="aarch64")
+    notes = resolve(machine, ask(), matrix, catalogue=catalogue).notes
+    assert [note.safe for note in notes if note.id == "jetson-wheels"] == [("gpusetup plan --container",)]
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (Unlock("driver", "535.54.03", "580.65.06", "2.15.0", "cu130"), "driver 535.54.03 -> 580.65.06"),
+        (Unlock("torch", "--torch 2.4", "without --torch", "2.15.0", "cu130"), "--torch 2.4 -> without --torch"),
+        (
+            Unlock("forward-compatibility", "driver 535.54.03 alone", "package cuda-compat-13-2", "2.15.0", "cu132"),
+            "package cuda-compat-13-2 over driver 535.54.03",
+        ),
+    ],
+)
+def test_an_unlock_in_words(step, words):
+    assert step.words == words
+
+
 VGPUS = [
     ("GRID A100-40C", "2.15.0+cu130"),
     ("NVIDIA A40-8Q", "2.15.0+cu130"),
@@ -209,7 +251,8 @@ MIXED = [
     (box("V100 H100", "590.48.01"), "2.15.0+cu130", {0: "gpu-dropped-by-driver-branch"}),
     (box("H100 B300", "570.86.15"), "2.14.1+cu126", {1: "driver-too-old-for-gpu"}),
     (box("V100 5090", "580.82.07", module="proprietary"), "2.14.1+cu126", {1: "kernel-module-unsuitable"}),
-    (box("5090 P100 5090 V100", "580.82.07"), "2.10.0+cu128", {1: "no-code-for-gpu"}),
+    (box("5090 P100 5090 V100", "580.82.07"), "2.15.0+cu130", {1: "no-code-for-gpu", 3: "no-code-for-gpu"}),
+    (box("5090 P100 5090 V100", "580.82.07", is_wsl=True), "2.10.0+cu128", {1: "no-code-for-gpu"}),
     (box("V100 H100", "580.82.07"), "2.14.1+cu126", {}),
     (box("P100 V100", "590.48.01"), None, {}),
 ]

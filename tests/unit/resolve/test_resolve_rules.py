@@ -124,6 +124,13 @@ def test_driver_too_old_for_gpu(catalogue):
     assert reasons(box("5090", "570.26", is_wsl=True), "2.11.0+cu128", catalogue) == []  # first_driver counts on Linux
 
 
+def test_kernel_module_of_a_gpu_that_only_its_pci_id_names(catalogue):
+    by_id = replace(
+        box("GH200", "580.65.06", arch="aarch64", module="proprietary"), gpus=(Gpu(0, pci_device_id="10de:2342"),)
+    )
+    assert [no[0] for no in reasons(by_id, "2.14.1+cu130", catalogue)] == ["kernel-module-unsuitable"]
+
+
 def test_glibc_too_old(catalogue):
     assert reasons(box(glibc="2.28"), "2.15.0+cpu", catalogue) == []
     assert reasons(box(glibc="2.27"), "2.15.0+cpu", catalogue) == [("glibc-too-old", "2.27", "2.28 or newer")]
