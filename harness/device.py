@@ -63,6 +63,7 @@ def choose_precision(kind: str, compute_capability: Optional[tuple[int, int]], c
     """bf16 where the device computes it (capability 8.0, a CPU feature), fp16 from capability 7.0, else fp32."""
     if kind == "cpu":
         return "bf16" if cpu_features & FAST_BF16 else "fp32"
+    # Two borders of the CUDA architecture, not facts of a release: the harness travels without the matrix.
     if compute_capability is None or compute_capability < (7, 0):
         return "fp32"
     return "bf16" if compute_capability >= (8, 0) else "fp16"

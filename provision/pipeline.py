@@ -6,38 +6,31 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
-from .documents.data import check_data, passed_over, plan_data, plan_digest, receipt_data
+from .documents.check import check_data
 from .documents.envelope import finding_of
-from .errors import ExitCode, GpusetupError, HarnessError, InputError, NoBuildError, NoUsableGpuError, UsageError
+from .documents.plan import plan_data, plan_digest
+from .documents.receipt import receipt_data
+from .errors import ExitCode, GpusetupError, HarnessError, UsageError
 from .events import Event
-from .gate import (
-    require_gpus,
-    require_left_gpus,
-    require_plannable,
-    usable_gpus,
-    visible_devices,
-    without_lost_gpus,
-)
-from .records import Evidence, Finding, GpuState, MatrixIdentity, Plan, Request
+from .gate import require_gpus, require_plannable, usable_gpus, visible_devices
+from .planning import no_build, plan_for
+from .records import Evidence, Finding, GpuState, Plan, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .accept.launch import Progress
     from .acceptance import Acceptance
     from .audit.model import AuditData
-    from .documents.fleet import FleetData
     from .documents.report_data import ReportData
     from .events import EventSink, StageName
-    from .fleet import Member, Remarks
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import Build, CheckResult, Companion, Machine, Receipt, Rejection, Resolution
-    from .resolve import Catalogue
+    from .records import CheckResult, Machine, Receipt
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -73,17 +66,6 @@ class Examined:
         problems = [r for r in self.results if r.status in _SHOWN and r.id not in self.folded]
         ranked = sorted(problems, key=lambda result: (result.id != self.cause, result.status == "warn"))
         return tuple(Finding(r.id, r.status, r.happened, r.evidence, r.safe, r.risky) for r in ranked)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file or line of a fleet."""
-
-    name: str
-    """What the machine is called where it does not say a host name."""
-    source: str
-    """File, or file:line."""
-    found: Examined | InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,167 +158,6 @@ def audit_matrix(matrix: Matrix, torch: str | None, events: EventSink) -> Audite
         happened = f"{counts.not_readable} rows could not be compared."
         findings.append(Finding("row-not-readable", "unknown", happened, safe=("gpusetup matrix audit",)))
     return Audited(data, tuple(findings), ExitCode.FAILED if counts.drift else ExitCode.OK)
-
-
-def plan_for(examined: Examined, request: Request, matrix: Matrix, *, catalogue: Catalogue | None = None) -> Plan:
-    """The plan of a machine, offline. NoUsableGpuError when it has a GPU that can't be used."""
-    from .resolve import resolve
-
-    require_plannable(examined.machine, request, examined.findings)
-    machine = without_lost_gpus(examined.machine)
-    if request.container:
-        return _container_plan(machine, request, matrix)
-    resolution = resolve(machine, request, matrix, catalogue=catalogue)
-    require_left_gpus(machine, request, resolution.gpus_left_out)
-    resolution = _with_site(resolution, matrix)
-    return Plan(
-        build=resolution.chosen,
-        resolution=resolution,
-        matrix=MatrixIdentity(matrix.revision, matrix.read_on),
-        request=request,
-        findings=resolution.notes,
-        companions=companions_of_build(resolution.chosen, request, matrix),
-    )
-
-
-def _with_site(resolution: Resolution, matrix: Matrix) -> Resolution:
-    """The resolution with a line that says that a site file counts, where one does."""
-    if matrix.site is None:
-        return resolution
-    return replace(resolution, assumptions=(*resolution.assumptions, matrix.site.summary))
-
-
-def _container_plan(machine: Machine, request: Request, matrix: Matrix) -> Plan:
-    """The plan of a machine with an image instead of an environment."""
-    from .resolve.images import resolve_images
-
-    found = resolve_images(machine, request, matrix)
-    resolution = _with_site(found.resolution, matrix)
-    return Plan(
-        build=None,
-        resolution=resolution,
-        matrix=MatrixIdentity(matrix.revision, matrix.read_on),
-        request=request,
-        findings=resolution.notes,
-        image=found.images[0] if found.images else None,
-        other_images=found.images[1:],
-    )
-
-
-def companions_of_build(build: Build | None, request: Request, matrix: Matrix) -> tuple[Companion, ...]:
-    """What works beside a build, by the matrix."""
-    from .matrix.companions import companions_of
-    from .resolve.wishes import understand
-
-    release = matrix.release(build.torch) if build else None
-    if build is None or release is None:
-        return ()
-    wish = understand(request).transformers
-    has_triton = build.cuda_runtime_version is not None and "linux" in build.wheel_tag
-    return companions_of(matrix, release, build.python, has_triton=has_triton, allows=wish.allows if wish else None)
-
-
-def plan_fleet(entries: Iterable[Entry], request: Request, matrix: Matrix) -> FleetData:
-    """The plans of many machines, offline, and what they share. What can't be read or planned is a row like the others.
-
-    InputError when there is no entry at all.
-    """
-    from .fleet import Remarks, survey
-    from .resolve import Catalogue
-
-    catalogue, remarks = Catalogue(matrix), Remarks()
-    # One at a time: of ten thousand machines only the rows and what they share are kept.
-    members = (_member(entry, request, catalogue, remarks) for entry in entries)
-    return survey(members, request, MatrixIdentity(matrix.revision, matrix.read_on), remarks)
-
-
-def _member(entry: Entry, request: Request, catalogue: Catalogue, remarks: Remarks) -> Member:
-    from .fleet import Member, member_of, row_error
-
-    if isinstance(entry.found, InputError):
-        return Member(entry.name, entry.source, error=row_error(entry.found))
-    machine = entry.found.machine
-    try:
-        plan = plan_for(entry.found, request, catalogue.matrix, catalogue=catalogue)
-    except NoUsableGpuError as err:
-        return member_of(machine, entry.name, entry.source, error=err)
-    remarks.add(plan.resolution)
-    kept = replace(plan.resolution, assumptions=(), notes=())  # they are counted
-    if plan.build is not None:
-        return member_of(machine, entry.name, entry.source, resolution=kept)
-    reasons = tuple(_one_of_each_rule(plan).values())
-    return member_of(machine, entry.name, entry.source, resolution=kept, error=no_build(plan), rejections=reasons)
-
-
-def check_sources(plan: Plan, machine: Machine, matrix: Matrix, *, is_here: bool, torch_index: str | None) -> Plan:
-    """The plan with what the sources that are configured here really hold for that machine."""
-    from .install.availability import asked, platforms_of
-    from .install.configuration import read_configuration
-    from .install.looking import look
-
-    platforms = None if is_here else platforms_of(machine.host)
-    looked = look(plan.resolution.candidates, read_configuration(torch_index=torch_index), platforms=platforms)
-    choice = looked.choice
-    return replace(
-        plan,
-        build=choice.build or plan.build,
-        companions=companions_of_build(choice.build or plan.build, plan.request, matrix),
-        availability=choice.availability,
-        wheel=choice.wheel,
-        asked=asked(looked.answers),
-        download_bytes=choice.wheel.size_bytes if choice.wheel else None,
-        resolution=replace(plan.resolution, rejections=(*choice.rejections, *plan.resolution.rejections)),
-    )
-
-
-_BUILD_REQUEST_RULES: Final = frozenset(("not-asked-for", "image-not-asked-for"))
-_REQUEST_RULES: Final = _BUILD_REQUEST_RULES | {"python-tag-missing", "no-transformers-pair"}
-
-
-def no_build(plan: Plan) -> NoBuildError:
-    """The error of a plan without a build: one reason of each kind, newest build first, and what would help."""
-    reasons = [
-        Evidence(r.image or f"torch {r.torch}+{r.variant}", f"{r.rule}: {r.found}", source=r.source, needs=r.needs)
-        for r in _one_of_each_rule(plan).values()
-    ]
-    unlocks = [f"{u.words} admits torch {u.torch}+{u.variant}" for u in plan.resolution.unlocks]
-    asked = _in_the_way(plan)
-    drop = [f"gpusetup plan, without {' and '.join(asked)}"] if asked else []
-    what = "image" if plan.request.container else "build"
-    return NoBuildError(
-        f"No {what} in the matrix fits this machine and this request.", evidence=reasons, do=(*unlocks, *drop)
-    )
-
-
-def _in_the_way(plan: Plan) -> list[str]:
-    """The fewest options that alone keep some build out; empty where leaving them out helps nothing."""
-    rules: dict[tuple[str | None, ...], set[str]] = {}
-    for no in passed_over(plan):
-        rules.setdefault((no.torch, no.variant, no.image), set()).add(no.rule)
-    broken = min((some for some in rules.values() if some <= _REQUEST_RULES), key=len, default=set[str]())
-    request, is_build_asked = plan.request, bool(broken & _BUILD_REQUEST_RULES)
-    wishes = {"--torch": request.torch and is_build_asked, "--cuda": request.cuda and is_build_asked}
-    wishes["--python"] = request.python and bool(broken - {"not-asked-for"})
-    return [name for name, wish in wishes.items() if wish]
-
-
-def _one_of_each_rule(plan: Plan) -> dict[str, Rejection]:
-    """Of the builds that were passed over the newest that each rule refuses."""
-    by_rule: dict[str, Rejection] = {}
-    for rejection in passed_over(plan):
-        by_rule.setdefault(rejection.rule, rejection)
-    return by_rule
-
-
-def not_held(plan: Plan) -> NoBuildError:
-    """The error of a plan that fits and that no source holds; its evidence is what every source said."""
-    name = plan.build.local_version if plan.build else "torch"
-    return NoBuildError(
-        f"No configured package source holds torch {name}, nor another build that fits.",
-        code="not-in-sources",
-        evidence=[Evidence(said.source.url, said.answer, source=said.source.name) for said in plan.asked],
-        do=("name a source that holds it: --torch-index ADDRESS, or find-links in pip's configuration",),
-    )
 
 
 def require_plannable_here(examined: Examined, plan: Plan, request: Request) -> None:

@@ -90,11 +90,10 @@ class PrivateStore:
         for name in os.listdir(folder):
             with contextlib.suppress(OSError):
                 written_at = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
-                if name.startswith("."):
-                    if now - written_at > _LEFT_OVER_S:
-                        _remove(folder, name)
-                else:
+                if not name.startswith("."):
                     entries.append((written_at, name))
+                elif now - written_at > _LEFT_OVER_S:
+                    _remove(folder, name)
         for _, name in sorted(entries, reverse=True)[self.max_entries :]:
             _remove(folder, name)
 

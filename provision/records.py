@@ -187,6 +187,11 @@ class Machine:
         named = [reading for reading in self.readings if reading.name == name]
         return next((reading for reading in named if reading.failure is None), named[0] if named else None)
 
+    def failure_of(self, name: str) -> str | None:
+        """Why the reading of that name has no value; None when it has one or was never tried."""
+        reading = self.reading(name)
+        return reading.failure if reading else None
+
 
 # --- check ----------------------------------------------------------------------------------------
 

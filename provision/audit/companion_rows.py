@@ -54,23 +54,24 @@ def _table(matrix: Matrix, project: str) -> tuple[TransformersMinor | CompanionM
 def table_rows(matrix: Matrix, shelves: Mapping[str, Shelf], readings: Mapping[Key, Reading]) -> Iterator[AuditRow]:
     """Every minor of every table, and the newer ones that the matrix lacks."""
     for project in TABLES:
-        shelf = shelves[project]
+        shelf, rows = shelves[project], _table(matrix, project)
         held = minors_of(shelf)
-        rows = _table(matrix, project)
         for row in rows:
             place = f"{project}.rows[{_text(row.first)!r}]"
-            versions = held.get(row.first[:2])
-            if not versions:
-                why = shelf.failure or "the folder need not hold every wheel"
-                if shelf.is_complete and not shelf.failure:
-                    yield AuditRow(place, _text(row.first), None, "drift", "the index holds no release of this minor")
-                else:
-                    yield AuditRow(place, _text(row.first), None, "not-readable", why)
-                continue
-            yield _last_row(place, row, versions, shelf)
-            reading = readings[project, _text(row.first[:2]), "any"]
-            yield from _metadata_rows(place, row, reading)
+            if versions := held.get(row.first[:2]):
+                yield _last_row(place, row, versions, shelf)
+                yield from _metadata_rows(place, row, readings[project, _text(row.first[:2]), "any"])
+            else:
+                yield _absent_minor(place, row, shelf)
         yield from _missing_minors(project, rows, held, shelf)
+
+
+def _absent_minor(place: str, row: TransformersMinor | CompanionMinor, shelf: Shelf) -> AuditRow:
+    """A minor of which nothing was found: drift where the index would hold it."""
+    if shelf.is_complete and not shelf.failure:
+        return AuditRow(place, _text(row.first), None, "drift", "the index holds no release of this minor")
+    why = shelf.failure or "the folder need not hold every wheel"
+    return AuditRow(place, _text(row.first), None, "not-readable", why)
 
 
 def _last_row(

@@ -98,12 +98,6 @@ def texts_of(machine: Machine, name: str) -> tuple[str, ...] | None:
     return tuple(str(one) for one in value) if isinstance(value, tuple) else None
 
 
-def failure_of(machine: Machine, name: str) -> str | None:
-    """Why the reading of that name has no value; None when it has one or was never tried."""
-    reading = machine.reading(name)
-    return reading.failure if reading else None
-
-
 def nvml_outcome(machine: Machine) -> str | None:
     """How asking NVML ended (`answered`, `version-mismatch`, ...); None for a machine that was not detected here."""
     value = value_of(machine, "nvml.outcome")

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..records import Evidence, Finding, FindingStatus
-from .base import Check, Verdict, evidence, failure_of, has_gpu, nvml_outcome, value_of
+from .base import Check, Verdict, evidence, has_gpu, nvml_outcome, value_of
 from .remedies import KERNEL_LOG, RELOAD_MODULES, see_driver_steps, who_owns_the_driver
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def evaluate(machine: Machine) -> Finding:
 
 def _sentence(machine: Machine, outcome: str) -> str:
     words = _WORDS.get(outcome, "NVML was not asked")
-    why = failure_of(machine, "nvml.init")
+    why = machine.failure_of("nvml.init")
     return f"{words} ({why})" if why else words
 
 

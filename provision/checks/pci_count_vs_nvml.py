@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
-from .base import Check, Verdict, bus_ids, counted, evidence, failure_of, nvml_outcome
+from .base import Check, Verdict, bus_ids, counted, evidence, nvml_outcome
 from .remedies import KERNEL_LOG
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def evaluate(machine: Machine) -> Finding:
 
 def _named(machine: Machine, lost: tuple[Gpu, ...]) -> str:
     def told(gpu: Gpu) -> str:
-        why = failure_of(machine, f"gpu.{gpu.index}.usable") or "NVML does not list it"
+        why = machine.failure_of(f"gpu.{gpu.index}.usable") or "NVML does not list it"
         return f"GPU {gpu.index} ({bus_ids((gpu,))}): {why}" if gpu.pci_bus_id else f"GPU {gpu.index}: {why}"
 
     return "; ".join(told(gpu) for gpu in lost)

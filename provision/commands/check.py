@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..cli import emit
-from ..documents.data import check_data
+from ..documents.check import check_data
 from ..documents.envelope import Outcome
 from ..errors import ExitCode
 from ..gate import require_gpus

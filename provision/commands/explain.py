@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from ..cli import emit
-from ..documents.data import Explanation
 from ..documents.envelope import Outcome
+from ..documents.receipt import Explanation
 from ..errors import UsageError
 from .options import json_option
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from ..documents.envelope import MAX_DOCUMENT_BYTES, read_bytes
 from ..errors import InputError
-from ..pipeline import Entry, Examined
 from ..plain_text import plain
+from ..planning import Entry
 from .machines import examined_from_bytes
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from ..matrix.tables import Matrix
+    from ..pipeline import Examined
     from ..typed import TypedMachine
 
 MOST_MACHINES: Final = 100_000

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..cli import emit
-from ..documents.data import plan_from_data, receipt_data, rehearsal_data
 from ..documents.envelope import Outcome, load_document, read_text
+from ..documents.plan import plan_from_data
+from ..documents.receipt import receipt_data, rehearsal_data
 from ..errors import InputError, UsageError
 from ..pipeline import (
     InstallOptions,
     examine_host,
     install_plan,
     load_default_matrix,
-    plan_for,
     rehearse_install,
     require_plannable_here,
 )
+from ..planning import plan_for
 from ..records import Request
 from .options import (
     backend_option,

@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from .fleets import Fleet
 
 
-def examined_of(words: dict[str, Any], matrix: Matrix) -> Examined:
-    """The one machine that the command line means."""
-    found = examined_or_fleet(words, matrix)
-    if not isinstance(found, Examined):
-        raise UsageError("--from names many machines; only `gpusetup plan` takes more than one.")
-    return found
-
-
 def examined_or_fleet(words: dict[str, Any], matrix: Matrix) -> Examined | Fleet:
     """The machine that the command line means, or the machines of a folder or of JSON lines."""
     typed = typed_machine_of(words)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..cli import emit
-from ..documents.data import plan_data
 from ..documents.envelope import Outcome, finding_of
+from ..documents.plan import plan_data
 from ..errors import ExitCode, UsageError
-from ..pipeline import Examined, check_sources, load_default_matrix, no_build, not_held, plan_fleet, plan_for
+from ..pipeline import Examined, load_default_matrix
+from ..planning import check_sources, no_build, not_held, plan_fleet, plan_for
 from .machines import examined_or_fleet
 from .options import json_option, machine_options, request_of, request_options, site_option, torch_index_option
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from .. import __version__
 from ..errors import ExitCode, GpusetupError, InputError
 from ..records import Evidence, Finding
+from .check import CheckData, Remedy
 from .codec import decode, encode
-from .data import CheckData, PlanData, ReceiptData, Remedy
+from .plan import PlanData
+from .receipt import ReceiptData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

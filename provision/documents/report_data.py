@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from ..acceptance import Acceptance
 from ..records import Machine
-from .data import CheckData, PlanData, ReceiptData
+from .check import CheckData
+from .plan import PlanData
+from .receipt import ReceiptData
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,9 +82,11 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..audit.model import AuditData
     from ..drivers.plan import DriverPlan
     from ..records import Machine
-    from .data import CheckData, Explanation, PlanData, ReceiptData
+    from .check import CheckData
     from .fleet import FleetData
     from .matrix_data import MatrixData
+    from .plan import PlanData
+    from .receipt import Explanation, ReceiptData
     from .report_data import ReportData
 
     kinds = {

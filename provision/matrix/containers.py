@@ -260,7 +260,7 @@ def _ngc_row(tag: str, value: Any, *, cite: Callable[[Any], str]) -> NgcImage:
         torch=fields.field(row, "torch", _torch_build),
         toolkit=fields.maybe(row, "cuda", fields.release),
         cuda=fields.maybe(row, "cuda", fields.cuda),
-        python=fields.maybe(row, "python", _python),
+        python=fields.maybe(row, "python", fields.python),
         ubuntu=fields.maybe(row, "ubuntu", fields.release),
         least_capability=fields.maybe(row, "least_capability", fields.capability),
         runs_on=fields.items(row, "runs_on", fields.capability),
@@ -282,11 +282,6 @@ def _torch_build(value: Any) -> str:
     if local and not local.replace(".", "").isalnum():
         raise PlaceError(fields.shown(value), "a torch such as 2.14.0a0+b2c75dd062")
     return words
-
-
-def _python(value: Any) -> str:
-    fields.python_minor(value)
-    return str(value)
 
 
 def _digest(value: Any) -> str:
@@ -354,7 +349,7 @@ def _jetpack(version: str, value: Any) -> JetPack:
         cuda=fields.field(row, "cuda", fields.cuda),
         ubuntu=fields.field(row, "ubuntu", fields.release),
         glibc=fields.field(row, "glibc", fields.glibc),
-        python=fields.field(row, "python", _python),
+        python=fields.field(row, "python", fields.python),
         capabilities=fields.items(row, "capabilities", fields.capability),
         folder=fields.maybe(row, "folder", fields.text),
         wheels=fields.maybe(row, "wheels", lambda entry: fields.sequence(entry, fields.text)),

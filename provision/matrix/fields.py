@@ -181,6 +181,12 @@ def python_minor(value: Any) -> tuple[int, int]:
     return found[0], found[1]
 
 
+def python(value: Any) -> str:
+    """The text of a Python minor: 3.12."""
+    python_minor(value)
+    return str(value)
+
+
 def version_range(value: Any) -> VersionRange:
     """A range such as >=4.48,<6, with what in its midst does not belong to it: >=4.48,<6,!=4.52.*,!=5.20.0."""
     match = _RANGE.fullmatch(value) if isinstance(value, str) else None

@@ -77,7 +77,7 @@ def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
     chips = fields.field(root, "chips", partial(_block, cite=cite, extra=frozenset(("older_too",))))
     try:
         index = fields.field(torch, "index", _index)
-        assumed = fields.items(torch, "assumed_pythons", _python)
+        assumed = fields.items(torch, "assumed_pythons", fields.python)
         releases = fields.field(torch, "releases", lambda value: fields.rows(value, partial(_release, cite=cite)))
     except PlaceError as fault:
         raise fault.inside("torch") from None
@@ -159,11 +159,6 @@ def _index(value: Any) -> str:
     if not address.startswith("https://") or "{variant}" not in address:
         raise PlaceError(fields.shown(value), "an https address with {variant} in it")
     return address
-
-
-def _python(value: Any) -> str:
-    fields.python_minor(value)
-    return str(value)
 
 
 # --- torch --------------------------------------------------------------------------------------

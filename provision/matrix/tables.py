@@ -177,13 +177,8 @@ class Matrix:
         return None
 
     def gpus_by_pci_id(self, pci_device_id: str) -> tuple[GpuRow, ...]:
-        """Every row with that vendor:device."""
+        """Every row with that vendor:device, such as 10de:2330."""
         return self._pci.get(pci_device_id.lower(), ())
-
-    def gpu_by_pci_id(self, pci_device_id: str) -> GpuRow | None:
-        """The row of a vendor:device such as 10de:2330; None when there is none or several products share the id."""
-        rows = self.gpus_by_pci_id(pci_device_id)
-        return rows[0] if len(rows) == 1 else None
 
     def identity_by_pci_id(self, pci_device_id: str) -> GpuIdentity | None:
         """What a vendor:device tells, as far as all products with it agree; None for an unknown one."""

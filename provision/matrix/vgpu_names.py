@@ -11,8 +11,8 @@ from typing import Final
 
 # The board, the slices of a MIG instance, the size, the series, the displays of some B profiles, media extensions.
 _NAME: Final = re.compile(
-    r"(?:nvidia |grid )*(?P<board>[a-z](?:[a-z0-9 -]*?[a-z0-9])??)(?:-(?P<slices>[1-9]))?-(?P<size>[0-9]{1,3})"
-    r"(?P<series>[abcq])4?(?P<media>me)?",
+    r"(?:nvidia |grid )*(?P<board>[a-z](?:[a-z0-9 -]*?[a-z0-9])??)(?:-[1-9])?-(?P<size>[0-9]{1,3})"
+    r"(?P<series>[abcq])4?(?:me)?",
     re.ASCII | re.IGNORECASE,
 )
 _LEAST_GIB: Final = 0.5
@@ -28,14 +28,6 @@ class VgpuName:
     """Frame buffer of the profile; the profiles with a 0 have 0.5 GiB."""
     series: str
     """The letter, upper case."""
-    mig_slices: int | None
-    """Compute slices of the MIG instance that backs it; None for a time-sliced vGPU."""
-    has_media_extensions: bool
-
-    @property
-    def is_mig_backed(self) -> bool:
-        """Whether a MIG instance backs it, and not a share of the whole GPU's time."""
-        return self.mig_slices is not None
 
 
 def parse_vgpu_name(name: str) -> VgpuName | None:
@@ -50,6 +42,4 @@ def parse_vgpu_name(name: str) -> VgpuName | None:
         board=match["board"],
         size_gib=int(match["size"]) or _LEAST_GIB,
         series=match["series"].upper(),
-        mig_slices=int(match["slices"]) if match["slices"] else None,
-        has_media_extensions=match["media"] is not None,
     )

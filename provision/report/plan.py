@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..documents.data import alternatives, passed_over
+from ..documents.plan import alternatives, passed_over
 from ..versions import torch_order
 from .style import gib
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .style import gib, seconds
 
 if TYPE_CHECKING:
-    from ..documents.data import ReceiptData
+    from ..documents.receipt import ReceiptData
     from ..records import Receipt
     from .style import Style
 

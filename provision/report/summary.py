@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..acceptance import Acceptance
-    from ..documents.data import CheckData, CheckSummary, PlanData, ReceiptData
+    from ..documents.check import CheckData, CheckSummary
+    from ..documents.plan import PlanData
+    from ..documents.receipt import ReceiptData
     from ..documents.report_data import ReportData
     from ..records import CheckResult, Machine, Plan, Receipt
 

@@ -24,7 +24,7 @@ def site_ban(
 
 def driver_branch(situation: Situation, driver: DriverVersion | None) -> int | None:
     """The branch of a driver of this machine; Windows numbers lie between the branches, Tegra's belong to none."""
-    if driver is None or situation.is_tegra:
+    if driver is None or situation.driver.is_tegra:
         return None
-    row = situation.catalogue.matrix.branch_of(driver) if situation.is_windows_driver else None
+    row = situation.catalogue.matrix.branch_of(driver) if situation.driver.is_windows else None
     return row.branch if row else driver.branch

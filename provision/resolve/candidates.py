@@ -180,6 +180,11 @@ def python_tag(python: str) -> str:
     return f"cp{python.replace('.', '')}" if python[:1].isdigit() else python
 
 
+def preference(candidate: Candidate, cuda: CudaVersion | None) -> tuple[int, bool, int]:
+    """Lowest for the newest torch; in it a CUDA that the driver implements comes first, then the highest."""
+    return candidate.release_order, bool(cuda and candidate.cuda and candidate.cuda > cuda), candidate.order
+
+
 def python_name(tag: str) -> str:
     """3.12 of cp312, 3.14t of cp314t."""
     return f"{tag[2]}.{tag[3:]}"

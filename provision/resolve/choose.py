@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..records import GpuLeftOut, Rejection, Resolution
 from .bans import driver_branch
-from .candidates import Catalogue
+from .candidates import Catalogue, preference
 from .changes import applied
 from .mixed import groups_of, served, unlocks_by_leaving_out
 from .notes import notes_of
@@ -113,7 +113,7 @@ def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Ca
     if chosen and verdict.firm and len(plan.groups) > 1:
 
         def best(common: frozenset[int], gone: Sequence[Group]) -> Candidate | None:
-            if not left_out and not situation.forward:
+            if not left_out and not situation.driver.forward:
                 return _best(situation, common)
             # GPUs that were left out may stay when others go, and a compatibility package may serve those that stay.
             staying = [device for group in plan.groups if group not in gone for device in group.devices]
@@ -136,12 +136,12 @@ def _serve(machine: Machine, request: Request, catalogue: Catalogue) -> Served:
     """The whole box where a build fits all of it, else its most capable part that a build fits."""
     situation = situate(machine, request, catalogue)
     verdict = _verdict(situation)
-    if len(situation.boards) < 2:  # noqa: PLR2004  one kind of GPU is served or not
+    if len(situation.gpus.boards) < 2:  # noqa: PLR2004  one kind of GPU is served or not
         return Served(situation, verdict)
     groups = groups_of(
-        situation.devices,
+        situation.gpus.devices,
         lambda some: _verdict(situate(_only(machine, some), request, catalogue)).firm,
-        is_windows_driver=situation.is_windows_driver,
+        is_windows_driver=situation.driver.is_windows,
     )
     kept = groups if verdict.firm else served(groups) or groups
     if len(kept) == len(groups):
@@ -188,14 +188,17 @@ def _left_out(alone: Situation, together: Situation, chosen: Candidate | None) -
     reason = next(no for some in outcomes for no in (*some.against, *some.last_resort, *some.against_pythons))
     return [
         GpuLeftOut(device.index, device.label, reason.rule, reason.found, reason.needs, reason.source)
-        for device in alone.devices
+        for device in alone.gpus.devices
     ]
 
 
 def _best(situation: Situation, places: frozenset[int]) -> Candidate:
     """The preferred one of some builds."""
     candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
-    return min((candidates[place] for place in places), key=lambda candidate: _preference(situation, candidate))
+    return min(
+        (candidates[place] for place in places),
+        key=lambda candidate: preference(candidate, situation.driver.driver_cuda_version),
+    )
 
 
 def decide(situation: Situation) -> Verdict:
@@ -203,7 +206,9 @@ def decide(situation: Situation) -> Verdict:
     outcomes = judge_all(situation)
     fitting = [outcome for outcome in outcomes if outcome.fits]
     firm = [outcome for outcome in fitting if not outcome.last_resort]
-    chosen = sorted(firm or fitting, key=lambda outcome: _preference(situation, outcome.candidate))
+    chosen = sorted(
+        firm or fitting, key=lambda outcome: preference(outcome.candidate, situation.driver.driver_cuda_version)
+    )
     rejections = [reason for outcome in outcomes for reason in _reasons(outcome, has_firm=bool(firm))]
     return Verdict(
         chosen=chosen[0].candidate if chosen else None,
@@ -253,7 +258,7 @@ def _column(situation: Situation, rule: BuildRule) -> Column | None:
 def _python_column(situation: Situation) -> tuple[OnPythons, ...]:
     """Per candidate the Pythons that it fits on and what the rules have against the others."""
     columns, wish = situation.catalogue.python_columns, situation.wishes.transformers
-    branch = driver_branch(situation, situation.driver_version) if situation.catalogue.matrix.site else None
+    branch = driver_branch(situation, situation.driver.driver_version) if situation.catalogue.matrix.site else None
     key = (situation.platform, situation.is_cpu, situation.pythons, wish.text if wish else None, branch)
     if (known := columns.get(key)) is None:
         candidates = situation.catalogue.candidates(situation.platform, is_cpu=situation.is_cpu)
@@ -290,16 +295,6 @@ def preferred_by(chosen: Build, other: Build) -> str:
     return "native-cuda" if mine and its and its > mine else "highest-cuda"
 
 
-def _is_native(situation: Situation, candidate: Candidate) -> bool:
-    cuda = situation.driver_cuda_version
-    return candidate.cuda is None or (cuda is not None and cuda >= candidate.cuda)
-
-
-def _preference(situation: Situation, candidate: Candidate) -> tuple[int, bool, int]:
-    # The order of the catalogue is the newest torch first and the highest CUDA first.
-    return candidate.release_order, not _is_native(situation, candidate), candidate.order
-
-
 def _builds(situation: Situation, outcomes: list[Outcome]) -> list[Build]:
     catalogue, wish = situation.catalogue, situation.wishes.transformers
     return [catalogue.build(outcome.candidate, python, wish) for outcome in outcomes for python in outcome.pythons]
@@ -320,7 +315,7 @@ def _less_preferred(situation: Situation, chosen: list[Outcome]) -> list[Rejecti
             other.release.version,
             other.variant.name,
             "native-cuda",
-            f"a driver that implements CUDA {situation.driver_cuda_version}",
+            f"a driver that implements CUDA {situation.driver.driver_cuda_version}",
             f"CUDA {other.cuda}, else it relies on minor version compatibility",
             other.place,
         )

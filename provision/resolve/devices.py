@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from ..matrix import Matrix
     from ..matrix.model import Architecture, GpuClass
-    from ..records import Driver, Gpu, Machine
-    from ..versions import ComputeCapability, CudaVersion
+    from ..records import Gpu, Machine
+    from ..versions import ComputeCapability
+    from .driver import DriverFacts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,16 +40,27 @@ class Device:
         return *kind, self.is_split_to_nothing, self.is_vgpu_without_cuda
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """A libcuda of a newer CUDA than the kernel driver implements: the compatibility package is in use."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Gpus:
+    """The GPUs of a box, and those among them that something speaks against."""
 
-    cuda: CudaVersion
-    """CUDA that this libcuda implements."""
-    refusal: str | None
-    """Why it does not work on this box; None where it does."""
-    needs: str
-    """What it would need."""
+    devices: tuple[Device, ...]
+    boards: tuple[tuple[object, ...], ...]
+    """Distinct GPUs: name, compute capability, class, kernel module."""
+    capabilities: tuple[ComputeCapability, ...]
+    """Distinct known compute capabilities, lowest first."""
+    unknown: tuple[Device, ...]
+    """Those whose compute capability nobody knows."""
+    dropped: tuple[tuple[Device, Architecture], ...]
+    """Those that the driver branch no longer serves."""
+    unserved: tuple[tuple[Device, Architecture], ...]
+    """Those that the driver does not serve yet."""
+    wrong_module: tuple[Device, ...]
+    """Those that need the other kernel module than the one that is loaded, or than the most capable GPU beside them."""
+    split_to_nothing: tuple[Device, ...]
+    """Those in MIG mode without an instance."""
+    vgpus_without_cuda: tuple[Device, ...]
+    """vGPUs of a series on which CUDA does not run."""
 
 
 def devices_of(machine: Machine, matrix: Matrix, assumptions: list[str]) -> tuple[Device, ...]:
@@ -94,21 +106,39 @@ def _module_of(
     return architecture.kernel_module if architecture else None
 
 
-def forward_of(driver: Driver | None, devices: tuple[Device, ...], matrix: Matrix) -> Forward | None:
-    """The compatibility package that is in use on a Linux box whose driver numbers compare; None when there is none."""
-    if driver is None or driver.driver_version is None or driver.driver_cuda_version is None:
-        return None
-    branch, cuda = matrix.branch_of(driver.driver_version), driver.driver_cuda_version
-    if branch is None or cuda <= branch.cuda:
-        return None
-    outside = next((device for device in devices if device.gpu_class not in matrix.forward.classes), None)
-    classes = " or ".join(name.replace("_", " ") for name in matrix.forward.classes)
-    needs = f"the libcuda of the driver itself (CUDA {branch.cuda}), or a newer driver"
-    if outside is not None:
-        kind = outside.gpu_class.replace("_", " ") if outside.gpu_class else "unknown class"
-        return Forward(cuda, f"{outside.label} is a board of {kind}, not {classes}", needs)
-    allowed = matrix.forward_compatible(cuda, branch.branch)
-    if not allowed:
-        word = "is not known to accept" if allowed is None else "refuses"
-        return Forward(cuda, f"its package {word} driver branch {branch.branch}", needs)
-    return Forward(cuda, None, needs)
+def gpus_under(driver: DriverFacts, devices: tuple[Device, ...], matrix: Matrix) -> Gpus:
+    """The GPUs of a box under its driver."""
+    number = driver.comparable
+    branch = matrix.branch_of(number) if number else None
+    served = [(device, device.architecture) for device in devices if device.architecture]
+    return Gpus(
+        devices=devices,
+        boards=tuple(dict.fromkeys([device.board for device in devices])),
+        capabilities=tuple(sorted({device.compute_capability for device in devices if device.compute_capability})),
+        unknown=tuple([device for device in devices if device.compute_capability is None]),
+        dropped=tuple([(device, row) for device, row in served if branch and _is_past(branch.branch, row.last_branch)]),
+        unserved=tuple(
+            [
+                (device, row)
+                for device, row in served
+                if number
+                and (oldest := row.oldest_driver(device.compute_capability, is_windows=driver.is_windows))
+                and number < oldest
+            ]
+        ),
+        wrong_module=() if driver.is_windows else _wrong_module(devices, driver.kernel_module),
+        split_to_nothing=tuple([device for device in devices if device.is_split_to_nothing]),
+        vgpus_without_cuda=tuple([device for device in devices if device.is_vgpu_without_cuda]),
+    )
+
+
+def _wrong_module(devices: tuple[Device, ...], module: str | None) -> tuple[Device, ...]:
+    """One kernel module drives all GPUs of a box: where nobody said which it is, the most capable GPU decides."""
+    bound = [device for device in devices if device.kernel_module not in (None, "either")]
+    if module is None and bound:
+        module = max(bound, key=lambda device: device.compute_capability or (0, 0)).kernel_module
+    return tuple(device for device in bound if device.kernel_module != module)
+
+
+def _is_past(branch: int, limit: int | None) -> bool:
+    return limit is not None and branch > limit

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from ..matrix.model import numbers
 from ..records import Rejection
+from . import box
 from .image_candidates import ImageCandidate
-from .rules import module_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..matrix.containers import NgcImage
-    from ..matrix.model import GpuClass
+    from ..matrix.model import DriverBranch, GpuClass
     from ..records import Basis
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
     from .devices import Device
@@ -38,10 +38,15 @@ def rejected(candidate: ImageCandidate, rule: str, found: str, needs: str, sourc
 
 def driver_cuda(situation: Situation) -> CudaVersion | None:
     """Newest CUDA that the driver itself implements: a compatibility package of the host stays outside of an image."""
-    if situation.forward is None:
-        return situation.driver_cuda_version
-    row = situation.catalogue.matrix.branch_of(situation.driver_version) if situation.driver_version else None
+    if situation.driver.forward is None:
+        return situation.driver.driver_cuda_version
+    row = _branch_row(situation)
     return row.cuda if row else None
+
+
+def _branch_row(situation: Situation) -> DriverBranch | None:
+    driver = situation.driver.driver_version
+    return situation.catalogue.matrix.branch_of(driver) if driver else None
 
 
 def basis_of(situation: Situation, candidate: ImageCandidate) -> Basis | None:
@@ -49,9 +54,8 @@ def basis_of(situation: Situation, candidate: ImageCandidate) -> Basis | None:
     cuda, implemented = candidate.cuda, driver_cuda(situation)
     if cuda is None:
         return None
-    if (
-        cuda.major in situation.majors_out_of_reach
-    ):  # also below the oldest branch of the matrix, of which no CUDA is known
+    # Also below the oldest branch of the matrix, of which no CUDA is known.
+    if cuda.major in situation.driver.majors_out_of_reach:
         return "forward"
     if implemented is None:
         return None
@@ -61,7 +65,7 @@ def basis_of(situation: Situation, candidate: ImageCandidate) -> Basis | None:
 def driver_floor(situation: Situation, candidate: ImageCandidate) -> DriverVersion | None:
     """The oldest driver of the image's CUDA major."""
     row = situation.catalogue.matrix.cuda_major(candidate.cuda.major) if candidate.cuda else None
-    return (row.windows if situation.is_windows_driver else row.linux) if row else None
+    return (row.windows if situation.driver.is_windows else row.linux) if row else None
 
 
 def _or_newer(situation: Situation, candidate: ImageCandidate) -> str:
@@ -74,13 +78,13 @@ def _could_forward(situation: Situation, candidate: ImageCandidate) -> bool:
 
     Below the oldest branch of the matrix it is none: no list of the vendor accepts a driver from there.
     """
-    is_linux_driver = _branch(situation) is not None and not situation.is_windows_driver
-    return candidate.has_compat and is_linux_driver and not situation.is_tegra
+    is_linux_driver = _branch(situation) is not None and not situation.driver.is_windows
+    return candidate.has_compat and is_linux_driver and not situation.driver.is_tegra
 
 
 def _classes(situation: Situation) -> tuple[tuple[str, GpuClass | None], ...]:
     """Label and class of every distinct board; None where the matrix does not know the board."""
-    return tuple(dict.fromkeys((device.label, _class_of(situation, device)) for device in situation.devices))
+    return tuple(dict.fromkeys((device.label, _class_of(situation, device)) for device in situation.gpus.devices))
 
 
 def _class_of(situation: Situation, device: Device) -> GpuClass | None:
@@ -88,26 +92,26 @@ def _class_of(situation: Situation, device: Device) -> GpuClass | None:
 
 
 def _branch(situation: Situation) -> int | None:
-    row = situation.catalogue.matrix.branch_of(situation.driver_version) if situation.driver_version else None
+    row = _branch_row(situation)
     return row.branch if row else None
 
 
 def _host_jetpacks(situation: Situation) -> str:
-    cuda = situation.driver_cuda_version
+    cuda = situation.driver.driver_cuda_version
     return f"a Jetson with CUDA {cuda}" if cuda else "a Jetson"
 
 
 def _fits_jetpack(situation: Situation, candidate: ImageCandidate) -> bool | None:
     """Whether NVIDIA pairs the image with the JetPack of this Jetson; None: nobody has read a pair."""
     jetpack = candidate.ngc.jetpack if candidate.ngc else None
-    cuda = situation.driver_cuda_version
+    cuda = situation.driver.driver_cuda_version
     if jetpack is None or cuda is None:
         return None
     known = situation.catalogue.matrix.containers
     wanted = numbers(jetpack)
     return all(
         any(numbers(row.version)[: len(wanted)] == wanted for row in known.jetpacks_with(cuda, capability))
-        for capability in situation.capabilities
+        for capability in situation.gpus.capabilities
     )
 
 
@@ -151,7 +155,7 @@ def image_not_for_platform(situation: Situation, candidate: ImageCandidate) -> R
         return rejected(candidate, rule, situation.platform, " or ".join(PLATFORMS), "machine")
     if candidate.family == "pytorch" and situation.platform not in candidate.on:
         return rejected(candidate, rule, situation.platform, ", ".join(candidate.on))
-    if situation.is_tegra and _fits_jetpack(situation, candidate) is False and candidate.ngc:
+    if situation.driver.is_tegra and _fits_jetpack(situation, candidate) is False and candidate.ngc:
         return rejected(candidate, rule, _host_jetpacks(situation), f"JetPack {candidate.ngc.jetpack}")
     return None
 
@@ -163,10 +167,14 @@ def image_driver_too_old(situation: Situation, candidate: ImageCandidate) -> Rej
     which NGC images and those on nvidia/cuda bring and pytorch/pytorch runtime images do not; it is for Linux drivers,
     so on WSL the floor of the Windows driver holds. Install a newer driver branch.
     """
-    if basis_of(situation, candidate) != "forward" or situation.is_tegra or _could_forward(situation, candidate):
+    if basis_of(situation, candidate) != "forward" or situation.driver.is_tegra or _could_forward(situation, candidate):
         return None
     major = candidate.cuda.major if candidate.cuda else 0
-    found = f"driver {situation.driver_version}" if situation.driver_version else f"CUDA {driver_cuda(situation)}"
+    found = (
+        f"driver {situation.driver.driver_version}"
+        if situation.driver.driver_version
+        else f"CUDA {driver_cuda(situation)}"
+    )
     source = f"matrix.yaml: cuda_majors.{major}"
     return rejected(candidate, "image-driver-too-old", found, _or_newer(situation, candidate), source)
 
@@ -182,7 +190,7 @@ def image_needs_data_center_gpu(situation: Situation, candidate: ImageCandidate)
     refused = situation.catalogue.matrix.forward.refused_classes
     for label, gpu_class in _classes(situation):
         if gpu_class in refused:
-            found = f"{label} ({gpu_class}) on driver {situation.driver_version}"
+            found = f"{label} ({gpu_class}) on driver {situation.driver.driver_version}"
             needs = f"{_or_newer(situation, candidate)}, or a data center GPU"
             return rejected(
                 candidate, "image-needs-data-center-gpu", found, needs, "matrix.yaml: forward_compatibility"
@@ -215,10 +223,10 @@ def image_gpu_not_served(situation: Situation, candidate: ImageCandidate) -> Rej
     tag that NVIDIA supports on a system such as DGX Spark; for a pytorch/pytorch image the code of the wheel inside.
     All GPUs of the box count. Code that the driver compiles (PTX) needs a driver that implements the image's CUDA.
     """
-    if candidate.cuda is None or (situation.is_tegra and candidate.family == "ngc"):
+    if candidate.cuda is None or (situation.driver.is_tegra and candidate.family == "ngc"):
         return None
     rule = "image-gpu-not-served"
-    for device in situation.devices:
+    for device in situation.gpus.devices:
         label, capability = device.label, device.compute_capability
         if capability is None:
             continue
@@ -263,13 +271,13 @@ def image_requires_newer_cuda(situation: Situation, candidate: ImageCandidate) -
         return None
     known = situation.catalogue.matrix.containers
     gate = known.gate(candidate.cuda)
-    if gate is None or situation.driver_version is None:
+    if gate is None or situation.driver.driver_version is None:
         return None
     closed = [label for label, gpu_class in _classes(situation) if gpu_class in known.gated_classes]
-    if situation.driver_version.branch in gate and not closed:
+    if situation.driver.driver_version.branch in gate and not closed:
         return None
     implemented = driver_cuda(situation)
-    found = f"CUDA {implemented}" if implemented else f"driver {situation.driver_version}"
+    found = f"CUDA {implemented}" if implemented else f"driver {situation.driver.driver_version}"
     found += f" on {closed[0]}" if closed else ""
     needs = f"a driver that implements CUDA {candidate.cuda}, or {known.override}"
     return rejected(candidate, "image-requires-newer-cuda", found, needs, "matrix.yaml: containers.cuda_base.gates")
@@ -298,12 +306,12 @@ def _unknown(situation: Situation, candidate: ImageCandidate) -> Iterator[str]:
         yield "the CUDA inside"
     if not candidate.is_seen:
         yield "whether the tag exists, which follows from the build matrix alone"
-    has_own_tag = situation.is_tegra and candidate.igpu_reference is not None
+    has_own_tag = situation.driver.is_tegra and candidate.igpu_reference is not None
     if situation.platform in PLATFORMS and situation.platform not in candidate.on and not has_own_tag:
         yield f"whether the tag is there for {PLATFORMS[situation.platform]}"
     if situation.wishes.python and candidate.python is None:
         yield "the Python inside"
-    if situation.is_tegra:
+    if situation.driver.is_tegra:
         if _fits_jetpack(situation, candidate) is None:
             yield "the JetPack that it is for"
     else:
@@ -313,7 +321,7 @@ def _unknown(situation: Situation, candidate: ImageCandidate) -> Iterator[str]:
 
 def unknown_gpus(situation: Situation, candidate: ImageCandidate) -> Iterator[str]:
     """The GPUs that nobody has read of the image whether it serves them."""
-    for capability in situation.capabilities:
+    for capability in situation.gpus.capabilities:
         if candidate.family == "pytorch":
             is_unknown = (
                 candidate.wheel is None or situation.catalogue.code_for(candidate.wheel, capability) == "unknown"
@@ -336,7 +344,7 @@ def _unknown_driver(situation: Situation, candidate: ImageCandidate) -> Iterator
         if gpu_class is None or gpu_class not in (*forward.classes, *forward.refused_classes):
             yield f"whether forward compatibility works on {label}"
     if branch is None or (cuda and matrix.forward_compatible(cuda, branch) is None):
-        yield f"whether CUDA {cuda} runs on driver branch {branch or situation.driver_version}"
+        yield f"whether CUDA {cuda} runs on driver branch {branch or situation.driver.driver_version}"
 
 
 IMAGE_RULES: Final[tuple[ImageRule, ...]] = (
@@ -355,73 +363,32 @@ LAST_RESORT_IMAGE_RULES: Final[tuple[ImageRule, ...]] = (image_fact_unknown,)
 """Rules that hold only while another image fits."""
 
 
-# Rules that images share with wheels: same id, same page, the same facts of the host.
-
-
-def _compute_capability_unknown(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    unknown = situation.unknown_devices
-    if situation.is_cpu or (situation.devices and not unknown):
-        return None
-    found = f"unknown for {', '.join(device.label for device in unknown)}" if unknown else "no GPU is listed"
-    return rejected(candidate, "compute-capability-unknown", found, "the compute capability of every GPU", "machine")
-
-
 def _driver_unknown(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if situation.is_cpu or candidate.cuda is None or situation.driver_cuda_version is not None:
-        return None
-    if situation.driver_version is not None and not situation.is_tegra:
+    if candidate.cuda is None or not box.has_unknown_driver(situation):
         return None
     return rejected(candidate, "driver-unknown", "unknown", _or_newer(situation, candidate), "machine")
 
 
-def _gpu_dropped(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if not situation.dropped_devices:
-        return None
-    device, row = situation.dropped_devices[0]
-    found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-    needs, source = f"driver branch {row.last_branch} or older", f"matrix.yaml: architectures.{row.name}"
-    return rejected(candidate, "gpu-dropped-by-driver-branch", found, needs, source)
+def _of_box(ask: Callable[[Situation], box.Objection | None]) -> ImageRule:
+    """What speaks against the box speaks against every image on it."""
 
+    def rule(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
+        objection = ask(situation)
+        return rejected(candidate, *objection) if objection else None
 
-def _driver_too_old_for_gpu(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if not situation.unserved_devices:
-        return None
-    device, row = situation.unserved_devices[0]
-    found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-    oldest = row.oldest_driver(device.compute_capability, is_windows=situation.is_windows_driver)
-    needs, source = f"driver {oldest} or newer", f"matrix.yaml: architectures.{row.name}"
-    return rejected(candidate, "driver-too-old-for-gpu", found, needs, source)
-
-
-def _module_unsuitable(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if not situation.wrong_module_devices:
-        return None
-    return rejected(candidate, "kernel-module-unsuitable", *module_reason(situation))
-
-
-def _mig_without_instance(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if not situation.split_devices:
-        return None
-    found = f"{situation.split_devices[0].label} in MIG mode with no instance"
-    return rejected(candidate, "mig-without-instance", found, "at least one compute instance, or MIG off", "machine")
-
-
-def _vgpu_without_cuda(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-    if not situation.vgpus_without_cuda:
-        return None
-    found, needs = situation.vgpus_without_cuda[0].label, "a vGPU of series C or Q"
-    return rejected(candidate, "vgpu-without-cuda", found, needs, "matrix.yaml: vgpu.series")
+    return rule
 
 
 SHARED_IMAGE_RULES: Final[tuple[ImageRule, ...]] = (
-    _compute_capability_unknown,
+    _of_box(box.unknown_capability),
     _driver_unknown,
-    _gpu_dropped,
-    _driver_too_old_for_gpu,
-    _module_unsuitable,
-    _mig_without_instance,
-    _vgpu_without_cuda,
+    _of_box(box.dropped_gpu),
+    _of_box(box.unserved_gpu),
+    _of_box(box.wrong_module),
+    _of_box(box.missing_instance),
+    _of_box(box.vgpu_of_other_series),
 )
+"""Rules that images share with wheels: same id, same page, the same facts of the host."""
 
 DRIVER_IMAGE_RULES: Final = frozenset(
     (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import UsageError
 from ..records import Evidence, Finding, Image, Resolution, Unlock
 from .candidates import Catalogue
+from .driver_unlocks import oldest_driver
 from .image_candidates import image_candidates, torch_order
 from .image_rules import (
     DRIVER_IMAGE_RULES,
@@ -27,7 +28,6 @@ from .image_rules import (
     unknown_gpus,
 )
 from .situation import situate
-from .unlocks import oldest_driver
 from .wishes import builds_asked_about
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def resolve_images(
 def _assumptions(situation: Situation) -> tuple[str, ...]:
     """What had to be assumed of the host; its glibc and its Python decide nothing here."""
     held = [text for text in situation.assumptions if not text.startswith(("The glibc", "The Python"))]
-    if situation.is_tegra and situation.driver_cuda_version:
-        known, cuda = situation.catalogue.matrix.containers, situation.driver_cuda_version
-        names = {row.version: None for cc in situation.capabilities for row in known.jetpacks_with(cuda, cc)}
+    if situation.driver.is_tegra and situation.driver.driver_cuda_version:
+        known, cuda = situation.catalogue.matrix.containers, situation.driver.driver_cuda_version
+        names = {row.version: None for cc in situation.gpus.capabilities for row in known.jetpacks_with(cuda, cc)}
         held.append(f"The JetPack is one with CUDA {cuda}: {' or '.join(names) or 'none that the matrix knows'}.")
     return tuple(held)
 
@@ -122,7 +122,7 @@ def _preference(situation: Situation, candidate: ImageCandidate) -> tuple[object
 
 def _image(situation: Situation, candidate: ImageCandidate) -> Image:
     known = situation.catalogue.matrix.containers
-    is_igpu = situation.is_tegra and candidate.igpu_reference is not None
+    is_igpu = situation.driver.is_tegra and candidate.igpu_reference is not None
     digest = candidate.ngc.digest if candidate.ngc and not is_igpu else None
     return Image(
         image=candidate.igpu_reference if is_igpu and candidate.igpu_reference else candidate.reference,
@@ -134,7 +134,7 @@ def _image(situation: Situation, candidate: ImageCandidate) -> Image:
         cuda_runtime_version=candidate.cuda,
         python=candidate.python,
         basis=basis_of(situation, candidate),
-        run_flags=known.jetson_run_flags if situation.is_tegra else known.run_flags,
+        run_flags=known.jetson_run_flags if situation.driver.is_tegra else known.run_flags,
         requirements=_requirements(situation, candidate),
         doubts=candidate.doubts,
     )
@@ -218,10 +218,10 @@ def _behind(chosen: list[_Outcome], asked_about: frozenset[tuple[str, str]]) -> 
 
 def _unlocks(situation: Situation, outcomes: list[_Outcome], best: ImageCandidate | None) -> Iterator[Unlock]:
     """Per newer torch the least driver that would admit it, where the driver alone is in its way."""
-    if situation.is_tegra or situation.is_cpu:
+    if situation.driver.is_tegra or situation.is_cpu:
         return
     limit = torch_order(best) if best else None
-    rows = {device.architecture for device in situation.devices if device.architecture}
+    rows = {device.architecture for device in situation.gpus.devices if device.architecture}
     oldest = oldest_driver(situation)
     least = [oldest] if oldest else []
     last = min((row.last_branch for row in rows if row.last_branch is not None), default=None)
@@ -240,7 +240,7 @@ def _unlocks(situation: Situation, outcomes: list[_Outcome], best: ImageCandidat
         if last is None or needed.branch <= last:
             steps.append((needed, candidate))
     steps.sort(key=lambda step: _unlock_order(situation, *step))
-    found = str(situation.driver_version) if situation.driver_version else "unknown"
+    found = str(situation.driver.driver_version) if situation.driver.driver_version else "unknown"
     paying: list[Unlock] = []
     paid: tuple[Numbers, bool] | None = None
     for needed, candidate in steps:
@@ -248,7 +248,7 @@ def _unlocks(situation: Situation, outcomes: list[_Outcome], best: ImageCandidat
             paid = torch_order(candidate)
             paying.append(Unlock("driver", found, str(needed), candidate.torch, candidate.variant))
     # Where the driver is not known nothing says which steps are still ahead: the one that admits most.
-    yield from paying if situation.driver_version is not None else paying[-1:]
+    yield from paying if situation.driver.driver_version is not None else paying[-1:]
 
 
 def _unlock_order(situation: Situation, driver: DriverVersion, candidate: ImageCandidate) -> tuple[object, ...]:

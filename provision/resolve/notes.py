@@ -46,16 +46,18 @@ def _left_out(left_out: tuple[GpuLeftOut, ...]) -> Finding | None:
 
 
 def _forward(situation: Situation, chosen: Candidate | None) -> Finding | None:
-    forward = situation.forward
+    forward = situation.driver.forward
     if forward is None:
         return None
-    evidence = Evidence("CUDA of libcuda", str(forward.cuda), source="driver", needs=str(situation.driver_version))
-    over = f"A compatibility package serves CUDA {forward.cuda} over kernel driver {situation.driver_version}"
+    evidence = Evidence(
+        "CUDA of libcuda", str(forward.cuda), source="driver", needs=str(situation.driver.driver_version)
+    )
+    over = f"A compatibility package serves CUDA {forward.cuda} over kernel driver {situation.driver.driver_version}"
     if forward.refusal is not None:
         happened = f"{over}, and it does not work here: {forward.refusal}. CUDA starts only without it."
         safe = ("take its folder out of LD_LIBRARY_PATH and ld.so.conf.d",)
         return Finding("forward-compatibility-not-allowed", "warn", happened, (evidence,), safe)
-    if chosen is None or chosen.cuda is None or chosen.cuda.major not in situation.majors_out_of_reach:
+    if chosen is None or chosen.cuda is None or chosen.cuda.major not in situation.driver.majors_out_of_reach:
         return None
     return Finding(
         "forward-compatibility", "pass", f"{over}; the plan holds as long as the loader finds it.", (evidence,)
@@ -84,7 +86,7 @@ def _vgpu(machine: Machine, situation: Situation) -> Finding | None:
 
 def _jetson(machine: Machine, situation: Situation, chosen: Candidate | None) -> Finding | None:
     """Where the general wheels have nothing for a Jetson, NVIDIA's own wheels of its JetPack."""
-    if not situation.is_tegra or chosen is not None:
+    if not situation.driver.is_tegra or chosen is not None:
         return None
     if not machine.host.l4t:
         happened = "The general wheels have no code for this board; NVIDIA builds torch for each JetPack."
@@ -135,10 +137,11 @@ def _doubtful(chosen: Candidate) -> Finding | None:
 
 def _doubtful_gpus(situation: Situation) -> list[Finding]:
     """GPUs of an architecture that is not certain, where every build only has code of an older one for them."""
+    devices = () if situation.driver.is_tegra else situation.gpus.devices
     rows = {
         device.architecture: device.compute_capability
-        for device in situation.devices
-        if device.architecture and device.architecture.doubtful and device.compute_capability and not situation.is_tegra
+        for device in devices
+        if device.architecture and device.architecture.doubtful and device.compute_capability
     }
     candidates = situation.catalogue.candidates(situation.platform, is_cpu=False)
     return [
@@ -158,12 +161,12 @@ def _arch(situation: Situation, chosen: Candidate) -> Finding | None:
     if chosen.arch_list is not None or chosen.cuda is None:
         return None
     happened = "Nobody has read which GPUs the chosen wheel holds code for; no build that was read fits."
-    evidence = Evidence("compute capability", ", ".join(map(str, situation.capabilities)), source=chosen.place)
+    evidence = Evidence("compute capability", ", ".join(map(str, situation.gpus.capabilities)), source=chosen.place)
     return Finding("arch-list-unknown", "unknown", happened, (evidence,), ("gpusetup accept",))
 
 
 def _native(situation: Situation, chosen: Candidate) -> Finding | None:
-    implemented = situation.driver_cuda_version
+    implemented = situation.driver.driver_cuda_version
     if chosen.cuda is None or implemented is None or implemented >= chosen.cuda:
         return None
     relies = f"CUDA {chosen.cuda} of the wheel relies on minor version compatibility"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from ..matrix.model import PLATFORMS
 from ..records import Rejection
+from . import box
 from .bans import driver_branch, site_ban
 from .candidates import python_tag
-from .situation import is_listed
 
 if TYPE_CHECKING:
     from ..matrix.model import Numbers
@@ -25,6 +25,11 @@ PythonRule = Callable[["Situation", "Candidate", str], Rejection | None]
 
 def _no(candidate: Candidate, rule: str, found: str, needs: str, source: str | None = None) -> Rejection:
     return Rejection(candidate.release.version, candidate.variant.name, rule, found, needs, source or candidate.place)
+
+
+def _of_box(candidate: Candidate, objection: box.Objection | None) -> Rejection | None:
+    """What speaks against the box speaks against every CUDA build on it."""
+    return None if candidate.cuda is None or objection is None else _no(candidate, *objection)
 
 
 # --- what was asked for -------------------------------------------------------------------------
@@ -51,7 +56,7 @@ def forbidden_by_site(situation: Situation, candidate: Candidate, python: str | 
 
     Change the entry under `forbid` in that file, or plan with another one (`--site FILE`, `--site none`).
     """
-    ban = site_ban(situation, candidate, situation.driver_version, python)
+    ban = site_ban(situation, candidate, situation.driver.driver_version, python)
     if ban is None:
         return None
     no = _no(candidate, "forbidden-by-site", str(ban), ban.reason, ban.place)
@@ -67,7 +72,7 @@ def platform_not_published(situation: Situation, candidate: Candidate) -> Reject
     CUDA wheels for aarch64 begin with torch 2.5 and not every variant has one. Another variant or release may have it.
     """
     if candidate.is_published is False or candidate.wheels is None:
-        platforms = ", ".join(candidate.variant.on) if is_listed(situation.platform) else ", ".join(PLATFORMS)
+        platforms = ", ".join(candidate.variant.on) if situation.system.is_listed else ", ".join(PLATFORMS)
         return _no(candidate, "platform-not-published", situation.platform, platforms or "a published wheel")
     return None
 
@@ -87,7 +92,7 @@ def musl_libc(situation: Situation, candidate: Candidate) -> Rejection | None:
 
     Use a distribution or a container image with glibc.
     """
-    if situation.is_musl and candidate.glibc is not None:
+    if situation.system.is_musl and candidate.glibc is not None:
         return _no(candidate, "musl-libc", "musl", f"glibc {candidate.glibc} or newer")
     return None
 
@@ -98,8 +103,8 @@ def glibc_too_old(situation: Situation, candidate: Candidate) -> Rejection | Non
     What counts is the real need of the binaries: several wheels carry a tag that promises less. Wheels need 2.28 from
     torch 2.7 on, so Ubuntu 18.04 and CentOS 7 end before. A newer system or a container image helps, nothing else does.
     """
-    if situation.glibc is not None and candidate.glibc is not None and situation.glibc < candidate.glibc:
-        return _no(candidate, "glibc-too-old", str(situation.glibc), f"{candidate.glibc} or newer")
+    if situation.system.glibc is not None and candidate.glibc is not None and situation.system.glibc < candidate.glibc:
+        return _no(candidate, "glibc-too-old", str(situation.system.glibc), f"{candidate.glibc} or newer")
     return None
 
 
@@ -108,10 +113,9 @@ def glibc_unknown(situation: Situation, candidate: Candidate) -> Rejection | Non
 
     `getconf GNU_LIBC_VERSION` prints it; `--glibc` gives it.
     """
-    if situation.glibc is None and situation.glibc_failure and not situation.is_musl and candidate.glibc is not None:
-        return _no(
-            candidate, "glibc-unknown", f"unknown: {situation.glibc_failure}", f"glibc {candidate.glibc} or newer"
-        )
+    failure = situation.system.unknown_glibc
+    if failure and candidate.glibc is not None:
+        return _no(candidate, "glibc-unknown", f"unknown: {failure}", f"glibc {candidate.glibc} or newer")
     return None
 
 
@@ -122,8 +126,8 @@ def macos_too_old(situation: Situation, candidate: Candidate) -> Rejection | Non
     torch, or a newer macOS.
     """
     needed = candidate.wheels.macos if candidate.wheels else None
-    if situation.macos is not None and needed is not None and situation.macos < needed:
-        return _no(candidate, "macos-too-old", macos_name(situation.macos), f"{macos_name(needed)} or newer")
+    if situation.system.macos is not None and needed is not None and situation.system.macos < needed:
+        return _no(candidate, "macos-too-old", macos_name(situation.system.macos), f"{macos_name(needed)} or newer")
     return None
 
 
@@ -135,13 +139,7 @@ def compute_capability_unknown(situation: Situation, candidate: Candidate) -> Re
 
     Without it nothing says whether the wheel has code for that GPU. `--compute-capability` gives it.
     """
-    if candidate.cuda is None:
-        return None
-    unknown = situation.unknown_devices
-    if unknown or not situation.devices:
-        found = f"unknown for {', '.join(device.label for device in unknown)}" if unknown else "no GPU is listed"
-        return _no(candidate, "compute-capability-unknown", found, "the compute capability of every GPU", "machine")
-    return None
+    return _of_box(candidate, box.unknown_capability(situation))
 
 
 def driver_unknown(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -149,9 +147,7 @@ def driver_unknown(situation: Situation, candidate: Candidate) -> Rejection | No
 
     `nvidia-smi` prints it; `--driver` gives it for a machine one is not sitting at.
     """
-    if candidate.cuda is None or situation.driver_cuda_version is not None:
-        return None
-    if situation.driver_version is not None and not situation.is_tegra:
+    if candidate.cuda is None or not box.has_unknown_driver(situation):
         return None
     needs = f"{driver_floor(situation, candidate)} or newer"
     return _no(candidate, "driver-unknown", "unknown", needs, "machine")
@@ -165,14 +161,16 @@ def driver_too_old(situation: Situation, candidate: Candidate) -> Rejection | No
     there the CUDA that the driver implements counts.
     Install a newer driver branch, or take a build of an older CUDA.
     """
-    if candidate.cuda is None or candidate.cuda.major not in situation.majors_out_of_reach:
+    if candidate.cuda is None or candidate.cuda.major not in situation.driver.majors_out_of_reach:
         return None
-    if situation.forward and candidate.cuda <= situation.forward.cuda:
+    if situation.driver.forward and candidate.cuda <= situation.driver.forward.cuda:
         return None  # the compatibility package stands in for the driver, or has a rule of its own
     major = candidate.cuda.major
-    if situation.is_tegra or situation.driver_version is None:
-        return _no(candidate, "driver-too-old", f"CUDA {situation.driver_cuda_version}", f"CUDA {major}.0 or newer")
-    found, needs = str(situation.driver_version), f"{driver_floor(situation, candidate)} or newer"
+    if situation.driver.is_tegra or situation.driver.driver_version is None:
+        return _no(
+            candidate, "driver-too-old", f"CUDA {situation.driver.driver_cuda_version}", f"CUDA {major}.0 or newer"
+        )
+    found, needs = str(situation.driver.driver_version), f"{driver_floor(situation, candidate)} or newer"
     return _no(candidate, "driver-too-old", found, needs, f"matrix.yaml: cuda_majors.{major}")
 
 
@@ -183,12 +181,12 @@ def forward_compatibility_not_allowed(situation: Situation, candidate: Candidate
     branches. Elsewhere cuInit ends with error 804 or 803. Take the package off the loader's path
     (LD_LIBRARY_PATH, ld.so.conf.d), or install a newer driver.
     """
-    forward = situation.forward
+    forward = situation.driver.forward
     if forward is None or forward.refusal is None or candidate.cuda is None or candidate.cuda > forward.cuda:
         return None
-    if candidate.cuda.major not in situation.majors_out_of_reach:
+    if candidate.cuda.major not in situation.driver.majors_out_of_reach:
         return None
-    found = f"CUDA {forward.cuda} over driver {situation.driver_version}: {forward.refusal}"
+    found = f"CUDA {forward.cuda} over driver {situation.driver.driver_version}: {forward.refusal}"
     needs = f"driver {driver_floor(situation, candidate)} or newer"
     return _no(candidate, "forward-compatibility-not-allowed", found, needs, "matrix.yaml: forward_compatibility")
 
@@ -200,24 +198,7 @@ def kernel_module_unsuitable(situation: Situation, candidate: Candidate) -> Reje
     newer, and GH200, need the open one. `/proc/driver/nvidia/version` tells which is loaded. Install the other flavour
     of the same driver. A machine loads one of them, so on Linux a GPU of each kind can't be used together.
     """
-    if candidate.cuda is None or not situation.wrong_module_devices:
-        return None
-    return _no(candidate, "kernel-module-unsuitable", *module_reason(situation))
-
-
-def module_reason(situation: Situation) -> tuple[str, str, str | None]:
-    """What was found, what is needed and the source, where the kernel module does not serve a GPU of the machine."""
-    device = situation.wrong_module_devices[0]
-    source = f"matrix.yaml: architectures.{device.architecture.name}" if device.architecture else None
-    if situation.kernel_module:
-        found = f"the {situation.kernel_module} kernel module with {device.label}"
-        return found, f"the {device.kernel_module} kernel module", source
-    kinds = (None, "either", device.kernel_module)
-    other = next(device for device in situation.devices if device.kernel_module not in kinds)
-    found = (
-        f"{device.label} needs the {device.kernel_module} kernel module, {other.label} the {other.kernel_module} one"
-    )
-    return found, "GPUs that one kernel module serves", source
+    return _of_box(candidate, box.wrong_module(situation))
 
 
 def mig_without_instance(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -225,11 +206,7 @@ def mig_without_instance(situation: Situation, candidate: Candidate) -> Rejectio
 
     Create instances (`nvidia-smi mig -cgi PROFILE -C`), or turn MIG off.
     """
-    if candidate.cuda is None or not situation.split_devices:
-        return None
-    device = situation.split_devices[0]
-    found = f"{device.label} in MIG mode with no instance"
-    return _no(candidate, "mig-without-instance", found, "at least one compute instance, or MIG off", "machine")
+    return _of_box(candidate, box.missing_instance(situation))
 
 
 def vgpu_without_cuda(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -238,10 +215,7 @@ def vgpu_without_cuda(situation: Situation, candidate: Candidate) -> Rejection |
     The letter behind the size in its name tells the series. C and Q profiles run CUDA; some old boards only in the
     profile that is the whole board. The hypervisor's administrator assigns the profile.
     """
-    if candidate.cuda is None or not situation.vgpus_without_cuda:
-        return None
-    found = situation.vgpus_without_cuda[0].label
-    return _no(candidate, "vgpu-without-cuda", found, "a vGPU of series C or Q", "matrix.yaml: vgpu.series")
+    return _of_box(candidate, box.vgpu_of_other_series(situation))
 
 
 def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -249,12 +223,7 @@ def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> 
 
     Install the last branch that serves it. No build can make up for it.
     """
-    if candidate.cuda is None or not situation.dropped_devices:
-        return None
-    device, row = situation.dropped_devices[0]
-    found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-    needs = f"driver branch {row.last_branch} or older"
-    return _no(candidate, "gpu-dropped-by-driver-branch", found, needs, f"matrix.yaml: architectures.{row.name}")
+    return _of_box(candidate, box.dropped_gpu(situation))
 
 
 def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -263,13 +232,7 @@ def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Reject
     Such a driver does not bind the GPU at all, whatever build is installed. Early releases of the first branch may not
     list the GPU yet. Install a newer driver.
     """
-    if candidate.cuda is None or not situation.unserved_devices:
-        return None
-    device, row = situation.unserved_devices[0]
-    found = f"{device.label} ({row.name}) on driver {situation.driver_version}"
-    oldest = row.oldest_driver(device.compute_capability, is_windows=situation.is_windows_driver)
-    needs = f"driver {oldest} or newer"
-    return _no(candidate, "driver-too-old-for-gpu", found, needs, f"matrix.yaml: architectures.{row.name}")
+    return _of_box(candidate, box.unserved_gpu(situation))
 
 
 def no_code_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -282,9 +245,9 @@ def no_code_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | N
     if candidate.cuda is None:
         return None
     code = situation.catalogue.code_for
-    for capability in situation.capabilities:
+    for capability in situation.gpus.capabilities:
         if code(candidate, capability) == "none":
-            labels = [device.label for device in situation.devices if device.compute_capability == capability]
+            labels = [device.label for device in situation.gpus.devices if device.compute_capability == capability]
             found = f"{labels[0] if labels else 'GPU'} with compute capability {capability}"
             return _no(candidate, "no-code-for-gpu", found, f"one of {candidate.codes}")
     return None
@@ -297,13 +260,13 @@ def ptx_needs_newer_driver(situation: Situation, candidate: Candidate) -> Reject
     """
     if (
         candidate.cuda is None
-        or situation.driver_cuda_version is None
-        or situation.driver_cuda_version >= candidate.cuda
+        or situation.driver.driver_cuda_version is None
+        or situation.driver.driver_cuda_version >= candidate.cuda
     ):
         return None
-    for capability in situation.capabilities:
+    for capability in situation.gpus.capabilities:
         if situation.catalogue.code_for(candidate, capability) == "ptx":
-            found = f"CUDA {situation.driver_cuda_version} for compute capability {capability}"
+            found = f"CUDA {situation.driver.driver_cuda_version} for compute capability {capability}"
             return _no(candidate, "ptx-needs-newer-driver", found, f"a driver that implements CUDA {candidate.cuda}")
     return None
 
@@ -315,7 +278,9 @@ def arch_list_unknown(situation: Situation, candidate: Candidate) -> Rejection |
     """
     if candidate.cuda is None:
         return None
-    if any(situation.catalogue.code_for(candidate, capability) == "unknown" for capability in situation.capabilities):
+    if any(
+        situation.catalogue.code_for(candidate, capability) == "unknown" for capability in situation.gpus.capabilities
+    ):
         return _no(candidate, "arch-list-unknown", "architectures not read", "a build whose architectures were read")
     return None
 
@@ -395,47 +360,44 @@ RULES: Final = tuple(dict.fromkeys((*BUILD_RULES, *LAST_RESORT_RULES, *PYTHON_RU
 """Every rule once, in the order in which reasons are listed."""
 
 
-def _driver_facts(situation: Situation) -> tuple[Hashable, ...]:
-    number, cuda = str(situation.driver_version), situation.driver_cuda_version
-    return number, cuda, situation.is_windows_driver, situation.wsl_floor is None, situation.is_tegra, situation.forward
-
-
 READS: Final[dict[BuildRule, Callable[[Situation], Hashable]]] = {
     not_asked_for: lambda situation: situation.asked_builds,
     forbidden_by_site: lambda situation: (
-        (driver_branch(situation, situation.driver_version),) if situation.catalogue.matrix.site else None
+        (driver_branch(situation, situation.driver.driver_version),) if situation.catalogue.matrix.site else None
     ),
     platform_not_published: lambda situation: situation.platform,
     publication_unknown: lambda situation: situation.platform,
-    musl_libc: lambda situation: situation.is_musl or None,
-    glibc_too_old: lambda situation: situation.glibc,
-    glibc_unknown: lambda situation: None if situation.glibc or situation.is_musl else situation.glibc_failure,
-    macos_too_old: lambda situation: situation.macos,
+    musl_libc: lambda situation: situation.system.is_musl or None,
+    glibc_too_old: lambda situation: situation.system.glibc,
+    glibc_unknown: lambda situation: situation.system.unknown_glibc,
+    macos_too_old: lambda situation: situation.system.macos,
     compute_capability_unknown: lambda situation: (
-        None if situation.is_cpu or (situation.boards and not situation.unknown_devices) else situation.boards
+        None if situation.is_cpu or (situation.gpus.boards and not situation.gpus.unknown) else situation.gpus.boards
     ),
-    driver_unknown: lambda situation: _driver_facts(situation) if situation.driver_cuda_version is None else None,
-    driver_too_old: lambda situation: _driver_facts(situation) if situation.majors_out_of_reach else None,
+    driver_unknown: lambda situation: situation.driver.key if situation.driver.driver_cuda_version is None else None,
+    driver_too_old: lambda situation: situation.driver.key if situation.driver.majors_out_of_reach else None,
     forward_compatibility_not_allowed: lambda situation: (
-        _driver_facts(situation) if situation.forward and situation.forward.refusal else None
+        situation.driver.key if situation.driver.forward and situation.driver.forward.refusal else None
     ),
     gpu_dropped_by_driver_branch: lambda situation: (
-        (*_driver_facts(situation), situation.boards) if situation.dropped_devices else None
+        (*situation.driver.key, situation.gpus.boards) if situation.gpus.dropped else None
     ),
     driver_too_old_for_gpu: lambda situation: (
-        (*_driver_facts(situation), situation.boards) if situation.unserved_devices else None
+        (*situation.driver.key, situation.gpus.boards) if situation.gpus.unserved else None
     ),
     kernel_module_unsuitable: lambda situation: (
-        (situation.kernel_module, situation.boards) if situation.wrong_module_devices else None
+        (situation.driver.kernel_module, situation.gpus.boards) if situation.gpus.wrong_module else None
     ),
-    mig_without_instance: lambda situation: situation.boards if situation.split_devices else None,
-    vgpu_without_cuda: lambda situation: situation.boards if situation.vgpus_without_cuda else None,
-    no_code_for_gpu: lambda situation: situation.boards or None,
+    mig_without_instance: lambda situation: situation.gpus.boards if situation.gpus.split_to_nothing else None,
+    vgpu_without_cuda: lambda situation: situation.gpus.boards if situation.gpus.vgpus_without_cuda else None,
+    no_code_for_gpu: lambda situation: situation.gpus.boards or None,
     ptx_needs_newer_driver: lambda situation: (
-        (situation.capabilities, situation.driver_cuda_version) if situation.driver_cuda_version else None
+        (situation.gpus.capabilities, situation.driver.driver_cuda_version)
+        if situation.driver.driver_cuda_version
+        else None
     ),
     python_unknown: lambda situation: None if situation.pythons else situation.python_failure or "no Python",
-    arch_list_unknown: lambda situation: situation.capabilities or None,
+    arch_list_unknown: lambda situation: situation.gpus.capabilities or None,
 }
 """The facts that a rule about builds reads: its answers for all builds are kept for machines that agree on them.
 None: it has nothing to say in this situation, whatever the build."""
@@ -466,5 +428,5 @@ def driver_floor(situation: Situation, candidate: Candidate) -> str:
     """The oldest driver of the candidate's CUDA, as people write it."""
     if not candidate.floors:
         return "any"
-    floor = candidate.floors[situation.is_windows_driver]
-    return str(max(floor, situation.wsl_floor) if situation.wsl_floor else floor)
+    floor = candidate.floors[situation.driver.is_windows]
+    return str(max(floor, situation.driver.wsl_floor) if situation.driver.wsl_floor else floor)

@@ -28,7 +28,7 @@ PURE = (
     "provision/checks",
     "provision/pasted",
     "provision/report",
-    "provision/fleet.py",
+    "provision/fleet",
     "provision/gate.py",
     "provision/typed.py",
     "provision/versions.py",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from provision.documents.data import plan_data, plan_from_data
+from provision.documents.plan import plan_data, plan_from_data
 from provision.errors import InputError
 from provision.records import Build, MatrixIdentity, Plan, Request, Resolution
 from provision.versions import CudaVersion

@@ -1,15 +1,9 @@
 """What a person reads of a plan, a machine and a report."""
 
 from provision.acceptance import Acceptance, AcceptedDevice, Criterion, Quality, Throughput, Workload
-from provision.documents.data import (
-    CheckData,
-    CheckSummary,
-    EnvironmentData,
-    ReceiptData,
-    plan_data,
-    plan_digest,
-    plan_from_data,
-)
+from provision.documents.check import CheckData, CheckSummary
+from provision.documents.plan import plan_data, plan_digest, plan_from_data
+from provision.documents.receipt import EnvironmentData, ReceiptData
 from provision.documents.report_data import ReportData
 from provision.records import (
     Build,

@@ -14,25 +14,24 @@ def matrix():
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("GRID T4-16Q", VgpuName("T4", 16, "Q", None, has_media_extensions=False)),
-        ("GRID A100D-40C", VgpuName("A100D", 40, "C", None, has_media_extensions=False)),
-        ("NVIDIA A100-4-20C", VgpuName("A100", 20, "C", 4, has_media_extensions=False)),
-        ("GRID A100X-1-5CME", VgpuName("A100X", 5, "C", 1, has_media_extensions=True)),
-        ("NVIDIA L40S-24A", VgpuName("L40S", 24, "A", None, has_media_extensions=False)),
-        ("GRID M60-2B4", VgpuName("M60", 2, "B", None, has_media_extensions=False)),
-        ("GRID M10-0Q", VgpuName("M10", 0.5, "Q", None, has_media_extensions=False)),
-        ("NVIDIA RTX6000-Ada-48Q", VgpuName("RTX6000-Ada", 48, "Q", None, has_media_extensions=False)),
+        ("GRID T4-16Q", VgpuName("T4", 16, "Q")),
+        ("GRID A100D-40C", VgpuName("A100D", 40, "C")),
+        ("NVIDIA A100-4-20C", VgpuName("A100", 20, "C")),
+        ("GRID A100X-1-5CME", VgpuName("A100X", 5, "C")),
+        ("NVIDIA L40S-24A", VgpuName("L40S", 24, "A")),
+        ("GRID M60-2B4", VgpuName("M60", 2, "B")),
+        ("GRID M10-0Q", VgpuName("M10", 0.5, "Q")),
+        ("NVIDIA RTX6000-Ada-48Q", VgpuName("RTX6000-Ada", 48, "Q")),
         (
             "NVIDIA RTX Pro 6000 Blackwell DC-4-96Q",
-            VgpuName("RTX Pro 6000 Blackwell DC", 96, "Q", 4, has_media_extensions=False),
+            VgpuName("RTX Pro 6000 Blackwell DC", 96, "Q"),
         ),
-        ("a40-48c", VgpuName("a40", 48, "C", None, has_media_extensions=False)),
-        ("NVIDIA GRID  T4-8C", VgpuName("T4", 8, "C", None, has_media_extensions=False)),
+        ("a40-48c", VgpuName("a40", 48, "C")),
+        ("NVIDIA GRID  T4-8C", VgpuName("T4", 8, "C")),
     ],
 )
 def test_the_parts_of_a_name(name, parts):
     assert parse_vgpu_name(name) == parts
-    assert parts.is_mig_backed is (parts.mig_slices is not None)
 
 
 @pytest.mark.parametrize(

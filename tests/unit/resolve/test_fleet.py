@@ -11,7 +11,8 @@ from resolve_boxes import applied, box
 from provision.documents.fleet import RowError
 from provision.errors import ExitCode
 from provision.fleet import Member, Remarks, exit_code_of, failures_of, survey
-from provision.pipeline import Entry, Examined, plan_fleet
+from provision.pipeline import Examined
+from provision.planning import Entry, plan_fleet
 from provision.records import Build, MatrixIdentity, Rejection, Request, Resolution, Unlock
 from provision.report.fleet import render_fleet
 from provision.report.style import Style

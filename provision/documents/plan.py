@@ -1,4 +1,4 @@
-"""The `data` of every document as frozen records, and the pure mapping from stage records to them."""
+"""The `data` of plan/1, from a plan and back."""
 
 from __future__ import annotations
 
@@ -14,114 +14,22 @@ from ..records import (
     Basis,
     Build,
     Companion,
-    Distribution,
-    Evidence,
-    FindingStatus,
     GpuLeftOut,
     HeldWheel,
     Image,
     MatrixIdentity,
     Plan,
-    Receipt,
     Rejection,
     Request,
     Resolution,
     Source,
     Unlock,
-    Verification,
 )
 from ..versions import CudaVersion, torch_order
 from .codec import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
-
-    from ..install.apply import Rehearsal
-    from ..records import CheckResult
-
-
-@dataclass(frozen=True, slots=True)
-class Remedy:
-    """What to do: `safe` changes nothing or can be undone, `risky` changes the machine."""
-
-    safe: tuple[str, ...] = ()
-    risky: tuple[str, ...] = ()
-
-
-# --- check/1 ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class CheckSummary:
-    """How many checks ended in each state."""
-
-    pass_: int = 0
-    warn: int = 0
-    fail: int = 0
-    skip: int = 0
-    unknown: int = 0
-    crashed: int = 0
-    timed_out: int = 0
-    suppressed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CheckRow:
-    """One check with its result."""
-
-    id: str
-    component: str
-    status: FindingStatus
-    happened: str
-    evidence: tuple[Evidence, ...]
-    do: Remedy
-    leads: tuple[str, ...]
-    duration_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckData:
-    """Data of check/1."""
-
-    level: str
-    summary: CheckSummary
-    checks: tuple[CheckRow, ...]
-    cause: str | None
-
-
-def check_data(results: Sequence[CheckResult], *, cause: str | None, level: str) -> CheckData:
-    """The document of one pass over the checks."""
-    rows = tuple(
-        CheckRow(
-            id=result.id,
-            component=result.component,
-            status=result.status,
-            happened=result.happened,
-            evidence=result.evidence,
-            do=Remedy(result.safe, result.risky),
-            leads=result.leads,
-            duration_s=result.duration_s,
-        )
-        for result in results
-    )
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.status] = counts.get(row.status, 0) + 1
-    summary = CheckSummary(
-        pass_=counts.get("pass", 0),
-        warn=counts.get("warn", 0),
-        fail=counts.get("fail", 0),
-        skip=counts.get("skip", 0),
-        unknown=counts.get("unknown", 0),
-        crashed=counts.get("crashed", 0),
-        timed_out=counts.get("timed-out", 0),
-        suppressed=counts.get("suppressed", 0),
-    )
-    return CheckData(level, summary, rows, cause)
-
-
-# --- plan/1 -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,100 +301,3 @@ def plan_digest(plan: Plan, *, sources: Sequence[Source]) -> str:
     left_out = tuple(out.index for out in plan.resolution.gpus_left_out)
     identity = encode([plan.resolution.candidates, left_out, plan.matrix.revision, tuple(sources)])
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-# --- receipt/1 ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class EnvironmentData:
-    """Where an environment is and which Python it has."""
-
-    path: str
-    python: str
-
-
-@dataclass(frozen=True, slots=True)
-class RehearsedStep:
-    """One command that an install would run; it never holds credentials."""
-
-    label: str
-    command: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RehearsalData:
-    """What `install --dry-run` found: nothing was changed."""
-
-    steps: tuple[RehearsedStep, ...]
-    download_bytes: int | None
-    """Bytes of all wheels, cached ones too; None when a source states no size."""
-    disk_needed_bytes: int | None
-    disk_free_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiptData:
-    """Data of receipt/1."""
-
-    environment: EnvironmentData
-    distributions: tuple[Distribution, ...]
-    verified: tuple[Verification, ...]
-    seconds: dict[str, float]
-    backend: str
-    plan_digest: str
-    build: Build
-    reused: bool
-    wheel: HeldWheel | None = None
-    passed_over: tuple[Rejection, ...] = ()
-    """Better builds that no source holds."""
-    gpus_left_out: tuple[GpuLeftOut, ...] = ()
-    """GPUs of a mixed box that the environment is not for."""
-    rehearsal: RehearsalData | None = None
-    """With --dry-run: what would be done; then nothing is verified."""
-
-
-def rehearsal_data(rehearsal: Rehearsal, *, env: Path, backend: str) -> ReceiptData:
-    """The document of an install that was only rehearsed."""
-    steps = tuple(RehearsedStep(label, command) for label, command in rehearsal.steps)
-    return ReceiptData(
-        environment=EnvironmentData(str(env), rehearsal.build.python),
-        distributions=tuple(Distribution(w.name, w.version, w.sha256, w.source) for w in rehearsal.lock.wheels),
-        verified=(),
-        seconds={},
-        backend=backend,
-        plan_digest="",
-        build=rehearsal.build,
-        reused=False,
-        rehearsal=RehearsalData(
-            steps, rehearsal.download_bytes, rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
-        ),
-    )
-
-
-def receipt_data(receipt: Receipt) -> ReceiptData:
-    """The document of a receipt."""
-    return ReceiptData(
-        environment=EnvironmentData(receipt.path, receipt.python),
-        distributions=receipt.distributions,
-        verified=receipt.verified,
-        seconds={name: round(seconds, 3) for name, seconds in receipt.seconds},
-        backend=receipt.backend,
-        plan_digest=receipt.plan_digest,
-        build=receipt.build,
-        reused=receipt.reused,
-        wheel=receipt.wheel,
-        passed_over=receipt.passed_over,
-        gpus_left_out=receipt.gpus_left_out,
-    )
-
-
-# --- explanation/1 ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Data of explanation/1; without an id the page lists every id."""
-
-    id: str
-    page: str

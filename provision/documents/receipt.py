@@ -1,0 +1,104 @@
+"""The `data` of receipt/1 and explanation/1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..records import Build, Distribution, GpuLeftOut, HeldWheel, Receipt, Rejection, Verification
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..install.apply import Rehearsal
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentData:
+    """Where an environment is and which Python it has."""
+
+    path: str
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedStep:
+    """One command that an install would run; it never holds credentials."""
+
+    label: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalData:
+    """What `install --dry-run` found: nothing was changed."""
+
+    steps: tuple[RehearsedStep, ...]
+    download_bytes: int | None
+    """Bytes of all wheels, cached ones too; None when a source states no size."""
+    disk_needed_bytes: int | None
+    disk_free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptData:
+    """Data of receipt/1."""
+
+    environment: EnvironmentData
+    distributions: tuple[Distribution, ...]
+    verified: tuple[Verification, ...]
+    seconds: dict[str, float]
+    backend: str
+    plan_digest: str
+    build: Build
+    reused: bool
+    wheel: HeldWheel | None = None
+    passed_over: tuple[Rejection, ...] = ()
+    """Better builds that no source holds."""
+    gpus_left_out: tuple[GpuLeftOut, ...] = ()
+    """GPUs of a mixed box that the environment is not for."""
+    rehearsal: RehearsalData | None = None
+    """With --dry-run: what would be done; then nothing is verified."""
+
+
+def rehearsal_data(rehearsal: Rehearsal, *, env: Path, backend: str) -> ReceiptData:
+    """The document of an install that was only rehearsed."""
+    steps = tuple(RehearsedStep(label, command) for label, command in rehearsal.steps)
+    return ReceiptData(
+        environment=EnvironmentData(str(env), rehearsal.build.python),
+        distributions=tuple(Distribution(w.name, w.version, w.sha256, w.source) for w in rehearsal.lock.wheels),
+        verified=(),
+        seconds={},
+        backend=backend,
+        plan_digest="",
+        build=rehearsal.build,
+        reused=False,
+        rehearsal=RehearsalData(
+            steps, rehearsal.download_bytes, rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
+        ),
+    )
+
+
+def receipt_data(receipt: Receipt) -> ReceiptData:
+    """The document of a receipt."""
+    return ReceiptData(
+        environment=EnvironmentData(receipt.path, receipt.python),
+        distributions=receipt.distributions,
+        verified=receipt.verified,
+        seconds={name: round(seconds, 3) for name, seconds in receipt.seconds},
+        backend=receipt.backend,
+        plan_digest=receipt.plan_digest,
+        build=receipt.build,
+        reused=receipt.reused,
+        wheel=receipt.wheel,
+        passed_over=receipt.passed_over,
+        gpus_left_out=receipt.gpus_left_out,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Data of explanation/1; without an id the page lists every id."""
+
+    id: str
+    page: str

@@ -1,0 +1,45 @@
+"""What the steps that admit more have in common: which builds a step admits, which steps pay, how one is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from ..records import Unlock
+from .candidates import preference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .candidates import Candidate
+    from .choose import Outcome
+    from .situation import Situation
+
+T = TypeVar("T")
+
+
+def is_held_by(outcome: Outcome, rules: frozenset[str]) -> bool:
+    """Whether nothing but these rules keeps a build away that would fit."""
+    if not outcome.against or not outcome.pythons or outcome.last_resort:
+        return False
+    return not any(no.rule not in rules for no in outcome.against)
+
+
+def best_held_by(situation: Situation, newer: Sequence[Outcome], rules: frozenset[str]) -> Candidate | None:
+    """The preferred of the builds that only these rules reject."""
+    fitting = [outcome.candidate for outcome in newer if is_held_by(outcome, rules)]
+    cuda = situation.driver.driver_cuda_version
+    return min(fitting, key=lambda candidate: preference(candidate, cuda), default=None)
+
+
+def paying_steps(steps: list[tuple[T, Candidate]]) -> list[tuple[T, Candidate]]:
+    """Of steps in ascending order those that admit a newer torch than every smaller one."""
+    paying: list[tuple[T, Candidate]] = []
+    for step in steps:
+        if not paying or step[1].release_order < paying[-1][1].release_order:
+            paying.append(step)
+    return paying
+
+
+def unlock(change: str, found: str, needed: str, candidate: Candidate) -> Unlock:
+    """The change of one thing, with the build that it gives."""
+    return Unlock(change, found, needed, candidate.release.version, candidate.variant.name)
