@@ -64,10 +64,13 @@ def three_at_once(clone: Path, **environ: str) -> None:
 
 def start(clone: Path, *words: str, before: tuple[str, ...] = (), **environ: str) -> subprocess.Popen[str]:
     command = [*before, str(clone / "gpusetup"), *words]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environ}, start_new_session=True
-    )
+    pipe, environ = subprocess.PIPE, {**os.environ, **environ}
+    # Tests that were started under nohup ignore SIGHUP, and a shell can't take back what it was born with.
+    before_tests = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environ, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGHUP, before_tests)
 
 
 def finish(child: subprocess.Popen[str]) -> tuple[int, str, str]:
