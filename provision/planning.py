@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .documents.plan import passed_over
 from .errors import InputError, NoBuildError, NoUsableGpuError
@@ -33,7 +33,10 @@ class Entry:
 
 
 def plan_for(examined: Examined, request: Request, matrix: Matrix, *, catalogue: Catalogue | None = None) -> Plan:
-    """The plan of a machine, offline. NoUsableGpuError when it has a GPU that can't be used."""
+    """The plan of a machine, offline. NoUsableGpuError when it has a GPU that can't be used.
+
+    Whoever plans many machines passes one catalogue, and is told nothing of companions.
+    """
     from .resolve import resolve
 
     require_plannable(examined.machine, request, examined.findings)
@@ -49,7 +52,7 @@ def plan_for(examined: Examined, request: Request, matrix: Matrix, *, catalogue:
         matrix=MatrixIdentity(matrix.revision, matrix.read_on),
         request=request,
         findings=resolution.notes,
-        companions=companions_of_build(resolution.chosen, request, matrix),
+        companions=() if catalogue else companions_of_build(resolution.chosen, request, matrix),
     )
 
 
@@ -98,13 +101,33 @@ def plan_fleet(entries: Iterable[Entry], request: Request, matrix: Matrix) -> Fl
     from .fleet import Remarks, survey
     from .resolve import Catalogue
 
-    catalogue, remarks = Catalogue(matrix), Remarks()
+    catalogue, remarks, failures = Catalogue(matrix), Remarks(), Failures({})
     # One at a time: of ten thousand machines only the rows and what they share are kept.
-    members = (_member(entry, request, catalogue, remarks) for entry in entries)
+    members = (_member(entry, request, catalogue, remarks, failures) for entry in entries)
     return survey(members, request, MatrixIdentity(matrix.revision, matrix.read_on), remarks)
 
 
-def _member(entry: Entry, request: Request, catalogue: Catalogue, remarks: Remarks) -> Member:
+class Failures(NamedTuple):
+    """Errors of machines without a build, kept for those that were judged alike: by the very tuple of their reasons."""
+
+    known: dict[int, tuple[tuple[Rejection, ...], NoBuildError, tuple[Rejection, ...]]]
+
+    def of(self, plan: Plan) -> tuple[NoBuildError, tuple[Rejection, ...]]:
+        """The error of a plan without a build, and one reason of each rule."""
+        rejections = plan.resolution.rejections
+        kept = self.known.get(id(rejections))
+        if kept is None:
+            # The tuple is kept with it, so that its identity stays its own.
+            kept = (rejections, no_build(plan), tuple(_one_of_each_rule(plan).values()))
+            if len(self.known) < _MOST_FAILURES:
+                self.known[id(rejections)] = kept
+        return kept[1], kept[2]
+
+
+_MOST_FAILURES: Final = 4096
+
+
+def _member(entry: Entry, request: Request, catalogue: Catalogue, remarks: Remarks, failures: Failures) -> Member:
     from .fleet import Member, member_of, row_error
 
     if isinstance(entry.found, InputError):
@@ -118,8 +141,8 @@ def _member(entry: Entry, request: Request, catalogue: Catalogue, remarks: Remar
     kept = replace(plan.resolution, assumptions=(), notes=())  # they are counted
     if plan.build is not None:
         return member_of(machine, entry.name, entry.source, resolution=kept)
-    reasons = tuple(_one_of_each_rule(plan).values())
-    return member_of(machine, entry.name, entry.source, resolution=kept, error=no_build(plan), rejections=reasons)
+    error, reasons = failures.of(plan)
+    return member_of(machine, entry.name, entry.source, resolution=kept, error=error, rejections=reasons)
 
 
 def check_sources(plan: Plan, machine: Machine, matrix: Matrix, *, is_here: bool, torch_index: str | None) -> Plan:

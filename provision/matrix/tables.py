@@ -303,5 +303,9 @@ class Matrix:
 
     def branch_of(self, driver: DriverVersion) -> DriverBranch | None:
         """The branch of a driver: its own, else the next older one (Windows numbers lie between the branches)."""
-        older = [row for row in self.branches if row.branch <= driver.branch]
-        return max(older, key=lambda row: row.branch, default=None)
+        found = None
+        for row in self.branches:  # they stand in ascending order
+            if row.branch > driver.branch:
+                break
+            found = row
+        return found

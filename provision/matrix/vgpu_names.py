@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 # The board, the slices of a MIG instance, the size, the series, the displays of some B profiles, media extensions.
@@ -30,6 +31,7 @@ class VgpuName:
     """The letter, upper case."""
 
 
+@lru_cache(maxsize=1024)
 def parse_vgpu_name(name: str) -> VgpuName | None:
     """The parts of a name with the form of a vGPU's; None for every other name.
 

@@ -119,11 +119,14 @@ def resolve(machine: Machine, request: Request, matrix: Matrix, *, catalogue: Ca
             staying = [device for group in plan.groups if group not in gone for device in group.devices]
             return _serve(_only(machine, staying), request, plan.situation.catalogue).verdict.chosen
 
-        unlocks = (*unlocks, *unlocks_by_leaving_out(plan.kept, chosen, best))
+        by_leaving_out = unlocks_by_leaving_out(plan.kept, chosen, best)
+        unlocks = (*unlocks, *by_leaving_out) if by_leaving_out else unlocks
     meant = builds_meant(matrix, builds_asked_about(request)) if request.why_not else frozenset()
+    more = reasons_beyond_rules(situation, meant, verdict.builds, preferred_by)
     return Resolution(
         candidates=verdict.builds,
-        rejections=(*verdict.rejections, *reasons_beyond_rules(situation, meant, verdict.builds, preferred_by)),
+        # The very tuple of the verdict where nothing is added: fleets group machines that were judged alike by it.
+        rejections=(*verdict.rejections, *more) if more else verdict.rejections,
         unlocks=unlocks,
         assumptions=situation.assumptions,
         notes=notes_of(machine, situation, chosen, verdict.builds[0] if verdict.builds else None, left_out),

@@ -343,3 +343,13 @@ def test_whatever_is_asked_for_is_answered_or_refused(words):
         assert err.exit_code is ExitCode.USAGE  # noqa: PT017  both ends are right
     else:
         assert resolution.candidates or resolution.rejections
+
+
+def test_machines_that_are_judged_alike_share_their_answers():
+    """Fleets group by identity: a copy per machine would make ten thousand groups."""
+    first, second = (
+        resolve(box("T4", "535.183.01", hostname=name), ask(), MATRIX, catalogue=CATALOGUE) for name in "ab"
+    )
+    assert first.rejections is second.rejections
+    assert first.candidates is second.candidates
+    assert first.unlocks is second.unlocks
