@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..records import Unlock
 from .candidates import preference
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from .situation import Situation
 
 T = TypeVar("T")
+
+
+_BEYOND_CHANGE: Final = frozenset(("no-code-for-gpu", "not-asked-for", "platform-not-published", "publication-unknown"))
+"""Rules that neither driver, kernel module, MIG nor system can satisfy."""
+
+
+def may_be_held(outcome: Outcome) -> bool:
+    """Whether a change of the box could admit the build; asked once, before each change asks for its own rules."""
+    if not outcome.against or not outcome.pythons or outcome.last_resort:
+        return False
+    return not any(no.rule in _BEYOND_CHANGE for no in outcome.against)
 
 
 def is_held_by(outcome: Outcome, rules: frozenset[str]) -> bool:

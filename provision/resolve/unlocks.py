@@ -8,7 +8,7 @@ from .bans import site_ban
 from .candidates import preference, python_name, python_tag
 from .driver_unlocks import compatibility_package, newer_driver, older_driver, other_module
 from .rules import macos_name
-from .steps import best_held_by, is_held_by, paying_steps, unlock
+from .steps import best_held_by, is_held_by, may_be_held, paying_steps, unlock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,20 +25,24 @@ def unlocks_of(situation: Situation, outcomes: Sequence[Outcome], best: Outcome 
     newer = [outcome for outcome in outcomes if limit is None or outcome.candidate.release_order < limit]
     if not newer:
         return ()
-    older = older_driver(situation, newer) if situation.gpus.dropped else []
+    # What a change of the box alone could admit: builds with few reasons against them and none that no change mends.
+    near = [outcome for outcome in newer if may_be_held(outcome)]
+    older = older_driver(situation, near) if situation.gpus.dropped else []
     return (
         *older,
-        *newer_driver(situation, newer),
-        *compatibility_package(situation, newer),
-        *other_module(situation, newer),
-        *_instances(situation, newer),
+        *newer_driver(situation, near),
+        *compatibility_package(situation, near),
+        *other_module(situation, near),
+        *_instances(situation, near),
         *_python(situation, newer),
-        *_system(situation, newer),
+        *_system(situation, near),
         *_request(situation, newer),
     )
 
 
 def _instances(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
+    if not situation.gpus.split_to_nothing:
+        return []
     best = best_held_by(situation, newer, frozenset(("mig-without-instance",)))
     return [unlock("mig", "no instance", "one compute instance, or MIG off", best)] if best else []
 
@@ -47,6 +51,8 @@ def _request(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]:
     """What dropping one of the options that ask for versions would admit."""
     wishes, cuda = situation.wishes, situation.driver.driver_cuda_version
     unlocks = []
+    if not (wishes.torch or wishes.cuda or wishes.transformers):
+        return []
     asked = [outcome.candidate for outcome in newer if is_held_by(outcome, frozenset(("not-asked-for",)))]
     by_torch = [c for c in asked if not wishes.cuda or wishes.cuda.allows(c.variant.name, c.cuda)]
     by_cuda = [c for c in asked if not wishes.torch or wishes.torch.allows(c.release.version)]
