@@ -58,6 +58,9 @@ class GpuIdentity:
         )
 
 
+_MOST_TOLD = 4096
+
+
 def _tell(found: dict[str, GpuIdentity], keys: Iterable[str], identity: GpuIdentity) -> None:
     for key in keys:
         known = found.get(key)
@@ -204,6 +207,18 @@ class Matrix:
 
     def identity_by_name(self, name: str) -> GpuIdentity | None:
         """What a name tells, as `identity_by_board` does, and for the name of a vGPU what its physical board is."""
+        if name not in self._told:
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            self._told[name] = self._identity_by_name(name)
+        return self._told[name]
+
+    @cached_property
+    def _told(self) -> dict[str, GpuIdentity | None]:
+        """What names told before: fleets ask for few names, many times."""
+        return {}
+
+    def _identity_by_name(self, name: str) -> GpuIdentity | None:
         # First the vGPU: on a host there is an A100X, and in a guest an A100X-40C, which is another board.
         if vgpu := parse_vgpu_name(name):
             boards = {part.casefold(): board for part, board in self.vgpu.boards}
