@@ -5,7 +5,9 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_shapes import COLLECT_ENV, SHAPES, TRANSFORMERS
+from paste_texts import COLLECT_ENV
+from real_shapes import SHAPES
+from report_texts import TRANSFORMERS
 
 from provision.errors import InputError
 from provision.matrix import default_matrix_path, read_matrix
