@@ -107,6 +107,9 @@ def plan_fleet(entries: Iterable[Entry], request: Request, matrix: Matrix) -> Fl
     return survey(members, request, MatrixIdentity(matrix.revision, matrix.read_on), remarks)
 
 
+_MOST_FAILURES: Final = 4096
+
+
 class Failures(NamedTuple):
     """Errors of machines without a build, kept for those that were judged alike: by the very tuple of their reasons."""
 
@@ -122,9 +125,6 @@ class Failures(NamedTuple):
             if len(self.known) < _MOST_FAILURES:
                 self.known[id(rejections)] = kept
         return kept[1], kept[2]
-
-
-_MOST_FAILURES: Final = 4096
 
 
 def _member(entry: Entry, request: Request, catalogue: Catalogue, remarks: Remarks, failures: Failures) -> Member:

@@ -22,8 +22,6 @@ class Forward:
     """CUDA that this libcuda implements."""
     refusal: str | None
     """Why it does not work on this box; None where it does."""
-    needs: str
-    """What it would need."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,15 +101,14 @@ def forward_of(driver: Driver | None, devices: tuple[Device, ...], matrix: Matri
         return None
     outside = next((device for device in devices if device.gpu_class not in matrix.forward.classes), None)
     classes = " or ".join(name.replace("_", " ") for name in matrix.forward.classes)
-    needs = f"the libcuda of the driver itself (CUDA {branch.cuda}), or a newer driver"
     if outside is not None:
         kind = outside.gpu_class.replace("_", " ") if outside.gpu_class else "unknown class"
-        return Forward(cuda, f"{outside.label} is a board of {kind}, not {classes}", needs)
+        return Forward(cuda, f"{outside.label} is a board of {kind}, not {classes}")
     allowed = matrix.forward_compatible(cuda, branch.branch)
     if not allowed:
         word = "is not known to accept" if allowed is None else "refuses"
-        return Forward(cuda, f"its package {word} driver branch {branch.branch}", needs)
-    return Forward(cuda, None, needs)
+        return Forward(cuda, f"its package {word} driver branch {branch.branch}")
+    return Forward(cuda, None)
 
 
 def _out_of_reach(

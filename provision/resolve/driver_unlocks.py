@@ -32,8 +32,7 @@ def older_driver(situation: Situation, newer: Sequence[Outcome]) -> list[Unlock]
     fitting = [
         outcome.candidate
         for outcome in newer
-        if outcome.pythons
-        and is_held_by(outcome, _MODULE_RULE | {"gpu-dropped-by-driver-branch"})
+        if is_held_by(outcome, _MODULE_RULE | {"gpu-dropped-by-driver-branch"})
         and (needed := needed_driver(situation, outcome.candidate, least))
         and needed.branch <= number
     ]
