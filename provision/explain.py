@@ -201,9 +201,9 @@ def known_ids() -> tuple[str, ...]:
 
 
 def _check_pages() -> dict[str, str]:
-    from .checks import CHECKS
+    from .checks import all_checks
 
-    return {check.id: inspect.cleandoc(check.page) for check in CHECKS}
+    return {check.id: check.page for check in all_checks()}
 
 
 def _rule_pages() -> dict[str, str]:

@@ -92,25 +92,25 @@ class Report:
 
 
 def examine_host() -> Examined:
-    """Detect this machine and run the checks on what was read."""
-    from .checks import lead, run_checks
+    """Detect this machine and run the checks that decide whether its GPUs can be used."""
+    from .checks import core_checks, lead, run_checks
     from .detect import detect_machine
 
     if not sys.platform.startswith("linux"):
         raise UsageError("gpusetup runs on Linux and WSL 2; Windows and macOS are plan targets only (plan --os).")
-    machine = detect_machine()
-    results = run_checks(machine, clock=time.perf_counter)
-    return Examined(machine, results, *lead(results), is_here=True)
+    machine, checks = detect_machine(), core_checks()
+    results = run_checks(machine, checks, clock=time.perf_counter)
+    return Examined(machine, results, *lead(results, checks), is_here=True)
 
 
 def examine_paste(machine: Machine) -> Examined:
     """A machine that a paste describes: the checks say why its GPU can't be used; where it can, they have no facts."""
-    from .checks import lead, run_checks
+    from .checks import core_checks, lead, run_checks
 
     if machine.gpu_state is not GpuState.UNUSABLE:
         return Examined(machine)
-    results = run_checks(machine)
-    return Examined(machine, results, *lead(results))
+    results = run_checks(machine, core_checks())
+    return Examined(machine, results, *lead(results, core_checks()))
 
 
 def load_default_matrix(site: str | None = None) -> Matrix:

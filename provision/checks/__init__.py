@@ -1,70 +1,65 @@
-"""The checks in their order, and what is made of their findings. Pure but for the clock that is handed in."""
+"""The checks run over the facts, and what is made of their findings. Pure but for the clock that is handed in."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..plain_text import plain
 from ..records import CheckResult, Finding
-from . import (
-    ctr_gpu_granted,
-    cuda_visible_devices,
-    driver_device_nodes,
-    driver_dstate,
-    driver_kmd_umd_match,
-    driver_module_loaded,
-    driver_nouveau,
-    driver_nvml_init,
-    driver_query_latency,
-    driver_uvm,
-    gpu_compute_mode,
-    gpu_mig_state,
-    pci_count_vs_nvml,
-    pci_driver_binding,
-    pci_gpu_present,
-    sys_wsl,
-)
-from .base import PROBLEMS, Check
+from .base import LEVELS, PROBLEMS, Check, Level
+from .facts import Context, Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ..records import Machine
 
-__all__ = ["CHECKS", "PROBLEMS", "Check", "explain", "lead", "run_checks"]
+__all__ = [
+    "PROBLEMS",
+    "Check",
+    "Context",
+    "Facts",
+    "all_checks",
+    "checks_for",
+    "core_checks",
+    "explain",
+    "lead",
+    "run_checks",
+]
 
-CHECKS: Final[tuple[Check, ...]] = (
-    # Causes stand before what they cause: of two unexplained failures the first leads the report.
-    pci_gpu_present.CHECK,
-    sys_wsl.CHECK,
-    ctr_gpu_granted.CHECK,
-    driver_nouveau.CHECK,
-    driver_module_loaded.CHECK,
-    pci_driver_binding.CHECK,
-    driver_kmd_umd_match.CHECK,
-    driver_dstate.CHECK,
-    driver_device_nodes.CHECK,
-    driver_nvml_init.CHECK,
-    driver_query_latency.CHECK,
-    driver_uvm.CHECK,
-    pci_count_vs_nvml.CHECK,
-    gpu_mig_state.CHECK,
-    gpu_compute_mode.CHECK,
-    cuda_visible_devices.CHECK,
-)
+
+def all_checks() -> tuple[Check, ...]:
+    """Every check, in the order in which a report ranks causes."""
+    from .catalogue import CHECKS
+
+    return CHECKS
+
+
+def core_checks() -> tuple[Check, ...]:
+    """Those that decide whether a GPU can be used: what a plan needs, quick to load."""
+    from .core import CHECKS
+
+    return CHECKS
+
+
+def checks_for(level: Level) -> tuple[Check, ...]:
+    """Every check whose facts that level gathers."""
+    paid = LEVELS[: LEVELS.index(level) + 1]
+    return tuple(check for check in all_checks() if check.level in paid)
 
 
 def run_checks(
-    machine: Machine, checks: Sequence[Check] = CHECKS, *, clock: Callable[[], float] = lambda: 0.0
+    facts: Facts | Machine, checks: Sequence[Check] | None = None, *, clock: Callable[[], float] = lambda: 0.0
 ) -> tuple[CheckResult, ...]:
-    """One result for every check, in order; a check that raises becomes a result of status crashed.
+    """One result for every check (all without a choice), in order; one that raises becomes a result of status crashed.
 
     `clock` gives seconds (time.perf_counter); without one every duration is 0.
     """
+    facts = facts if isinstance(facts, Facts) else Facts(facts)
     timed = []
-    for check in checks:
+    for check in all_checks() if checks is None else checks:
         started = clock()
-        timed.append((check, _evaluate(check, machine), clock() - started))
+        timed.append((check, _evaluate(check, facts), clock() - started))
     problems = {finding.id for _, finding, _ in timed if finding.status in PROBLEMS}
     return tuple(
         CheckResult(
@@ -82,32 +77,35 @@ def run_checks(
     )
 
 
-def _evaluate(check: Check, machine: Machine) -> Finding:
+def _evaluate(check: Check, facts: Facts) -> Finding:
     try:
-        return check.evaluate(machine)
+        return check.evaluate(facts)
     except Exception as err:  # noqa: BLE001 -- one broken check must not hide what the others found
         said = plain(f"{type(err).__name__}: {err}")
         return Finding(check.id, "crashed", f"This check is broken and found nothing ({said}).")
 
 
-def lead(findings: Sequence[Finding | CheckResult]) -> tuple[str | None, tuple[str, ...]]:
+def lead(
+    findings: Sequence[Finding | CheckResult], checks: Sequence[Check] | None = None
+) -> tuple[str | None, tuple[str, ...]]:
     """Id of the finding that leads the report, and the ids that it explains; (None, ()) when nothing is wrong.
 
-    A failure that no other failure explains leads; failures before warnings, then in the order of CHECKS.
+    A failure that no other failure explains leads; failures before warnings, then in the order of the checks.
     """
+    checks = all_checks() if checks is None else checks
     problems = {finding.id: finding.status for finding in findings if finding.status in PROBLEMS}
-    known = {check.id: check.leads for check in CHECKS}
+    known = {check.id: check.leads for check in checks}
     explained = {one for found in problems for one in known.get(found, ())}
     causes = [found for found in problems if found not in explained]
     if not causes:
         return (next(iter(problems)), ()) if problems else (None, ())
-    order = {check.id: place for place, check in enumerate(CHECKS)}
+    order = {check.id: place for place, check in enumerate(checks)}
     first = min(causes, key=lambda found: (problems[found] == "warn", order.get(found, len(order))))
     return first, _folded(first, problems, known)
 
 
 def _folded(cause: str, problems: Collection[str], known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Problems that the cause explains, directly or through another, in the order of CHECKS."""
+    """Problems that the cause explains, directly or through another, in the order of the checks."""
     reached: set[str] = set()
     waiting = [cause]
     while waiting:
@@ -115,9 +113,9 @@ def _folded(cause: str, problems: Collection[str], known: Mapping[str, tuple[str
             if one in problems and one not in reached and one != cause:
                 reached.add(one)
                 waiting.append(one)
-    return tuple(check.id for check in CHECKS if check.id in reached)
+    return tuple(check for check in known if check in reached)
 
 
 def explain(check_id: str) -> str | None:
     """The page of a check, None for an id that no check has."""
-    return next((check.page.strip() for check in CHECKS if check.id == check_id), None)
+    return next((check.page for check in all_checks() if check.id == check_id), None)

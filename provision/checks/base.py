@@ -1,31 +1,42 @@
-"""What a check is, and the words that every check needs to read a machine. Pure."""
+"""What a check is, and the words that every check needs. Pure."""
 
 from __future__ import annotations
 
-import sys
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..records import Evidence, Finding, FindingStatus, Gpu, GpuState, Machine, Reading, Scalar
+from ..records import Evidence, Finding, FindingStatus, Gpu, Machine
+from .facts import Facts, HostClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = ["PROBLEMS", "Check", "Facts", "Level", "Need", "Verdict", "bus_ids", "check", "counted"]
+
 Level = Literal["instant", "quick", "standard", "deep"]
+LEVELS: tuple[Level, ...] = ("instant", "quick", "standard", "deep")
+Need = Literal["gpu", "nvml", "driver", "env"]
+"""What must be there for a check to mean anything: an NVIDIA GPU, an NVML that answers, a loaded kernel module, an
+environment that was named with --env."""
 PROBLEMS: frozenset[FindingStatus] = frozenset({"fail", "warn", "crashed", "timed-out"})
 """States that somebody has to act on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One entry of the catalogue."""
+    """One entry of the catalogue: decorate its function with `check`."""
 
     id: str
     level: Level
     """What it costs to gather its facts: instant reads files, quick asks the driver."""
-    evaluate: Callable[[Machine], Finding]
+    judge: Callable[[Facts, Verdict], Finding]
+    """The decision. Its docstring is the page that `gpusetup explain` prints; the first line is the title."""
     leads: tuple[str, ...] = ()
     """Checks whose failure this one's explains."""
+    needs: tuple[Need, ...] = ()
+    not_on: tuple[HostClass, ...] = ()
+    """Kinds of box on which it means nothing and is skipped."""
 
     @property
     def component(self) -> str:
@@ -34,8 +45,68 @@ class Check:
 
     @property
     def page(self) -> str:
-        """The text that `gpusetup explain` prints: the docstring of the check's module."""
-        return sys.modules[self.evaluate.__module__].__doc__ or ""
+        """The text that `gpusetup explain` prints."""
+        return inspect.cleandoc(self.judge.__doc__ or "")
+
+    @property
+    def title(self) -> str:
+        """What is so when it passes, in one line."""
+        return self.page.split("\n", 1)[0]
+
+    def evaluate(self, facts: Facts | Machine) -> Finding:
+        """The finding: skipped with the reason where the check does not apply."""
+        facts = facts if isinstance(facts, Facts) else Facts(facts)
+        say = Verdict(self.id)
+        why = _why_skipped(facts, self)
+        return say.skipped(why) if why else self.judge(facts, say)
+
+
+def check(
+    id_: str,
+    *,
+    level: Level,
+    leads: tuple[str, ...] = (),
+    needs: tuple[Need, ...] = (),
+    not_on: tuple[HostClass, ...] = (),
+) -> Callable[[Callable[[Facts, Verdict], Finding]], Check]:
+    """Makes a check of a function; its docstring is its page."""
+    return lambda judge: Check(id_, level, judge, leads, needs, not_on)
+
+
+_CLASS_WORDS: dict[HostClass, str] = {
+    "bare-metal": "a machine without a hypervisor",
+    "vm": "a virtual machine",
+    "container": "a container",
+    "wsl": "WSL",
+    "jetson": "a Jetson",
+    "vgpu-guest": "a guest with a virtual GPU",
+    "mig": "a box with MIG",
+    "login-node": "a login node",
+    "cpu-only": "a box that is meant to be without a GPU",
+    "paste": "a machine that was described and not looked at",
+}
+
+
+def _why_skipped(facts: Facts, check: Check) -> str | None:
+    for kind in check.not_on:
+        if kind in facts.classes:
+            return f"This does not apply to {_CLASS_WORDS[kind]}."
+    for need in check.needs:
+        if why := _why_missing(facts, need):
+            return why
+    return None
+
+
+def _why_missing(facts: Facts, need: Need) -> str | None:
+    if need != "env" and not facts.has_gpu:
+        return "No NVIDIA GPU is on this machine."
+    if need == "nvml" and not facts.gpus:
+        return f"NVML lists no GPU that answers ({facts.nvml_outcome or 'nobody asked'}), so this was not looked at."
+    if need == "driver" and not facts.value("driver.module_version") and not facts.value("driver.proc_version"):
+        return "No kernel module of the driver is loaded, so this was not looked at."
+    if need == "env" and not facts.was_looked_at("env.path"):
+        return "No environment was named (--env PATH)."
+    return None
 
 
 # --- findings
@@ -59,6 +130,10 @@ class Verdict:
         """The facts could not be read: neither good nor bad."""
         return Finding(self.id, "unknown", reason, evidence)
 
+    def timed_out(self, happened: str, *evidence: Evidence, safe: tuple[str, ...] = ()) -> Finding:
+        """What the check stands on did not come within its deadline."""
+        return Finding(self.id, "timed-out", happened, evidence, safe)
+
     def warned(
         self, happened: str, *evidence: Evidence, safe: tuple[str, ...] = (), risky: tuple[str, ...] = ()
     ) -> Finding:
@@ -75,49 +150,15 @@ class Verdict:
 # --- reading a machine
 
 
-def evidence(machine: Machine, *names: str) -> tuple[Evidence, ...]:
-    """Every reading of those names as evidence, a failed one with its reason."""
-    return tuple(as_evidence(reading) for name in names for reading in machine.readings if reading.name == name)
-
-
-def as_evidence(reading: Reading) -> Evidence:
-    """One reading as evidence; where it failed, the reason stands in place of the value."""
-    value = reading.value if reading.failure is None else f"not read: {reading.failure}"
-    return Evidence(reading.name, value, source=reading.source)
-
-
-def value_of(machine: Machine, name: str) -> Scalar | tuple[Scalar, ...]:
-    """Value of the first good reading of that name, None when there is none."""
-    reading = machine.reading(name)
-    return None if reading is None or reading.failure is not None else reading.value
-
-
-def texts_of(machine: Machine, name: str) -> tuple[str, ...] | None:
-    """Value of a reading that holds a list, None when it was not read."""
-    value = value_of(machine, name)
-    return tuple(str(one) for one in value) if isinstance(value, tuple) else None
-
-
-def nvml_outcome(machine: Machine) -> str | None:
-    """How asking NVML ended (`answered`, `version-mismatch`, ...); None for a machine that was not detected here."""
-    value = value_of(machine, "nvml.outcome")
-    return value if isinstance(value, str) else None
-
-
-def has_gpu(machine: Machine) -> bool:
-    """Whether something shows that the box has an NVIDIA GPU, usable or not."""
-    return machine.gpu_state is not GpuState.NONE
-
-
-def on_bus(machine: Machine) -> tuple[Gpu, ...]:
+def on_bus(facts: Facts) -> tuple[Gpu, ...]:
     """GPUs that the PCI bus in sysfs shows."""
-    shown = {reading.source.rsplit("/", 1)[-1] for reading in machine.readings if reading.name == "pci.gpu"}
-    return tuple(gpu for gpu in machine.gpus if gpu.pci_bus_id in shown)
+    shown = {reading.source.rsplit("/", 1)[-1] for reading in facts.readings("pci.gpu")}
+    return tuple(gpu for gpu in facts.machine.gpus if gpu.pci_bus_id in shown)
 
 
-def passed_through(machine: Machine) -> tuple[Gpu, ...]:
+def passed_through(facts: Facts) -> tuple[Gpu, ...]:
     """GPUs that this host has given away to virtual machines."""
-    return tuple(gpu for gpu in machine.gpus if gpu.kernel_driver == "vfio-pci")
+    return tuple(gpu for gpu in facts.machine.gpus if gpu.kernel_driver == "vfio-pci")
 
 
 def bus_ids(gpus: tuple[Gpu, ...]) -> str:

@@ -1,33 +1,15 @@
-"""The GPU on the host's bus was given to this container.
-
-What it finds
-    A container that sees its host's NVIDIA GPU on the PCI bus and has neither its device nodes nor its libraries.
-
-Why it matters
-    The driver is fine, on the host. Nothing that is installed inside the container will bring the GPU.
-
-How it is decided
-    Inside a container, with the vendor's kernel module bound or loaded: no /dev/nvidiaN means that no GPU was
-    granted.
-
-What to do
-    Start the container again with a GPU: `docker run --gpus all`, `podman run --device nvidia.com/gpu=all`, or a
-    resource limit nvidia.com/gpu in Kubernetes.
-
-Sources
-    NVIDIA Container Toolkit, user guide; Kubernetes, "Schedule GPUs" (read 2026-11).
-"""
+"""Check ctr.gpu_granted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Check, Verdict, bus_ids, counted, evidence, has_gpu, on_bus, texts_of
+from .base import bus_ids, check, counted, on_bus
 
 if TYPE_CHECKING:
-    from ..records import Finding, Machine
+    from ..records import Finding
+    from .base import Facts, Verdict
 
-_SAY = Verdict("ctr.gpu_granted")
 _START = {
     "docker": "docker run --gpus all ...",
     "podman": "podman run --device nvidia.com/gpu=all ...",
@@ -36,37 +18,55 @@ _START = {
 }
 
 
-def evaluate(machine: Machine) -> Finding:
-    """Fail in a container whose host has a working driver and gave no device."""
-    kind = machine.host.container
+@check(
+    "ctr.gpu_granted",
+    level="instant",
+    leads=("pci.count_vs_nvml", "driver.device_nodes", "driver.nvml_init", "driver.uvm", "driver.kmd_umd_match"),
+)
+def gpu_granted(facts: Facts, say: Verdict) -> Finding:
+    """The GPU on the host's bus was given to this container.
+
+    What it finds
+        A container that sees its host's NVIDIA GPU on the PCI bus and has neither its device nodes nor its libraries.
+
+    Why it matters
+        The driver is fine, on the host. Nothing that is installed inside the container will bring the GPU.
+
+    How it is decided
+        Inside a container, with the vendor's kernel module bound or loaded: no /dev/nvidiaN means that no GPU was
+        granted.
+
+    What to do
+        Start the container again with a GPU: `docker run --gpus all`, `podman run --device nvidia.com/gpu=all`, or a
+        resource limit nvidia.com/gpu in Kubernetes.
+
+    Sources
+        NVIDIA Container Toolkit, user guide; Kubernetes, "Schedule GPUs" (read 2026-11).
+    """
+    kind = facts.machine.host.container
     if kind is None:
-        return _SAY.skipped("This is not a container.")
-    if not has_gpu(machine):
-        return _SAY.skipped("The host of this container shows no NVIDIA GPU.")
-    working = [gpu for gpu in machine.gpus if gpu.in_nvml]
+        return say.skipped("This is not a container.")
+    if not facts.has_gpu:
+        return say.skipped("The host of this container shows no NVIDIA GPU.")
+    working = [gpu for gpu in facts.machine.gpus if gpu.in_nvml]
     if working:
-        return _SAY.passed(
-            f"{counted(len(working), 'GPU')} granted to this container.", *evidence(machine, "pci.not_granted")
+        return say.passed(
+            f"{counted(len(working), 'GPU')} granted to this container.", *facts.evidence("pci.not_granted")
         )
-    nodes, modules = texts_of(machine, "driver.device_nodes"), texts_of(machine, "driver.modules")
-    shown = on_bus(machine)
+    nodes, modules = facts.texts("driver.device_nodes"), facts.texts("driver.modules")
+    shown = on_bus(facts)
     is_served = "nvidia" in (modules or ()) or any(gpu.kernel_driver == "nvidia" for gpu in shown)
     has_node = any(node.removeprefix("/dev/nvidia").isdigit() for node in nodes or ())
     if shown and is_served and not has_node:
-        return _SAY.failed(
+        return say.failed(
             f"The host has {counted(len(shown), 'NVIDIA GPU')} ({bus_ids(shown)}) and gave none to this container.",
-            *evidence(machine, "host.container", "driver.device_nodes", "driver.nvml_library"),
+            *facts.evidence("host.container", "driver.device_nodes", "driver.nvml_library"),
             safe=(
                 _START.get(kind, "start the container again with its GPU"),
                 "gpusetup plan --cpu    (to go on without it)",
             ),
         )
-    return _SAY.skipped("A GPU was granted, or its host has no driver; the driver's checks say more.")
+    return say.skipped("A GPU was granted, or its host has no driver; the driver's checks say more.")
 
 
-CHECK = Check(
-    "ctr.gpu_granted",
-    "instant",
-    evaluate,
-    leads=("pci.count_vs_nvml", "driver.device_nodes", "driver.nvml_init", "driver.uvm", "driver.kmd_umd_match"),
-)
+CHECKS = (gpu_granted,)

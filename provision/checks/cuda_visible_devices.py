@@ -1,24 +1,4 @@
-"""The variables that choose GPUs choose ones that exist.
-
-What it finds
-    CUDA_VISIBLE_DEVICES or NVIDIA_VISIBLE_DEVICES empty, -1, out of range, repeated, or naming an unknown UUID.
-
-Why it matters
-    CUDA stops at the first entry that it does not know and hides that device and all after it, without a word:
-    PyTorch then says that there is no GPU, or uses fewer.
-
-How it is decided
-    Entries of CUDA_VISIBLE_DEVICES are compared with the indexes and UUIDs of the working GPUs.
-    NVIDIA_VISIBLE_DEVICES is looked at inside containers only, for `void` and `none`. A GPU that is shown passes;
-    hidden ones are mentioned.
-
-What to do
-    `unset CUDA_VISIBLE_DEVICES`, or set it to indexes that exist. Look for it in the shell's profile, in the
-    scheduler's job, and in the service file.
-
-Sources
-    CUDA C++ Programming Guide, environment variables (read 2026-11).
-"""
+"""Check cuda.visible_devices."""
 
 from __future__ import annotations
 
@@ -26,38 +6,59 @@ import re
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
-from .base import Check, Verdict, counted, evidence, value_of
+from .base import check, counted
 
 if TYPE_CHECKING:
-    from ..records import Finding, Gpu, Machine
+    from ..records import Finding, Gpu
+    from .base import Facts, Verdict
 
-_SAY = Verdict("cuda.visible_devices")
 _NAME = "CUDA_VISIBLE_DEVICES"
 
 
-def evaluate(machine: Machine) -> Finding:
-    """Resolve the value against the GPUs of the box."""
-    working = tuple(gpu for gpu in machine.gpus if gpu.in_nvml)
+@check("cuda.visible_devices", level="quick")
+def visible_devices(facts: Facts, say: Verdict) -> Finding:
+    """The variables that choose GPUs choose ones that exist.
+
+    What it finds
+        CUDA_VISIBLE_DEVICES or NVIDIA_VISIBLE_DEVICES empty, -1, out of range, repeated, or naming an unknown UUID.
+
+    Why it matters
+        CUDA stops at the first entry that it does not know and hides that device and all after it, without a word:
+        PyTorch then says that there is no GPU, or uses fewer.
+
+    How it is decided
+        Entries of CUDA_VISIBLE_DEVICES are compared with the indexes and UUIDs of the working GPUs.
+        NVIDIA_VISIBLE_DEVICES is looked at inside containers only, for `void` and `none`. A GPU that is shown passes;
+        hidden ones are mentioned.
+
+    What to do
+        `unset CUDA_VISIBLE_DEVICES`, or set it to indexes that exist. Look for it in the shell's profile, in the
+        scheduler's job, and in the service file.
+
+    Sources
+        CUDA C++ Programming Guide, environment variables (read 2026-11).
+    """
+    working = tuple(gpu for gpu in facts.machine.gpus if gpu.in_nvml)
     if not working:
-        return _SAY.skipped("No usable GPU is listed, so there is nothing to choose from.")
-    container_value = value_of(machine, "environment.NVIDIA_VISIBLE_DEVICES")
-    if machine.host.container and container_value in {"void", "none"}:
-        return _SAY.warned(
+        return say.skipped("No usable GPU is listed, so there is nothing to choose from.")
+    container_value = facts.value("environment.NVIDIA_VISIBLE_DEVICES")
+    if facts.machine.host.container and container_value in {"void", "none"}:
+        return say.warned(
             f"NVIDIA_VISIBLE_DEVICES is {container_value}: this container asked for no GPU, and some are visible.",
-            *evidence(machine, "environment.NVIDIA_VISIBLE_DEVICES"),
+            *facts.evidence("environment.NVIDIA_VISIBLE_DEVICES"),
         )
-    reading = machine.reading(f"environment.{_NAME}")
+    reading = facts.reading(f"environment.{_NAME}")
     if reading is None:
-        return _SAY.passed(f"{_NAME} is not set: all {counted(len(working), 'GPU')} can be used.")
+        return say.passed(f"{_NAME} is not set: all {counted(len(working), 'GPU')} can be used.")
     if reading.failure is not None or not isinstance(reading.value, str):
-        return _complain("is set to something that is neither indexes nor UUIDs", machine)
-    return _resolve(reading.value, working, machine)
+        return _complain(say, "is set to something that is neither indexes nor UUIDs", facts)
+    return _resolve(say, reading.value, working, facts)
 
 
-def _resolve(value: str, working: tuple[Gpu, ...], machine: Machine) -> Finding:
+def _resolve(say: Verdict, value: str, working: tuple[Gpu, ...], facts: Facts) -> Finding:
     entries = [entry.strip() for entry in value.split(",")]
     if entries == [""]:
-        return _complain("is set and empty: it hides every GPU", machine)
+        return _complain(say, "is set and empty: it hides every GPU", facts)
     seen: list[str] = []
     for entry in entries:
         fault = _fault(entry, working)
@@ -65,11 +66,11 @@ def _resolve(value: str, working: tuple[Gpu, ...], machine: Machine) -> Finding:
             fault = "is named twice"
         if fault is not None:
             rest = "every GPU is hidden" if not seen else f"only {', '.join(seen)} stay visible"
-            return _complain(f"holds {entry or 'an empty entry'!r}, which {fault}: {rest}", machine)
+            return _complain(say, f"holds {entry or 'an empty entry'!r}, which {fault}: {rest}", facts)
         seen.append(entry)
-    return _SAY.passed(
+    return say.passed(
         f"{_NAME} shows {counted(len(seen), 'device')} of {counted(len(working), 'GPU')}: {', '.join(seen)}.",
-        *evidence(machine, f"environment.{_NAME}"),
+        *facts.evidence(f"environment.{_NAME}"),
     )
 
 
@@ -88,13 +89,13 @@ def _fault(entry: str, working: tuple[Gpu, ...]) -> str | None:
     return "names no device"
 
 
-def _complain(what: str, machine: Machine) -> Finding:
-    return _SAY.failed(
+def _complain(say: Verdict, what: str, facts: Facts) -> Finding:
+    return say.failed(
         f"{_NAME} {what}.",
-        *evidence(machine, f"environment.{_NAME}"),
-        Evidence("gpus", len([gpu for gpu in machine.gpus if gpu.in_nvml]), source="nvml"),
+        *facts.evidence(f"environment.{_NAME}"),
+        Evidence("gpus", len([gpu for gpu in facts.machine.gpus if gpu.in_nvml]), source="nvml"),
         safe=(f"unset {_NAME}", f"grep -rs {_NAME} ~/.bashrc ~/.profile /etc/environment /etc/profile.d"),
     )
 
 
-CHECK = Check("cuda.visible_devices", "quick", evaluate)
+CHECKS = (visible_devices,)

@@ -1,90 +1,23 @@
-"""The vendor's kernel module is loaded.
-
-What it finds
-    A GPU without the kernel module `nvidia`: no driver installed, a driver built for another kernel, or a module that
-    was refused (Secure Boot) or not loaded.
-
-Why it matters
-    The module is the driver. Without it there are no device nodes, no NVML and no CUDA.
-
-How it is decided
-    /sys/module/nvidia/version, with a GPU on the bus that is not kept by vfio-pci. Absent fails. An answering NVML
-    passes even where /sys is hidden. A library that says "driver not loaded" fails.
-
-What to do
-    `gpusetup driver plan` prints the steps for this distribution. With a driver installed, `sudo modprobe nvidia`
-    either loads it or says why not.
-
-Sources
-    NVIDIA Driver Installation Guide (read 2026-11).
-"""
+"""Check driver.module_loaded."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Check, Verdict, evidence, has_gpu, nvml_outcome, on_bus, passed_through, texts_of
+from .base import check, on_bus, passed_through
 from .remedies import KERNEL_LOG, install_driver, see_driver_steps
 
 if TYPE_CHECKING:
-    from ..records import Finding, Machine
+    from ..records import Finding
+    from .base import Facts, Verdict
 
-_SAY = Verdict("driver.module_loaded")
 _BEYOND_MODULE = {"version-mismatch", "gpu-lost", "no-permission", "failed", "timed-out", "crashed"}
 """Ends of asking NVML that only a loaded module brings about."""
 
 
-def evaluate(machine: Machine) -> Finding:
-    """Pass with a loaded module or an answering driver."""
-    if not has_gpu(machine):
-        return _SAY.skipped("No NVIDIA GPU is on this machine.")
-    if machine.host.is_wsl:
-        return _SAY.skipped("Under WSL the kernel driver is that of Windows.")
-    if machine.gpus and len(passed_through(machine)) == len(machine.gpus):
-        return _SAY.skipped("All GPUs are kept for virtual machines; no module is needed here.")
-    version = machine.driver.kernel_module_version if machine.driver else None
-    modules = texts_of(machine, "driver.modules")
-    if version or "nvidia" in (modules or ()):
-        return _SAY.passed(
-            f"The kernel module nvidia {version or ''} is loaded.".replace("  ", " "),
-            *evidence(machine, "driver.module_version", "driver.kernel_module"),
-        )
-    if any(gpu.in_nvml for gpu in machine.gpus):
-        return _SAY.skipped("The driver answers; its kernel module can't be seen from here.")
-    if modules is None and nvml_outcome(machine) != "driver-not-loaded":
-        return _SAY.unknown("Whether the kernel module is loaded was not read.", *evidence(machine, "driver.modules"))
-    if nvml_outcome(machine) in _BEYOND_MODULE and not on_bus(machine):
-        return _SAY.skipped("The driver's library got as far as its kernel module, which can't be seen from here.")
-    return _missing(machine)
-
-
-def _missing(machine: Machine) -> Finding:
-    facts = evidence(machine, "driver.module_version", "driver.modules", "driver.nvml_library", "nvml.init")
-    if machine.host.container:
-        return _SAY.failed(
-            "A GPU is here and no NVIDIA kernel module is loaded. A container uses the driver of its host.",
-            *facts,
-            safe=("gpusetup driver plan    (on the host of this container)",),
-        )
-    has_library = evidence(machine, "driver.nvml_library") and machine.reading("driver.nvml_library")
-    is_installed = bool(has_library and has_library.failure is None)
-    what = (
-        "its libraries are installed, its kernel module is not loaded"
-        if is_installed
-        else "no NVIDIA driver is installed"
-    )
-    return _SAY.failed(
-        f"A GPU is here and cannot be used: {what}.",
-        *facts,
-        safe=(*see_driver_steps(machine), *((KERNEL_LOG,) if is_installed else ())),
-        risky=(*(("sudo modprobe nvidia",) if is_installed else ()), *install_driver(machine)),
-    )
-
-
-CHECK = Check(
+@check(
     "driver.module_loaded",
-    "instant",
-    evaluate,
+    level="instant",
     leads=(
         "pci.driver_binding",
         "pci.count_vs_nvml",
@@ -94,3 +27,70 @@ CHECK = Check(
         "driver.uvm",
     ),
 )
+def module_loaded(facts: Facts, say: Verdict) -> Finding:
+    """The vendor's kernel module is loaded.
+
+    What it finds
+        A GPU without the kernel module `nvidia`: no driver installed, a driver built for another kernel, or a module
+        that was refused (Secure Boot) or not loaded.
+
+    Why it matters
+        The module is the driver. Without it there are no device nodes, no NVML and no CUDA.
+
+    How it is decided
+        /sys/module/nvidia/version, with a GPU on the bus that is not kept by vfio-pci. Absent fails. An answering NVML
+        passes even where /sys is hidden. A library that says "driver not loaded" fails.
+
+    What to do
+        `gpusetup driver plan` prints the steps for this distribution. With a driver installed, `sudo modprobe nvidia`
+        either loads it or says why not.
+
+    Sources
+        NVIDIA Driver Installation Guide (read 2026-11).
+    """
+    if not facts.has_gpu:
+        return say.skipped("No NVIDIA GPU is on this machine.")
+    if facts.machine.host.is_wsl:
+        return say.skipped("Under WSL the kernel driver is that of Windows.")
+    if facts.machine.gpus and len(passed_through(facts)) == len(facts.machine.gpus):
+        return say.skipped("All GPUs are kept for virtual machines; no module is needed here.")
+    version = facts.machine.driver.kernel_module_version if facts.machine.driver else None
+    modules = facts.texts("driver.modules")
+    if version or "nvidia" in (modules or ()):
+        return say.passed(
+            f"The kernel module nvidia {version or ''} is loaded.".replace("  ", " "),
+            *facts.evidence("driver.module_version", "driver.kernel_module"),
+        )
+    if any(gpu.in_nvml for gpu in facts.machine.gpus):
+        return say.skipped("The driver answers; its kernel module can't be seen from here.")
+    if modules is None and facts.nvml_outcome != "driver-not-loaded":
+        return say.unknown("Whether the kernel module is loaded was not read.", *facts.evidence("driver.modules"))
+    if facts.nvml_outcome in _BEYOND_MODULE and not on_bus(facts):
+        return say.skipped("The driver's library got as far as its kernel module, which can't be seen from here.")
+    return _missing(say, facts)
+
+
+def _missing(say: Verdict, facts: Facts) -> Finding:
+    shown = facts.evidence("driver.module_version", "driver.modules", "driver.nvml_library", "nvml.init")
+    if facts.machine.host.container:
+        return say.failed(
+            "A GPU is here and no NVIDIA kernel module is loaded. A container uses the driver of its host.",
+            *shown,
+            safe=("gpusetup driver plan    (on the host of this container)",),
+        )
+    has_library = facts.evidence("driver.nvml_library") and facts.reading("driver.nvml_library")
+    is_installed = bool(has_library and has_library.failure is None)
+    what = (
+        "its libraries are installed, its kernel module is not loaded"
+        if is_installed
+        else "no NVIDIA driver is installed"
+    )
+    return say.failed(
+        f"A GPU is here and cannot be used: {what}.",
+        *shown,
+        safe=(*see_driver_steps(facts.machine), *((KERNEL_LOG,) if is_installed else ())),
+        risky=(*(("sudo modprobe nvidia",) if is_installed else ()), *install_driver(facts.machine)),
+    )
+
+
+CHECKS = (module_loaded,)

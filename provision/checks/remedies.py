@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from .base import value_of
-
 if TYPE_CHECKING:
     from ..records import Machine
 
@@ -20,7 +18,8 @@ _FAMILIES: tuple[tuple[frozenset[str], Family], ...] = (
 
 def family(machine: Machine) -> Family:
     """Whose package tools the machine has, from ID and ID_LIKE of os-release."""
-    like = value_of(machine, "host.os_like")
+    reading = machine.reading("host.os_like")
+    like = reading.value if reading else None
     words = [machine.host.os or "", *(like.split() if isinstance(like, str) else ())]
     for word in words:
         for names, found in _FAMILIES:

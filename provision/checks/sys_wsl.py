@@ -1,73 +1,74 @@
-"""Under WSL, the GPU is reached through Windows and nothing stands in the way.
-
-What it finds
-    WSL 1, a missing /dev/dxg, and Linux driver libraries installed inside WSL that hide those of Windows.
-
-Why it matters
-    WSL 2 uses the driver of Windows: its libraries are mounted at /usr/lib/wsl/lib. A Linux driver package inside WSL
-    replaces libcuda by one that can't reach the GPU.
-
-How it is decided
-    A WSL kernel with the Windows libraries there: /dev/dxg must exist, and the loader must find libnvidia-ml.so.1 and
-    libcuda.so.1 in /usr/lib/wsl/lib first. Without the Windows libraries there is no NVIDIA driver to reach: it
-    skips.
-
-What to do
-    Remove the Linux driver packages inside WSL, or convert the distribution to WSL 2 and update (`wsl --update` in
-    Windows).
-
-Sources
-    NVIDIA, CUDA on WSL User Guide (read 2026-11).
-"""
+"""Check sys.wsl."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Check, Verdict, evidence, value_of
+from .base import check
 
 if TYPE_CHECKING:
-    from ..records import Finding, Machine
+    from ..records import Finding
+    from .base import Facts, Verdict
 
-_SAY = Verdict("sys.wsl")
 _FOLDER = "/usr/lib/wsl/"
 _REMOVE = "sudo apt-get purge 'libnvidia-compute-*' 'nvidia-driver-*' 'nvidia-utils-*' libcuda1"
 
 
-def evaluate(machine: Machine) -> Finding:
-    """Fail when Windows has the driver and something inside WSL hides it."""
-    if not machine.host.is_wsl:
-        return _SAY.skipped("This is not WSL.")
-    if not value_of(machine, "wsl.library_folder"):
-        return _SAY.skipped(
-            "Windows provides no NVIDIA driver to this WSL.", *evidence(machine, "wsl.library_folder", "wsl.dxg")
+@check("sys.wsl", level="instant", leads=("driver.nvml_init", "pci.count_vs_nvml"))
+def wsl(facts: Facts, say: Verdict) -> Finding:
+    """Under WSL, the GPU is reached through Windows and nothing stands in the way.
+
+    What it finds
+        WSL 1, a missing /dev/dxg, and Linux driver libraries installed inside WSL that hide those of Windows.
+
+    Why it matters
+        WSL 2 uses the driver of Windows: its libraries are mounted at /usr/lib/wsl/lib. A Linux driver package inside
+        WSL replaces libcuda by one that can't reach the GPU.
+
+    How it is decided
+        A WSL kernel with the Windows libraries there: /dev/dxg must exist, and the loader must find libnvidia-ml.so.1
+        and libcuda.so.1 in /usr/lib/wsl/lib first. Without the Windows libraries there is no NVIDIA driver to reach:
+        it skips.
+
+    What to do
+        Remove the Linux driver packages inside WSL, or convert the distribution to WSL 2 and update (`wsl --update`
+        in Windows).
+
+    Sources
+        NVIDIA, CUDA on WSL User Guide (read 2026-11).
+    """
+    if not facts.machine.host.is_wsl:
+        return say.skipped("This is not WSL.")
+    if not facts.value("wsl.library_folder"):
+        return say.skipped(
+            "Windows provides no NVIDIA driver to this WSL.", *facts.evidence("wsl.library_folder", "wsl.dxg")
         )
-    if not value_of(machine, "wsl.dxg"):
-        return _SAY.failed(
+    if not facts.value("wsl.dxg"):
+        return say.failed(
             "Windows has an NVIDIA driver and /dev/dxg is missing: this is WSL 1, or its GPU support is off.",
-            *evidence(machine, "wsl.dxg", "host.kernel"),
+            *facts.evidence("wsl.dxg", "host.kernel"),
             safe=("in Windows: wsl --list --verbose; wsl --update",),
             risky=("in Windows: wsl --set-version <distribution> 2",),
         )
     shadows = [
         path
         for name in ("driver.nvml_library", "driver.cuda_library")
-        if isinstance(path := value_of(machine, name), str) and not path.startswith(_FOLDER)
+        if isinstance(path := facts.value(name), str) and not path.startswith(_FOLDER)
     ]
-    if shadows and not any(gpu.in_nvml for gpu in machine.gpus):
-        return _SAY.failed(
+    if shadows and not any(gpu.in_nvml for gpu in facts.machine.gpus):
+        return say.failed(
             f"Linux driver libraries inside WSL hide those of Windows: {', '.join(shadows)}.",
-            *evidence(machine, "driver.nvml_library", "driver.cuda_library"),
+            *facts.evidence("driver.nvml_library", "driver.cuda_library"),
             safe=("ldconfig -p | grep -E 'libcuda|libnvidia-ml'",),
             risky=(_REMOVE,),
         )
     if shadows:
-        return _SAY.warned(
+        return say.warned(
             f"Libraries outside /usr/lib/wsl come first on the loader's path: {', '.join(shadows)}.",
-            *evidence(machine, "driver.nvml_library", "driver.cuda_library"),
+            *facts.evidence("driver.nvml_library", "driver.cuda_library"),
             safe=("ldconfig -p | grep -E 'libcuda|libnvidia-ml'",),
         )
-    return _SAY.passed("WSL reaches the driver of Windows.", *evidence(machine, "driver.nvml_library"))
+    return say.passed("WSL reaches the driver of Windows.", *facts.evidence("driver.nvml_library"))
 
 
-CHECK = Check("sys.wsl", "instant", evaluate, leads=("driver.nvml_init", "pci.count_vs_nvml"))
+CHECKS = (wsl,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..records import Machine, Reading
 from .assemble import Parts, assemble
@@ -32,14 +32,18 @@ _ENTRY = rf"\s*(?:-?\d{{1,4}}|GPU-[0-9a-fA-F-]{{1,64}}|MIG-[0-9a-fA-FGPU/-]{{1,9
 _SELECTOR_FORM = re.compile(rf"{_ENTRY}(?:,{_ENTRY}){{0,255}}")
 
 
-def detect_machine(around: Surroundings | None = None) -> Machine:
+Depth = Literal["none", "base", "health"]
+"""How much the driver is asked: nothing, what a plan needs, or everything that a check looks at."""
+
+
+def detect_machine(around: Surroundings | None = None, *, depth: Depth = "base") -> Machine:
     """Everything that can be learned about this machine (or about the one in `around`) without changing it."""
     around = around or Surroundings()
     host, host_readings = detect_host(around)
     python, interpreters, python_readings = detect_python(around)
     jetson = detect_jetson(around)
     pci, files = detect_pci(around), detect_driver_files(around)
-    nvml, smi, blocked = _ask_driver(around, pci, files)
+    nvml, smi, blocked = _ask_driver(around, pci, files, depth)
     parts = Parts(
         replace(host, l4t=jetson.l4t),
         python,
@@ -55,7 +59,7 @@ def detect_machine(around: Surroundings | None = None) -> Machine:
 
 
 def _ask_driver(
-    around: Surroundings, pci: PciBus, files: DriverFiles
+    around: Surroundings, pci: PciBus, files: DriverFiles, depth: Depth
 ) -> tuple[NvmlFacts, NvmlFacts | None, tuple[Reading, ...]]:
     """NVML, then nvidia-smi where NVML brought no device; neither on a machine without any sign of NVIDIA."""
     if not (
@@ -68,6 +72,8 @@ def _ask_driver(
     ):
         return not_asked("nothing of NVIDIA is on this machine: no PCI device, no driver, no library"), None, ()
     blocked = (scan_blocked(around),)
+    if depth == "none":
+        return not_asked("the driver is left alone at this level"), None, blocked
     nvml = detect_nvml(around)
     if nvml.healthy or (nvml.outcome == "answered" and not nvml.devices):
         return nvml, None, blocked
@@ -79,14 +85,8 @@ def _ask_driver(
 def _selectors(around: Surroundings) -> tuple[Reading, ...]:
     readings = []
     for name in _SELECTORS:
-        value = around.environ.get(name)
-        if value is not None:
-            is_known_form = bool(_SELECTOR_FORM.fullmatch(value))
-            readings.append(
-                Reading(f"environment.{name}", "environment", value)
-                if is_known_form
-                else Reading(
-                    f"environment.{name}", "environment", failure="set, and of no known form; the value is not kept"
-                )
-            )
+        variable = around.variable(name, _SELECTOR_FORM)
+        if variable.is_set:
+            why = None if variable.value is not None else "set, and of no known form; the value is not kept"
+            readings.append(Reading(f"environment.{name}", "environment", variable.value, why))
     return tuple(readings)

@@ -15,6 +15,8 @@ from ..versions import DriverVersion
 from .loader import WSL_FOLDER, Library, find_library
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .surroundings import Surroundings
 
 _MODULES = ("nvidia", "nvidia_uvm", "nvidia_drm", "nvidia_modeset", "nouveau", "nova_core", "vfio_pci")
@@ -137,14 +139,12 @@ def _nodes(around: Surroundings) -> tuple[tuple[DeviceNode, ...], tuple[Reading,
 
 
 def _node(around: Surroundings, path: str) -> DeviceNode:
-    real = around.path(path)
-    try:
-        status = os.stat(real)  # noqa: PTH116 -- same call, one import less
-    except OSError as err:
-        return DeviceNode(path, err.strerror)
-    if os.access(real, os.R_OK | os.W_OK):
+    status, why = around.status(path)
+    if status is None:
+        return DeviceNode(path, why)
+    if around.may_open(path):
         return DeviceNode(path)
-    owner = f"mode {stat.S_IMODE(status.st_mode):04o}, owner {status.st_uid}:{status.st_gid}"
+    owner = f"mode {stat.S_IMODE(status.mode):04o}, owner {status.uid}:{status.gid}"
     return DeviceNode(path, f"this user may not open it for reading and writing ({owner})")
 
 
@@ -195,11 +195,26 @@ def parse_process_state(text: str) -> tuple[str, str] | None:
 
 def scan_blocked(around: Surroundings) -> Reading:
     """Driver programs in uninterruptible sleep: the sign that the next driver call would hang as well."""
+    found = around.answer("driver.blocked_processes", lambda: _blocked(around.path("/proc")))
+    return Reading("driver.blocked_processes", "/proc/*/stat", tuple(found or ()))
+
+
+def _blocked(folder: Path) -> list[str]:
     blocked = []
-    for pid in around.names("/proc"):
-        if not pid.isdigit():
+    for pid in sorted(name for name in _names(folder) if name.isdigit()):
+        try:
+            with (folder / pid / "stat").open("rb") as stream:
+                text = stream.read(512).decode("utf-8", errors="replace")
+        except OSError:  # the process ended
             continue
-        named = parse_process_state(around.text(f"/proc/{pid}/stat", longest=512) or "")
+        named = parse_process_state(text)
         if named and named[1] == "D" and named[0].startswith(("nvidia", "nv_queue", "dcgm", "nv-hostengine")):
             blocked.append(f"{plain(named[0], longest=32)} (process {pid})")
-    return Reading("driver.blocked_processes", "/proc/*/stat", tuple(blocked))
+    return blocked
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 -- names only, and cheaper
+    except OSError:
+        return []

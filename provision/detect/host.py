@@ -117,6 +117,15 @@ def _glibc(around: Surroundings) -> tuple[Glibc | None, Reading]:
     )
 
 
+def _of_process_1(around: Surroundings) -> str | None:
+    """One variable of process 1; the others are nobody's business and are not remembered."""
+    try:
+        with around.path("/proc/1/environ").open("rb") as stream:
+            return parse_container_variable(stream.read(65536).decode("utf-8", errors="replace"))
+    except OSError:
+        return None
+
+
 # --- WSL, container, virtual machine
 
 
@@ -148,17 +157,16 @@ _CGROUP_SIGNS: tuple[tuple[str, Container], ...] = (
 
 def _container(around: Surroundings) -> tuple[Container | None, Reading]:
     """First sign of a container. Kubernetes first: its containers carry their engine's marks as well."""
-    environ = around.environ
-    if "KUBERNETES_SERVICE_HOST" in environ:
+    if around.variable("KUBERNETES_SERVICE_HOST", re.compile("(?!)")).is_set:
         return "kubernetes", Reading("host.container", "environment KUBERNETES_SERVICE_HOST", "kubernetes")
     for path, kind in (("/run/.containerenv", "podman"), ("/.dockerenv", "docker"), ("/.singularity.d", "other")):
         if around.exists(path):
             return kind, Reading("host.container", path, kind)  # type: ignore[return-value]
     # systemd and lxc put it into the environment of process 1; `docker` and `oci` appear there too
     for source, text in (
-        ("environment container", environ.get("container")),
+        ("environment container", around.variable("container", re.compile(r"[\w.-]{1,32}")).value),
         ("/run/systemd/container", around.text("/run/systemd/container", longest=64)),
-        ("/proc/1/environ", parse_container_variable(around.text("/proc/1/environ", longest=65536) or "")),
+        ("/proc/1/environ", around.answer("container of process 1", lambda: _of_process_1(around))),
     ):
         if text and text.strip():
             known = _KINDS.get(text.strip().lower(), "other")

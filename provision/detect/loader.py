@@ -49,10 +49,17 @@ class Library:
 
 def find_library(around: Surroundings, name: str) -> Library | None:
     """The file that the loader would take for `name` on this machine, in the loader's own order."""
+    found = around.answer(f"library {name}", lambda: _find(around, name))
+    if not isinstance(found, dict):
+        return None
+    return Library(found["path"], found["source"], parse_library_version(found["real"]))
+
+
+def _find(around: Surroundings, name: str) -> dict[str, str] | None:
     for source, path in _candidates(around, name):
         if _fits(path, around.kernel.machine):
-            real = os.path.realpath(path)
-            return Library(str(path), source, parse_library_version(os.path.basename(real)))  # noqa: PTH119 -- text only
+            real = os.path.basename(os.path.realpath(path))  # noqa: PTH119 -- text only
+            return {"path": str(path), "source": source, "real": real}
     return None
 
 

@@ -92,7 +92,7 @@ def not_asked(why: str) -> NvmlFacts:
 
 def detect_nvml(around: Surroundings) -> NvmlFacts:
     """What NVML says on this machine, within the deadline."""
-    module = _pynvml_folder()
+    module = around.answer("module pynvml", _pynvml_folder)
     if module is None:
         why = "the Python module pynvml (distribution nvidia-ml-py) is not installed beside gpusetup"
         return NvmlFacts(
@@ -100,12 +100,12 @@ def detect_nvml(around: Surroundings) -> NvmlFacts:
             readings=(Reading("nvml.outcome", "nvml", "no-module"), Reading("nvml.init", "nvml", failure=why)),
         )
     probe = os.path.join(os.path.dirname(__file__), "nvml_probe.py")  # noqa: PTH118, PTH120 -- handed to argv
-    completed = around.runner(
+    completed = around.ask(
+        "nvml",
         # -I and -S: neither the user's PYTHONPATH nor site-packages, which also starts faster
         [around.python, "-I", "-S", probe, module],
         deadline_s=around.nvml_deadline_s,
         silence_s=around.nvml_silence_s,
-        env=dict(around.environ),
         keep_bytes=1024 * 1024,
     )
     return judge(completed, parse_probe_lines(completed.stdout))

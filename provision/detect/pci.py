@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -118,10 +117,7 @@ def _read_device(around: Surroundings, name: str) -> PciDevice | None:
     device = parse_id(around.text(f"{folder}/device", longest=32) or "")
     if vendor is None or device is None or not _is_ours(vendor, class_code):
         return None
-    try:
-        driver = os.path.basename(os.readlink(around.path(f"{folder}/driver")))  # noqa: PTH115, PTH119 -- text only
-    except OSError:
-        driver = None
+    driver = (around.link(f"{folder}/driver") or "").rsplit("/", 1)[-1] or None
     return PciDevice(normal_bus_id(name) or name, vendor, device, class_code, driver)
 
 

@@ -33,25 +33,42 @@ def running_interpreter() -> Interpreter:
     )
 
 
-def detect_python(around: Surroundings) -> tuple[Interpreter, tuple[Interpreter, ...], tuple[Reading, ...]]:
+def detect_python(around: Surroundings) -> tuple[Interpreter | None, tuple[Interpreter, ...], tuple[Reading, ...]]:
     """The running interpreter, the others newest first, and where each was found."""
-    running = running_interpreter()
-    seen = {os.path.realpath(running.executable)} if running.executable else set()
+
+    def look() -> list[list[str | bool | None]]:
+        found = (("running interpreter", running_interpreter()), *_candidates(around))
+        return [
+            [source, one.version, one.implementation, one.is_free_threaded, one.executable, _real(one)]
+            for source, one in found
+        ]
+
+    listed = around.answer("python.interpreters", look) or []
+    if not listed:
+        why = Reading("python.version", "snapshot", failure="the interpreters are not in the snapshot")
+        return None, (), (why,)
+    (_, *head), rest = listed[0], listed[1:]
+    running = Interpreter(*head[:4])
+    seen = {head[4]}
     others: list[Interpreter] = []
     readings = [
         Reading("python.version", "running interpreter", running.version),
         Reading("python.executable", "sys._base_executable", running.executable),
     ]
-    for source, found in _candidates(around):
-        real = os.path.realpath(found.executable or "")
+    for source, *words, real in rest:
         if real in seen:
             continue
         seen.add(real)
+        found = Interpreter(*words)
         others.append(found)
         readings.append(Reading("python.other", source, f"{found.version} {found.executable}"))
     # Several installations of one release: the one whose full version is known stands first.
     others.sort(key=_order, reverse=True)
     return running, tuple(others), tuple(readings)
+
+
+def _real(found: Interpreter) -> str | None:
+    return os.path.realpath(found.executable) if found.executable else None
 
 
 def _order(found: Interpreter) -> tuple[bool, bool, tuple[int, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,6 @@ _NOTHING = {
     "[unknown error]",
     "requested functionality has been deprecated",
 }
-_DEFAULT_PLACES = ("/usr/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi")
 
 
 def detect_smi(around: Surroundings, *, deadline_s: float) -> NvmlFacts | None:
@@ -40,10 +38,8 @@ def detect_smi(around: Surroundings, *, deadline_s: float) -> NvmlFacts | None:
     program = find_smi(around)
     if program is None:
         return None
-    completed = around.runner(
-        [program, "-q", "-x"], deadline_s=deadline_s, env=dict(around.environ), keep_bytes=LONGEST_XML
-    )
     source = "nvidia-smi -q -x"
+    completed = around.ask(source, [program, "-q", "-x"], deadline_s=deadline_s, keep_bytes=LONGEST_XML)
     if completed.failure:
         return _failed(f"{program} could not be started: {completed.failure}")
     if completed.timed_out:
@@ -65,9 +61,9 @@ def _with_capabilities(
 ) -> tuple[tuple[NvmlDevice, ...], tuple[Reading, ...]]:
     """The devices with their compute capabilities, which the XML lacks and the query has since R510."""
     query = [program, "--query-gpu=uuid,compute_cap", "--format=csv,noheader"]
-    completed = around.runner(query, deadline_s=deadline_s, env=dict(around.environ))
-    found = parse_capabilities(completed.stdout) if completed.ok else {}
     source = "nvidia-smi --query-gpu=compute_cap"
+    completed = around.ask(source, query, deadline_s=deadline_s)
+    found = parse_capabilities(completed.stdout) if completed.ok else {}
     filled, readings = [], []
     for device in devices:
         capability = found.get(device.uuid or "")
@@ -91,14 +87,8 @@ def _failed(why: str) -> NvmlFacts:
 
 def find_smi(around: Surroundings) -> str | None:
     """Path of nvidia-smi on PATH or in its usual places."""
-    for folder in around.environ.get("PATH", "").split(os.pathsep):
-        path = os.path.join(folder, "nvidia-smi")  # noqa: PTH118 -- handed to argv
-        if folder.startswith("/") and os.access(path, os.X_OK):
-            return path
-    for place in _DEFAULT_PLACES:
-        if os.access(around.path(place), os.X_OK):
-            return str(around.path(place))
-    return None
+    wsl = "/usr/lib/wsl/lib/nvidia-smi"
+    return around.program("nvidia-smi") or (str(around.path(wsl)) if around.exists(wsl) else None)
 
 
 # --- the XML

@@ -1,0 +1,10 @@
+"""Checks of InfiniBand: ib."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import Check
+
+CHECKS: tuple[Check, ...] = ()

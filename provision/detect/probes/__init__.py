@@ -1,0 +1,56 @@
+"""Looks that only `check` and `snapshot` take: each turns files, commands and children into readings.
+
+A probe decides nothing. It reads through `Surroundings`, so whatever it saw is in a snapshot, and gives one reading
+for every attempt, failed ones with the reason. docs/readings.md names them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ...records import Machine, Reading
+    from ..surroundings import Surroundings
+
+Level = Literal["instant", "quick", "standard", "deep"]
+_COST: Final[dict[str, int]] = {"instant": 0, "quick": 1, "standard": 2, "deep": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One look with what it costs."""
+
+    name: str
+    level: Level
+    """instant reads files of the kernel and of /etc; quick starts programs; standard and deep use the GPU."""
+    read: Callable[[Surroundings, Machine], Iterable[Reading]]
+    is_after_driver: bool = False
+    """Whether it needs what NVML said. Such probes run one after another, when the driver was asked; all others run
+    beside that, on what the files show."""
+
+
+_MODULES: Final = (
+    "pci_bus",
+    "boot",
+    "packages",
+    "kernel_log",
+    "cuda",
+    "variables",
+    "python_packages",
+    "containers",
+    "fabric",
+    "network",
+    "system",
+)
+
+
+def probes_for(level: Level) -> Iterator[Probe]:
+    """The probes that a level pays for, in their order."""
+    for name in _MODULES:
+        for probe in import_module(f".{name}", __name__).PROBES:
+            if _COST[probe.level] <= _COST[level]:
+                yield probe

@@ -1,0 +1,10 @@
+"""What the package manager knows of the driver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import Probe
+
+PROBES: tuple[Probe, ...] = ()

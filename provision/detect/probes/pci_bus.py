@@ -1,0 +1,10 @@
+"""PCI functions and the ports above them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import Probe
+
+PROBES: tuple[Probe, ...] = ()

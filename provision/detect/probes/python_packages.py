@@ -1,0 +1,10 @@
+"""A Python environment, read from its files and never modified."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import Probe
+
+PROBES: tuple[Probe, ...] = ()

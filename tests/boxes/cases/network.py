@@ -1,0 +1,7 @@
+"""Sick machines of the area network."""
+
+from __future__ import annotations
+
+from . import Case
+
+CASES: tuple[Case, ...] = ()

@@ -1,0 +1,7 @@
+"""Sick machines of the area variables."""
+
+from __future__ import annotations
+
+from . import Case
+
+CASES: tuple[Case, ...] = ()

@@ -1,0 +1,58 @@
+"""Healthy machines are silent, and every sick one is named by the check that knows it."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from provision.checks import PROBLEMS, all_checks, lead
+from tests.boxes import healthy
+from tests.boxes.cases import all_cases
+from tests.boxes.catalogue import CATALOGUE, OWN
+
+if shutil.which("gcc") is None:
+    pytest.skip("the fake NVML needs gcc", allow_module_level=True)
+
+CASES = all_cases()
+
+
+@pytest.mark.parametrize("make", healthy.BOXES, ids=lambda make: make.__name__)
+def test_a_healthy_machine_is_silent(make):
+    results = make().results("quick")
+    assert {one.id: f"{one.status}: {one.happened}" for one in results.values() if one.status in PROBLEMS} == {}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_sick_machine_is_named(case):
+    results = case.box().results(case.level)
+    found = results[case.fires]
+    assert (found.status, found.happened) == (case.status, found.happened)
+    told = " ".join((found.happened, *(f"{one.name} {one.value} {one.needs}" for one in found.evidence)))
+    assert [words for words in case.says if words not in told] == []
+    if case.status == "fail":
+        assert found.safe or found.risky
+    cause, folded = lead(tuple(results.values()))
+    others = {one.id: one.happened for one in results.values() if one.status in PROBLEMS}
+    assert cause == (case.leads or case.fires), others
+
+
+def test_names_of_cases_are_unique():
+    names = [case.name for case in CASES]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_ids_are_those_of_the_catalogue():
+    assert {check.id for check in all_checks()} <= CATALOGUE | OWN
+
+
+def test_which_checks_count(capsys):
+    """A check counts when a case makes it fire; that the healthy machines are silent is tested above."""
+    fired = {case.fires for case in CASES}
+    known = {check.id for check in all_checks()}
+    assert fired <= known
+    with capsys.disabled():
+        print(f"\n{len(fired)} of {len(known)} checks fire in a case; of the catalogue's {len(CATALOGUE)}:")
+        print("  count:", " ".join(sorted(fired & CATALOGUE)))
+        print("  there, without a case:", " ".join(sorted(known - fired)))
+        print("  not there:", " ".join(sorted(CATALOGUE - known)))
