@@ -20,6 +20,7 @@ ALLOWED_BETWEEN_STAGES = {
     ("audit", "matrix"),  # what is compared with an index
     ("audit", "install"),  # the index is asked as an install asks it: configuration, listing, deadlines
     ("report", "audit"),  # the rows of an audit are records too
+    ("checks", "matrix"),  # what a code, a board or a release means
     ("pasted", "detect"),  # the XML is also what detection asks for
 }
 #: Modules that decide and must be testable with literals alone.

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import Case
+from . import Case  # noqa: TC001
 
 CASES: tuple[Case, ...] = ()
