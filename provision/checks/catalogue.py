@@ -32,9 +32,11 @@ from . import (
     pci_setup,
     sys_cpu,
     sys_disk,
+    sys_drives,
     sys_host,
     sys_memory,
     sys_platform,
+    sys_services,
     wheel_build,
     wheel_packages,
 )
@@ -67,10 +69,12 @@ _MODULES: Final = (
     container_inside,
     container_engine,
     sys_platform,
-    sys_memory,
+    sys_drives,
     sys_disk,
+    sys_memory,
     sys_cpu,
     sys_host,
+    sys_services,
     net,
 )
 CHECKS: Final[tuple[Check, ...]] = tuple(check for module in _MODULES for check in module.CHECKS)
