@@ -330,7 +330,8 @@ def _run_stages(
         report.data = replace(report.data, machine=examined.machine)
         stage.text = summary.detect_text(examined.machine)
     with _timed(report, events, "check") as stage:
-        report.data = replace(report.data, check=check_data(examined.results, cause=examined.cause, level="quick"))
+        checked = check_data(examined.results, cause=examined.cause, level="quick", folded=examined.folded)
+        report.data = replace(report.data, check=checked)
         report.findings = examined.findings
         stage.text = summary.check_text(examined.results)
     with _timed(report, events, "plan") as stage:
