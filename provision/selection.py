@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar, get_args
@@ -88,6 +87,8 @@ def matches(word: str, check: Selectable) -> bool:
 def _require_known(option: str, word: str, checks: Sequence[Selectable]) -> None:
     if any(matches(word, check) for check in checks):
         return
+    import difflib
+
     names = [*dict.fromkeys(check.component for check in checks), *(check.id for check in checks)]
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
     hint = f"; near it: {', '.join(near)}" if near else ""

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import difflib
 import re
@@ -116,7 +117,7 @@ def _texts(result: CheckResult) -> list[str]:
 
 
 def load_suppressions(path: Path, *, known: Collection[str]) -> tuple[SuppressionEntry, ...]:
-    """The entries of a file (EDGE); `known` are the ids of the catalogue. InputError names place, found and expected."""
+    """The entries of a file (EDGE); `known` are the ids of all checks. InputError names place, found and expected."""
     from .documents.envelope import read_text
 
     return parse_suppressions(read_text(path, limit=MAX_FILE_BYTES), origin=str(path), known=known)
@@ -126,8 +127,9 @@ def parse_suppressions(text: str, *, origin: str, known: Collection[str]) -> tup
     """The entries of a text; InputError names place, found and expected."""
     from .matrix.document import line_of, parse_document
 
+    is_empty = all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines())
     try:
-        tree = parse_document(text, origin=origin) if text.strip() else []
+        tree = [] if is_empty else parse_document(text, origin=origin)
         try:
             entries = fields.sequence(tree, lambda value: _entry(value, known))
         except PlaceError as fault:
@@ -161,12 +163,10 @@ def _entry(value: Any, known: Collection[str]) -> SuppressionEntry:
 
 
 def _day(value: Any) -> dt.date:
-    try:
-        if not isinstance(value, str) or not _DAY.fullmatch(value):  # newer Pythons read weeks, too
-            raise ValueError
-        return dt.date.fromisoformat(value)
-    except ValueError:
-        raise PlaceError(fields.shown(value), "the last day, such as 2027-01-31") from None
+    with contextlib.suppress(ValueError):
+        if isinstance(value, str) and _DAY.fullmatch(value):  # newer Pythons would read weeks, too
+            return dt.date.fromisoformat(value)
+    raise PlaceError(fields.shown(value), "the last day, such as 2027-01-31")
 
 
 def _maybe_line(entry: dict[str, Any], key: str) -> str | None:

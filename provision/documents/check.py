@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from ..records import Evidence, FindingStatus, Suppression
 
@@ -72,8 +72,8 @@ class CatalogueRow:
     """One check of the catalogue, as --list shows it."""
 
     id: str
-    level: str
-    """instant, quick, standard or deep: what it costs."""
+    level: Literal["instant", "quick", "standard", "deep"]
+    """What it costs: reading files, asking the driver, small kernels, minutes that disturb others."""
     component: str
     title: str
 
@@ -93,7 +93,7 @@ class Listed(Protocol):
         """Catalogue id."""
 
     @property
-    def level(self) -> str:
+    def level(self) -> Literal["instant", "quick", "standard", "deep"]:
         """What it costs."""
 
     @property

@@ -192,11 +192,11 @@ def _verdict(results: Sequence[CheckResult], style: Style, *, has_more: bool) ->
         state = "unknown"
     if has_more:
         yield from style.block("more", "gpusetup check -v shows the evidence and the cure of each")
-    passed = counts["pass"]
-    if passed and passed == len(results):
-        words = f"{passed} check passed" if passed == 1 else f"{passed} checks passed"
-    else:
-        words = counted_words(results) or "no check was made"
+    words = counted_words(results) or "no check was made"
+    if state == "pass" and counts["pass"]:
+        rest = counted_words([result for result in results if result.status != "pass"])
+        noun = "check" if counts["pass"] == 1 else "checks"
+        words = f"{counts['pass']} {noun} passed" + (f", {rest}" if rest else "")
     yield from style.block(style.mark(state), words)
 
 
