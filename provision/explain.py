@@ -42,6 +42,10 @@ The lines that it wrote last are part of the error. This is not a verdict on the
 
 The message names the place inside the file, what was found there and what was expected.""",
     "usage": """The words of the command line do not fit together. `gpusetup COMMAND --help` shows an example.""",
+    "suppression-expired": """An entry of the file of suppressions is past its last day, so what it named counts again.
+
+Every entry has a reason and a last day, so that nothing is forgotten. Mend what the check found and remove the entry, or give it a
+later day.""",
     "interrupted": """The command was stopped by Ctrl-C. What was there before still works; the next run finishes the job.""",
     "terminated": """The command was stopped by SIGTERM. What was there before still works; the next run finishes the job.""",
     "internal-error": """gpusetup met a bug of its own. The log that is named holds what a report of it needs.""",

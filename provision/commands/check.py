@@ -2,46 +2,212 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..check_states import is_bad
 from ..cli import emit
 from ..documents.check import check_data
 from ..documents.envelope import Outcome
-from ..errors import ExitCode
+from ..errors import ExitCode, GpusetupError, UsageError
 from ..gate import require_gpus
 from ..records import Request
-from .options import json_option, require_gpu_option
+from ..selection import LEVELS, Selection, patterns_of, select
+from .options import json_option, require_gpu_option, require_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..documents.check import CatalogueRow
+    from ..pipeline import Examined
+    from ..records import Finding
+    from ..suppressions import SuppressionEntry
+
+_FILE: Final = click.Path(path_type=Path)
 
 
-@click.command(epilog="\b\nExample:\n  gpusetup check --require-gpu")
+class _CheckCommand(click.Command):
+    """A command whose every end is a line for Nagios with --nagios, also where its words do not fit together."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        words = list(args)  # click takes them away one by one
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as err:
+            if "--nagios" not in words or parent is None:
+                raise
+            raise click.exceptions.Exit(_say_unknown(parent, err.format_message())) from err
+
+
+@click.command(cls=_CheckCommand, epilog="\b\nExample:\n  gpusetup check --require-gpu --skip gpu.compute_mode")
+@click.option("--level", type=click.Choice(LEVELS), help="How much checking may cost [default: quick].")
+@click.option("--only", multiple=True, metavar="ID", help="These checks: ids, components (gpu), patterns ('gpu.*').")
+@click.option("--skip", multiple=True, metavar="ID", help="Not these; both may be repeated, or hold commas.")
+@click.option("--list", "is_list", is_flag=True, help="Show the checks instead of making them.")
+@click.option("--from", "from_", metavar="FILE", help="A machine that is not this one, as plan --from takes it.")
+@click.option(
+    "--suppressions",
+    metavar="FILE",
+    help="Known results that do not count until a day; none for no file [default: GPUSETUP_SUPPRESSIONS, else "
+    "gpusetup/suppressions.yaml in the user's configuration].",
+)
 @require_gpu_option
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
+@click.option("--junit", type=_FILE, metavar="FILE", help="Also write JUnit XML.")
+@click.option("--prometheus", type=_FILE, metavar="FILE", help="Also write a file for node_exporter's textfile folder.")
+@click.option("--nagios", is_flag=True, help="One line, exit 0 OK, 1 WARNING, 2 CRITICAL or 3 UNKNOWN.")
+@click.option("-v", "--verbose", is_flag=True, help="Evidence and cure of each finding; why others were left out.")
 @json_option
 @click.pass_context
-def check(context: click.Context, require_gpu: int | None, strict: bool) -> int:  # noqa: FBT001  click passes by name
+def check(context: click.Context, /, **words: Any) -> int:
     """The doctor: what is wrong with the GPU set-up here, and the cure."""
-    from ..pipeline import examine_host
-    from ..report.check import render_checks
+    try:
+        return _check(context, words)
+    except GpusetupError as err:
+        if not words["nagios"] or context.find_root().obj.wants_json:
+            raise
+        return _say_unknown(context, f"{err.code}: {err.happened}")
 
-    examined = examine_host()
+
+def _check(context: click.Context, words: dict[str, Any]) -> int:
+    from ..pipeline import catalogue, judged
+
     console: Any = context.find_root().obj
-    require_gpus(examined.machine, Request(require_gpu=require_gpu or 0), examined.findings)
-    bad = {"fail", "timed-out", "crashed", *(("warn",) if strict else ())}
-    is_bad = any(result.status in bad for result in examined.results)
-    return emit(
-        context,
-        Outcome(
-            "gpusetup.check/1",
-            "check",
-            check_data(examined.results, cause=examined.cause, level="quick"),
-            findings=examined.findings,
-            exit_code=ExitCode.FAILED if is_bad else ExitCode.OK,
-            text=render_checks(examined.results, examined.findings, console.out),
-            has_findings_in_text=True,
-        ),
+    if words["nagios"] and console.wants_json:
+        raise UsageError("--nagios prints one line and --json one document: they exclude each other.")
+    rows = catalogue()
+    if words["is_list"]:
+        return _list(context, select(rows, _selection(words, default="deep")))
+    selection = _selection(words, default="quick")
+    chosen = {row.id for row in select(rows, selection)}
+    require_writable("--junit", words["junit"])
+    require_writable("--prometheus", words["prometheus"])
+    entries = _suppressions(words["suppressions"], rows)
+    whole = _examined(words["from_"])
+    examined, notes = judged(whole, chosen, entries)
+    is_written = _write_files(words, examined, console)
+    has_failed = is_bad(examined.results, is_strict=words["strict"]) or bool(words["strict"] and notes)
+    request = Request(require_gpu=words["require_gpu"] or 0)
+    if words["nagios"]:
+        return _nagios(context, examined, whole, request)
+    require_gpus(whole.machine, request, whole.findings)
+    code = ExitCode.FAILED if has_failed or not is_written else ExitCode.OK
+    return emit(context, _outcome(examined, notes, console, words, level=selection.level, code=code))
+
+
+def _selection(words: dict[str, Any], *, default: Any) -> Selection:
+    return Selection(words["level"] or default, patterns_of(words["only"]), patterns_of(words["skip"]))
+
+
+def _examined(from_: str | None) -> Examined:
+    from ..pipeline import Examined, examine_facts, examine_host, load_default_matrix
+
+    if from_ is None:
+        return examine_host()
+    from .machines import examined_or_fleet
+
+    found = examined_or_fleet({"from_": from_}, load_default_matrix())
+    if not isinstance(found, Examined):
+        raise UsageError("--from: found many machines, expected one: check judges one machine at a time.")
+    return examine_facts(found)
+
+
+def _suppressions(named: str | None, rows: Sequence[CatalogueRow]) -> tuple[SuppressionEntry, ...]:
+    from ..paths import suppressions_file
+
+    path = suppressions_file(named)
+    if path is None:
+        return ()
+    from ..suppressions import load_suppressions
+
+    return load_suppressions(path, known=[row.id for row in rows])
+
+
+def _write_files(words: dict[str, Any], examined: Examined, console: Any) -> bool:
+    """Write what --junit and --prometheus ask for; a file that can't be written is noted, and the command fails."""
+    texts: list[tuple[Path, str]] = []
+    now = time.time()
+    if words["junit"]:
+        from ..report.check_junit import render_check_junit
+
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        texts.append((words["junit"], render_check_junit(examined.results, timestamp=stamp, is_strict=words["strict"])))
+    if words["prometheus"]:
+        from ..report.check_prometheus import render_check_prometheus
+
+        texts.append(
+            (words["prometheus"], render_check_prometheus(examined.results, taken_at=now, cause=examined.cause))
+        )
+    written = [_write(path, text, console) for path, text in texts]
+    return all(written)
+
+
+def _write(path: Path, text: str, console: Any) -> bool:
+    from ..paths import write_whole
+
+    try:
+        write_whole(path, text)
+    except OSError as err:
+        console.note(f"{path} could not be written: {err.strerror}")
+        return False
+    return True
+
+
+def _outcome(
+    examined: Examined,
+    notes: tuple[Finding, ...],
+    console: Any,
+    words: dict[str, Any],
+    *,
+    level: str,
+    code: ExitCode,
+) -> Outcome:
+    from ..report.check_text import render_check_text
+
+    data = check_data(examined.results, cause=examined.cause, level=level, folded=examined.folded)
+    text = render_check_text(
+        examined.results,
+        console.out,
+        cause=examined.cause,
+        folded=examined.folded,
+        notes=notes,
+        is_verbose=words["verbose"],
     )
+    findings = (*examined.findings, *notes)
+    return Outcome("gpusetup.check/1", "check", data, findings, code, text=text, has_findings_in_text=True)
+
+
+def _list(context: click.Context, rows: Sequence[CatalogueRow]) -> int:
+    from ..documents.check import check_list
+    from ..report.check_list import render_check_list
+
+    console: Any = context.find_root().obj
+    listed = check_list(rows)
+    return emit(context, Outcome("gpusetup.check-list/1", "check", listed, text=render_check_list(listed, console.out)))
+
+
+def _nagios(context: click.Context, examined: Examined, whole: Examined, request: Request) -> int:
+    from ..report.check_nagios import nagios_line, render_check_nagios
+
+    line, code = render_check_nagios(examined.results, cause=examined.cause, folded=examined.folded)
+    try:
+        require_gpus(whole.machine, request, whole.findings)
+    except GpusetupError as err:
+        line, code = nagios_line(2, f"{err.happened} {line.partition(' - ')[2].partition(' | ')[0]}"), 2
+    emit(context, Outcome("gpusetup.check/1", "check", text=line, has_findings_in_text=True))
+    return code
+
+
+def _say_unknown(context: click.Context, message: str) -> int:
+    from ..report.check_nagios import nagios_line
+
+    emit(context, Outcome("gpusetup.check/1", "check", text=nagios_line(3, message), has_findings_in_text=True))
+    return 3
 
 
 COMMAND = check

@@ -82,7 +82,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..audit.model import AuditData
     from ..drivers.plan import DriverPlan
     from ..records import Machine
-    from .check import CheckData
+    from .check import CheckData, CheckList
     from .fleet import FleetData
     from .matrix_data import MatrixData
     from .plan import PlanData
@@ -92,6 +92,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     kinds = {
         "acceptance": Acceptance,
         "check": CheckData,
+        "check-list": CheckList,
         "driver-plan": DriverPlan,
         "error": type(None),
         "explanation": Explanation,

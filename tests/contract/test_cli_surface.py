@@ -17,7 +17,10 @@ from provision.errors import ExitCode, GpusetupError
 
 SURFACE = {
     "detect": ["--require-gpu", "--json"],
-    "check": ["--require-gpu", "--strict", "--json"],
+    "check": [
+        *("--level", "--only", "--skip", "--list", "--from", "--suppressions", "--require-gpu", "--strict"),
+        *("--junit", "--prometheus", "--nagios", "-v", "--json"),
+    ],
     "plan": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
