@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from .documents.check import CatalogueRow, check_data
+from .documents.check import check_data
 from .documents.envelope import finding_of
 from .documents.plan import plan_data, plan_digest
 from .documents.receipt import receipt_data
@@ -20,7 +19,7 @@ from .planning import no_build, plan_for
 from .records import Evidence, Finding, GpuState, Plan, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .accept.launch import Progress
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
     from .records import CheckResult, Machine, Receipt
-    from .suppressions import SuppressionEntry
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -113,44 +111,6 @@ def examine_paste(machine: Machine) -> Examined:
         return Examined(machine)
     results = run_checks(machine, core_checks())
     return Examined(machine, results, *lead(results, core_checks()))
-
-
-def examine_facts(examined: Examined) -> Examined:
-    """A machine from elsewhere with every check made of what is known of it."""
-    from .checks import lead, run_checks
-
-    if examined.results:
-        return examined
-    results = run_checks(examined.machine)
-    cause, folded = lead(results)
-    return replace(examined, results=results, cause=cause, folded=folded)
-
-
-def catalogue() -> tuple[CatalogueRow, ...]:
-    """The checks that there are, in the order in which they are made."""
-    from .checks import CHECKS
-
-    return tuple(
-        CatalogueRow(check.id, check.level, check.component, check.page.strip().partition("\n")[0]) for check in CHECKS
-    )
-
-
-def judged(
-    examined: Examined, chosen: Collection[str], entries: Sequence[SuppressionEntry]
-) -> tuple[Examined, tuple[Finding, ...]]:
-    """The chosen results with the suppressions applied, the cause among what is left, and warnings about entries."""
-    from .checks import lead
-
-    results = tuple(result for result in examined.results if result.id in chosen)
-    notes: tuple[Finding, ...] = ()
-    if entries:
-        from .suppressions import apply_suppressions
-
-        today, hostname = dt.date.today(), examined.machine.host.hostname  # noqa: DTZ011  a day where the machine is
-        applied = apply_suppressions(results, entries, hostname=hostname, today=today)
-        results, notes = applied.results, applied.findings
-    cause, folded = lead(results)
-    return replace(examined, results=results, cause=cause, folded=folded), notes
 
 
 def load_default_matrix(site: str | None = None) -> Matrix:

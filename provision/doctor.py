@@ -1,0 +1,204 @@
+"""The order of the stages of `check`, `snapshot` and `expect`, and nothing else: facts, counters, checks, suppressions."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from .documents.check import CatalogueRow
+from .errors import InputError, UsageError
+from .pipeline import Examined, load_default_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from .checks import Context, Facts, Level
+    from .checks.facts import HostClass, Rate
+    from .detect.surroundings import Surroundings
+    from .records import Finding, Machine
+    from .suppressions import SuppressionEntry
+
+#: Readings of a GPU that only ever grow: what matters is whether they still do.
+_COUNTERS: Final = (
+    "pcie_replay_count",
+    "ecc_corrected_volatile",
+    "ecc_uncorrected_volatile",
+    "ecc_corrected_aggregate",
+    "ecc_uncorrected_aggregate",
+    "remapped_rows_corrected",
+    "remapped_rows_uncorrected",
+    "retired_pages_single_bit",
+    "retired_pages_double_bit",
+    "violation_power_ns",
+    "violation_thermal_ns",
+    "violation_reliability_ns",
+    "violation_board_limit_ns",
+    "nvlink_replay_errors",
+    "nvlink_recovery_errors",
+    "nvlink_crc_flit_errors",
+    "nvlink_crc_data_errors",
+    "nvlink_dl_replay_errors",
+    "nvlink_dl_recovery_errors",
+    "nvlink_dl_crc_errors",
+    "nvlink_recovery_events",
+    "nvlink_recovery_failed_events",
+)
+_SETTLED_S: Final = 30.0
+"""Least span of a rate: over less, one event looks like a storm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What somebody wants looked at."""
+
+    level: Level = "quick"
+    env: Path | None = None
+    """An environment to read."""
+    expected_gpus: int | None = None
+    declared: frozenset[HostClass] = frozenset()
+    has_history: bool = True
+    """Whether counters are compared with earlier runs of this boot, and kept for later ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A machine with everything that the checks need, before they are made."""
+
+    facts: Facts
+    level: Level
+    around: Surroundings | None = None
+    """What was looked through; None for a machine that somebody described."""
+    is_here: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def see_host(visit: Visit) -> Seen:
+    """Look at this machine."""
+    from .checks import Context, Facts
+    from .detect.examine import gather
+    from .detect.surroundings import Surroundings
+
+    require_linux()
+    around = Surroundings()
+    if visit.env is not None:
+        around.answer("env.path", lambda: str(visit.env))
+    machine = gather(around, visit.level)
+    rates, notes = _rates(around, machine) if visit.has_history else ({}, ())
+    facts = Facts(machine, _context(Context, visit, around.now, rates))
+    return Seen(facts, visit.level, around, is_here=True, notes=notes)
+
+
+def see_snapshot(data: object, visit: Visit, *, origin: str) -> Seen:
+    """Look at the machine of a snapshot: what was not looked at then can't be read now."""
+    from .checks import Context, Facts
+    from .detect.examine import gather
+    from .snapshot import surroundings_of
+
+    around, level = surroundings_of(data, where=origin)
+    try:
+        machine = gather(around, level)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as err:
+        raise InputError(f"{origin}: data.looks: an answer has not the form that detection needs ({err})") from err
+    return Seen(Facts(machine, _context(Context, visit, around.now, {})), level, around)
+
+
+def see_machine(machine: Machine, visit: Visit) -> Seen:
+    """A machine that a document or a paste describes: most checks will say that nobody looked."""
+    from .checks import Context, Facts
+
+    return Seen(Facts(machine, _context(Context, visit, None, {})), visit.level)
+
+
+def require_linux() -> None:
+    """UsageError elsewhere, in one line."""
+    if not sys.platform.startswith("linux"):
+        raise UsageError("gpusetup runs on Linux and WSL 2; Windows and macOS are plan targets only (plan --os).")
+
+
+def _context(kind: type[Context], visit: Visit, now: float | None, rates: Mapping[str, Rate]) -> Context:
+    return kind(
+        now=now,
+        expected_gpus=visit.expected_gpus,
+        matrix=load_default_matrix,
+        rates=rates,
+        declared=visit.declared,
+    )
+
+
+# --- the checks
+
+
+def examine(seen: Seen, chosen: Collection[str], entries: Sequence[SuppressionEntry] = ()) -> tuple[
+    Examined, tuple[Finding, ...]
+]:
+    """The results of the chosen checks with the suppressions applied, and warnings about suppressions."""
+    from .checks import all_checks, lead, run_checks
+
+    checks = tuple(check for check in all_checks() if check.id in chosen)
+    machine = seen.facts.machine
+    results = run_checks(seen.facts, checks, clock=time.perf_counter)
+    titles = {check.id: check.title for check in checks}
+    results = tuple(replace(result, title=titles[result.id]) for result in results)
+    notes: tuple[Finding, ...] = ()
+    if entries:
+        from .suppressions import apply_suppressions
+
+        today = dt.date.today()  # noqa: DTZ011  a day where the machine is
+        applied = apply_suppressions(results, entries, hostname=machine.host.hostname, today=today)
+        results, notes = applied.results, applied.findings
+    return Examined(machine, results, *lead(results), is_here=seen.is_here), notes
+
+
+def catalogue() -> tuple[CatalogueRow, ...]:
+    """The checks that there are, in the order in which they are made."""
+    from .checks import all_checks
+
+    return tuple(CatalogueRow(check.id, check.level, check.component, check.title) for check in all_checks())
+
+
+# --- counters
+
+
+def _rates(around: Surroundings, machine: Machine) -> tuple[dict[str, Rate], tuple[str, ...]]:
+    """How the counters moved since an earlier run of this boot; what they are now is kept for later ones."""
+    from .checks.facts import Rate
+    from .counters import Snapshot, keep_counters, rates, read_counters
+    from .paths import history_folder
+
+    boot_id = (around.text("/proc/sys/kernel/random/boot_id") or "").strip()
+    clock = time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    now = [
+        Snapshot(boot_id, gpu.gpu_uuid, clock, counters)
+        for gpu in machine.gpus
+        if gpu.gpu_uuid and (counters := _counters(machine, gpu.index))
+    ]
+    if not now or not boot_id:
+        return {}, ()
+    folder = history_folder()
+    history = read_counters(folder, boot_id)
+    found: dict[str, Rate] = {}
+    index_of = {gpu.gpu_uuid: gpu.index for gpu in machine.gpus}
+    for one in now:
+        earlier = history.since(one.gpu_uuid, clock - _SETTLED_S)
+        for name, rate in rates(earlier, one).items():
+            found[f"gpu.{index_of[one.gpu_uuid]}.{name}"] = Rate(float(rate.delta), rate.seconds)
+    keep_counters(folder, now)
+    return found, (history.note,) if history.note else ()
+
+
+def _counters(machine: Machine, index: int) -> dict[str, int]:
+    wanted = {f"gpu.{index}.{name}": name for name in _COUNTERS}
+    found: dict[str, int] = {}
+    for reading in machine.readings:
+        name = wanted.get(reading.name)
+        if name is None or reading.failure is not None:
+            continue
+        values = reading.value if isinstance(reading.value, tuple) else (reading.value,)
+        counts = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+        if counts:
+            found[name] = sum(counts)
+    return found
