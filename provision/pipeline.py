@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from .check_states import PROBLEMS
 from .documents.check import CatalogueRow, check_data
 from .documents.envelope import finding_of
 from .documents.plan import plan_data, plan_digest
@@ -149,6 +150,8 @@ def judged(
         today, hostname = dt.date.today(), examined.machine.host.hostname  # noqa: DTZ011  a day where the machine is
         applied = apply_suppressions(results, entries, hostname=hostname, today=today)
         results, notes = applied.results, applied.findings
+    left = {result.id for result in results if result.status in PROBLEMS}
+    results = tuple(replace(one, leads=tuple(id_ for id_ in one.leads if id_ in left)) for one in results)
     cause, folded = lead(results)
     return replace(examined, results=results, cause=cause, folded=folded), notes
 
