@@ -21,7 +21,7 @@ from .options import json_option, require_gpu_option, require_writable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..doctor import Seen
+    from ..doctor import Seen, Visit
     from ..documents.check import CatalogueRow
     from ..pipeline import Examined
     from ..records import Finding
@@ -57,6 +57,7 @@ class _CheckCommand(click.Command):
     help="A machine that is not this one: a snapshot, or what plan --from takes; - is stdin.",
 )
 @click.option("--env", type=_FILE, metavar="PATH", help="Also check the packages of this environment; it is only read.")
+@click.option("--expect", type=_FILE, metavar="FILE", help="Hold the box against this file of expectations too.")
 @click.option("--expect-gpus", type=click.IntRange(min=0), metavar="N", help="How many GPUs the box should have.")
 @click.option(
     "--host-class",
@@ -102,8 +103,8 @@ def _check(context: click.Context, words: dict[str, Any]) -> int:
     require_writable("--junit", words["junit"])
     require_writable("--prometheus", words["prometheus"])
     entries = _suppressions(words["suppressions"], rows)
-    seen = _seen(words, selection.level)
-    examined, notes = examine(seen, chosen, entries)
+    seen = seen_of(words["from_"], _visit(words, selection.level))
+    examined, notes = examine(seen, chosen, entries, expectation=words["expect"])
     for note in seen.notes:
         console.note(note)
     is_written = _write_files(words, examined, console)
@@ -120,32 +121,38 @@ def _selection(words: dict[str, Any], *, default: Any) -> Selection:
     return Selection(words["level"] or default, patterns_of(words["only"]), patterns_of(words["skip"]))
 
 
-def _seen(words: dict[str, Any], level: Level) -> Seen:
-    """The machine that is meant, with everything that the checks look at."""
-    from ..doctor import Visit, see_examined, see_host
-    from ..pipeline import Examined, load_default_matrix, require_linux
+def _visit(words: dict[str, Any], level: Level) -> Visit:
+    from ..doctor import Visit
 
-    visit = Visit(
+    return Visit(
         level=level,
-        env=_environment(words["env"]),
+        env=environment_to_read(words["env"]),
         expected_gpus=words["expect_gpus"],
         declared=frozenset({words["host_class"]} if words["host_class"] else ()),
         is_since_boot=words["since_boot"],
     )
-    if words["from_"] is None:
+
+
+def seen_of(from_: str | None, visit: Visit) -> Seen:
+    """The machine that is meant, this one or that of --from, with everything that the checks look at."""
+    from ..doctor import see_examined, see_host
+    from ..pipeline import Examined, load_default_matrix, require_linux
+
+    if from_ is None:
         require_linux()
         return see_host(visit)
     if visit.env is not None:
         raise UsageError("--env: found it beside --from, expected one of them: an environment is read where it is.")
     from .machines import examined_or_fleet
 
-    found = examined_or_fleet({"from_": words["from_"]}, load_default_matrix())
+    found = examined_or_fleet({"from_": from_}, load_default_matrix())
     if not isinstance(found, Examined):
-        raise UsageError("--from: found many machines, expected one: check judges one machine at a time.")
+        raise UsageError("--from: found many machines, expected one: a check is of one machine at a time.")
     return see_examined(found, visit)
 
 
-def _environment(named: Path | None) -> Path | None:
+def environment_to_read(named: Path | None) -> Path | None:
+    """The absolute path of a folder that --env names; UsageError when it is none."""
     if named is None:
         return None
     if not named.is_dir():
