@@ -228,17 +228,20 @@ def judge_expectation(data: ExpectationData, facts: Facts, *, origin: str) -> tu
 
 
 def _result(check: str, rows: Sequence[ExpectedFact], facts: Facts, origin: str) -> CheckResult:
-    evidence: list[Evidence] = []
+    ill: list[Evidence] = []
+    well: list[Evidence] = []
     wrong: list[str] = []
     unread: list[str] = []
     for row in rows:
         found = _BY_NAME[row.name].read(facts)
         needs = _words(row)
+        is_wrong = any(value is not None and not _fits(row, value) for value in found)
         if not found or any(value is None for value in found):
             unread.append(row.name)
-        if any(value is not None and not _fits(row, value) for value in found):
+        if is_wrong:
             wrong.append(f"{row.name} is {_shown(found)}, expected {needs}")
-        evidence.append(Evidence(row.name, _shown(found) if found else None, row.unit, origin, needs))
+        shown = Evidence(row.name, _shown(found) if found else None, row.unit, origin, needs)
+        (ill if is_wrong else well).append(shown)
     status: FindingStatus = "fail" if wrong else "unknown" if unread else "pass"
     happened = {
         "fail": f"Not as {origin} says: {'; '.join(wrong)}.",
@@ -250,7 +253,7 @@ def _result(check: str, rows: Sequence[ExpectedFact], facts: Facts, origin: str)
         "expect",
         status,
         happened,
-        tuple(evidence),
+        tuple(ill or well),
         safe=_SAFE[check] if status == "fail" else (),
         title=TITLES[check],
     )

@@ -63,8 +63,8 @@ def create(context: click.Context, file: Path, from_: tuple[str, ...], env: Path
 def check(context: click.Context, file: Path, from_: str | None, env: Path | None, verbose: bool) -> int:  # noqa: FBT001
     """Hold a machine against a file of expectations; drift is exit 1."""
     from ..check_states import is_bad
-    from ..documents.check import check_data
     from ..doctor import expected_results
+    from ..documents.check import check_data
     from ..report.check_text import render_check_text
 
     console: Any = context.find_root().obj
