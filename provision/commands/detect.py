@@ -42,7 +42,7 @@ def detect(context: click.Context, from_: str | None, require_gpu: int | None) -
 
 
 def examined_one(from_: str | None) -> Examined:
-    """This machine, or the one of a file."""
+    """The machine that runs us, or the one of a file."""
     from ..pipeline import Examined, examine_host, load_default_matrix
 
     if from_ is None:
