@@ -23,6 +23,7 @@ _INVALID_ARGUMENT, _NOT_SUPPORTED, _INSUFFICIENT_SIZE, _CORRUPTED_INFOROM = 2, 3
 _MOST_PAIRED = 16  # pairs grow with the square of the GPUs, and no box that is known holds more
 _MOST_LINKS = 36  # NVML_NVLINK_MAX_LINKS
 _MOST_LISTED = 1024  # processes of one kind on one GPU
+_AFFINITY_WORDS = 16  # of 64 NUMA nodes each
 _MOST_PAGES = 256  # a board retires 64 at most
 
 # --- answers as plain values
@@ -35,6 +36,12 @@ def number(answer: Any) -> int:
     return int(answer)
 
 
+def signed(answer: Any) -> int:
+    """A figure that may be below zero, also where NVML calls its 32 bits unsigned."""
+    figure = int(answer)
+    return figure - 2**32 if 2**31 <= figure < 2**32 else figure
+
+
 def watts(answer: Any) -> float:
     """From milliwatts."""
     return number(answer) / 1000
@@ -43,6 +50,11 @@ def watts(answer: Any) -> float:
 def mask(answer: Any) -> int:
     """Bits as they are."""
     return int(answer)
+
+
+def bits(words: Iterable[int]) -> list[int]:
+    """Numbers of the bits that are set in 64-bit words, the lowest first."""
+    return [64 * place + bit for place, word in enumerate(words) for bit in range(64) if word >> bit & 1]
 
 
 def flag(answer: Any) -> bool:
@@ -130,7 +142,7 @@ _RECOVERY = word(
 )
 _FABRIC_STATE = word(dict(enumerate(("not-supported", "not-started", "in-progress", "completed"))))
 _FABRIC_SUMMARY = word(dict(enumerate(("not-supported", "healthy", "unhealthy", "limited-capacity"))))
-_LINK_STATE = word(dict(enumerate(("inactive", "active"))))
+_LINK_STATE = word(dict(enumerate(("inactive", "active", "sleep", "traffic-disabled"))))
 _LINK_VERSION = word({1: "1.0", 2: "2.0", 3: "2.2", 4: "3.0", 5: "3.1", 6: "4.0", 7: "5.0", 8: "6.0"})
 _LINK_REMOTE = word({0: "gpu", 1: "ibm-npu", 2: "switch", 255: "unknown"})
 _LICENCE_EXPIRY = word(dict(enumerate(("not-available", "invalid", "valid", "not-applicable", "permanent"))))
@@ -145,6 +157,7 @@ _ROWS: tuple[Row, ...] = (
     ("architecture", "nvmlDeviceGetArchitecture", (), _ARCHITECTURE),
     ("minor_number", "nvmlDeviceGetMinorNumber", (), number),
     ("numa_node", "nvmlDeviceGetNumaNodeId", (), number),
+    ("numa_affinity", "nvmlDeviceGetMemoryAffinity", (_AFFINITY_WORDS, 0), bits),
     ("virtualization_mode", "nvmlDeviceGetVirtualizationMode", (), _VIRTUALIZATION),
     ("host_vgpu_mode", "nvmlDeviceGetHostVgpuMode", (), word({0: "non-sriov", 1: "sriov"})),
     ("gsp_mode gsp_mode_default", "nvmlDeviceGetGspFirmwareMode", (), each(_MODE)),
@@ -248,10 +261,10 @@ _LICENCE = "licence_supported licence_active licence_product licence_expiry lice
 _FIELDS: tuple[tuple[str, str, Turn], ...] = (
     ("recovery_action", "NVML_FI_DEV_GET_GPU_RECOVERY_ACTION", _RECOVERY),
     ("temperature_memory_c", "NVML_FI_DEV_MEMORY_TEMP", number),
-    ("temperature_shutdown_tlimit_c", "NVML_FI_DEV_TEMPERATURE_SHUTDOWN_TLIMIT", number),
-    ("temperature_slowdown_tlimit_c", "NVML_FI_DEV_TEMPERATURE_SLOWDOWN_TLIMIT", number),
-    ("temperature_memory_max_tlimit_c", "NVML_FI_DEV_TEMPERATURE_MEM_MAX_TLIMIT", number),
-    ("temperature_gpu_max_tlimit_c", "NVML_FI_DEV_TEMPERATURE_GPU_MAX_TLIMIT", number),
+    ("temperature_shutdown_tlimit_c", "NVML_FI_DEV_TEMPERATURE_SHUTDOWN_TLIMIT", signed),
+    ("temperature_slowdown_tlimit_c", "NVML_FI_DEV_TEMPERATURE_SLOWDOWN_TLIMIT", signed),
+    ("temperature_memory_max_tlimit_c", "NVML_FI_DEV_TEMPERATURE_MEM_MAX_TLIMIT", signed),
+    ("temperature_gpu_max_tlimit_c", "NVML_FI_DEV_TEMPERATURE_GPU_MAX_TLIMIT", signed),
     ("nvlink_count", "NVML_FI_DEV_NVLINK_LINK_COUNT", number),
     ("c2c_link_count", "NVML_FI_DEV_C2C_LINK_COUNT", number),
 )

@@ -213,6 +213,7 @@ class Probe:
 
     def has_mig_device(self, handle: Any, place: int) -> bool:
         """Whether that place of a GPU holds a MIG device."""
+        emit(at="nvmlDeviceGetMigDeviceHandleByIndex", gpu=None)
         try:
             self.pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
         except self.pynvml.NVMLError as err:
