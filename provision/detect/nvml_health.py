@@ -85,6 +85,11 @@ def word(words: dict[int, str]) -> Turn:
     return turn
 
 
+def numbered(words: str, *, first: int = 0) -> Turn:
+    """The same for numbers in a row."""
+    return word(dict(enumerate(words.split(), first)))
+
+
 def each(turn: Turn) -> Turn:
     """The same for every part of an answer."""
     return lambda answer: [turn(part) for part in answer]
@@ -95,58 +100,25 @@ def parts(names: str, turn: Turn = number) -> Turn:
     return lambda answer: [turn(getattr(answer, name)) for name in names.split()]
 
 
-_MODE = word({0: "disabled", 1: "enabled"})
-_BRAND = word(
-    dict(
-        enumerate(
-            (
-                *("unknown", "quadro", "tesla", "nvs", "grid", "geforce", "titan", "nvidia-vapps", "nvidia-vpc"),
-                *("nvidia-vcs", "nvidia-vws", "nvidia-cloud-gaming", "quadro-rtx", "nvidia-rtx", "nvidia"),
-                *("geforce-rtx", "titan-rtx", "nvidia-dla", "nvidia-vgamedev", "nvidia-npu"),
-            )
-        )
-    )
+_MODE = numbered("disabled enabled")
+_BRAND = numbered(
+    "unknown quadro tesla nvs grid geforce titan nvidia-vapps nvidia-vpc nvidia-vcs nvidia-vws nvidia-cloud-gaming "
+    "quadro-rtx nvidia-rtx nvidia geforce-rtx titan-rtx nvidia-dla nvidia-vgamedev nvidia-npu"
 )
-_ARCHITECTURE = word(
-    {
-        **dict(
-            enumerate(("kepler", "maxwell", "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell"), 2)
-        ),
-        11: "dla",
-        12: "dla2",
-        13: "rubin",
-        15: "npu3",
-    }
-)
-_VIRTUALIZATION = word(dict(enumerate(("none", "passthrough", "vgpu", "host-vgpu", "host-vsga"))))
+_ARCHITECTURE = numbered("kepler maxwell pascal volta turing ampere ada hopper blackwell dla dla2 rubin", first=2)
+_VIRTUALIZATION = numbered("none passthrough vgpu host-vgpu host-vsga")
 _TOPOLOGY = word({0: "internal", 10: "single", 20: "multiple", 30: "hostbridge", 40: "node", 50: "system"})
-_P2P = word(
-    dict(
-        enumerate(
-            (
-                *("ok", "chipset-not-supported", "gpu-not-supported", "topology-not-supported"),
-                *("disabled-by-regkey", "not-supported", "unknown"),
-            )
-        )
-    )
+_P2P = numbered(
+    "ok chipset-not-supported gpu-not-supported topology-not-supported disabled-by-regkey not-supported unknown"
 )
-_RECOVERY = word(
-    dict(
-        enumerate(
-            (
-                *("none", "gpu-reset", "node-reboot", "drain-p2p", "drain-and-reset", "recover-imex-domain"),
-                *("bus-reset", "system-reboot"),
-            )
-        )
-    )
-)
-_FABRIC_STATE = word(dict(enumerate(("not-supported", "not-started", "in-progress", "completed"))))
-_FABRIC_SUMMARY = word(dict(enumerate(("not-supported", "healthy", "unhealthy", "limited-capacity"))))
-_LINK_STATE = word(dict(enumerate(("inactive", "active", "sleep", "traffic-disabled"))))
-_LINK_VERSION = word({1: "1.0", 2: "2.0", 3: "2.2", 4: "3.0", 5: "3.1", 6: "4.0", 7: "5.0", 8: "6.0"})
+_RECOVERY = numbered("none gpu-reset node-reboot drain-p2p drain-and-reset recover-imex-domain bus-reset system-reboot")
+_FABRIC_STATE = numbered("not-supported not-started in-progress completed")
+_FABRIC_SUMMARY = numbered("not-supported healthy unhealthy limited-capacity")
+_LINK_STATE = numbered("inactive active sleep traffic-disabled")
+_LINK_VERSION = numbered("1.0 2.0 2.2 3.0 3.1 4.0 5.0 6.0", first=1)
 _LINK_REMOTE = word({0: "gpu", 1: "ibm-npu", 2: "switch", 255: "unknown"})
-_LICENCE_EXPIRY = word(dict(enumerate(("not-available", "invalid", "valid", "not-applicable", "permanent"))))
-_CONF_ENVIRONMENT = word(dict(enumerate(("unavailable", "simulation", "production"))))
+_LICENCE_EXPIRY = numbered("not-available invalid valid not-applicable permanent")
+_CONF_ENVIRONMENT = numbered("unavailable simulation production")
 
 # facts; NVML functions, the later ones asked where the first is unknown or wants another structure; arguments; turn
 _ROWS: tuple[Row, ...] = (
