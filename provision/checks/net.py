@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .base import Facts, Verdict
 
 
-@check("net.proxy", level="instant", leads=("net.index", "net.registry"))
+@check("net.proxy", level="instant", not_on=("paste",))
 def proxy(facts: Facts, say: Verdict) -> Finding:
     """The variables that name a proxy agree with each other.
 
@@ -51,7 +51,7 @@ def proxy(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"Set: {', '.join(used)}." if used else "No proxy is set.")
 
 
-@check("net.rendezvous", level="quick", leads=("nccl.env",))
+@check("net.rendezvous", level="quick", not_on=("paste",))
 def rendezvous(facts: Facts, say: Verdict) -> Finding:
     """Other nodes of a job can reach this one by the name that it goes by.
 

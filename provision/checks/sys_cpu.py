@@ -18,7 +18,7 @@ _FAR = 20
 """Distance of the firmware's table from which memory is on another socket; local is 10."""
 
 
-@check("sys.cpu_governor", level="instant", not_on=("vm", "container", "wsl", "jetson"))
+@check("sys.cpu_governor", level="instant", not_on=("paste", "vm", "container", "wsl", "jetson"))
 def cpu_governor(facts: Facts, say: Verdict) -> Finding:
     """The processors may leave their lowest clock.
 
@@ -60,7 +60,7 @@ def cpu_governor(facts: Facts, say: Verdict) -> Finding:
 _LITERAL = frozenset({"acpi-cpufreq", "intel_cpufreq", "cppc_cpufreq", "pcc-cpufreq"})
 
 
-@check("sys.cpu_count", level="instant", not_on=("vm", "container", "wsl", "jetson"))
+@check("sys.cpu_count", level="instant", not_on=("paste", "vm", "container", "wsl", "jetson"))
 def cpu_count(facts: Facts, say: Verdict) -> Finding:
     """Every processor that is there is on.
 
@@ -95,7 +95,7 @@ def cpu_count(facts: Facts, say: Verdict) -> Finding:
     )
 
 
-@check("sys.cpu_quota", level="instant", needs=("gpu",))
+@check("sys.cpu_quota", level="instant", needs=("gpu",), not_on=("paste",))
 def cpu_quota(facts: Facts, say: Verdict) -> Finding:
     """No limit keeps this process from having enough processors for its GPUs.
 
@@ -138,7 +138,7 @@ def cpu_quota(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"{usable:g} processors may be used for {counted(gpus, 'GPU')}.", *evidence)
 
 
-@check("sys.clocksource", level="instant", not_on=("vm", "container", "wsl", "jetson"))
+@check("sys.clocksource", level="instant", not_on=("paste", "vm", "container", "wsl", "jetson"))
 def clocksource(facts: Facts, say: Verdict) -> Finding:
     """The kernel reads the time from the processor's own counter.
 
@@ -175,7 +175,7 @@ def clocksource(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"The clock source is {source}.", *facts.evidence("clock.source"))
 
 
-@check("sys.numa", level="instant", needs=("gpu",), not_on=("wsl", "jetson"))
+@check("sys.numa", level="instant", needs=("gpu",), not_on=("paste", "wsl", "jetson"))
 def numa(facts: Facts, say: Verdict) -> Finding:
     """Processors and memory near to the GPUs may be used.
 

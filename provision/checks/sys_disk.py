@@ -22,7 +22,7 @@ _UNPACKING = 1.0e9
 """Bytes that the largest wheel needs where temporary files go (our proposal)."""
 
 
-@check("sys.disk_free", level="instant", leads=("sys.disk_rw",))
+@check("sys.disk_free", level="instant", leads=("sys.disk_rw",), not_on=("paste",))
 def disk_free(facts: Facts, say: Verdict) -> Finding:
     """The disks have room for an environment.
 
@@ -92,7 +92,7 @@ _INODES_SHARE = 0.10
 _INODES_ENOUGH = 200_000
 
 
-@check("sys.inodes", level="instant", leads=("sys.disk_rw",))
+@check("sys.inodes", level="instant", leads=("sys.disk_rw",), not_on=("paste",))
 def inodes(facts: Facts, say: Verdict) -> Finding:
     """The filesystems have room for more files.
 
@@ -126,7 +126,7 @@ def inodes(facts: Facts, say: Verdict) -> Finding:
     return say.passed("Every filesystem has free inodes.")
 
 
-@check("sys.cache_same_fs", level="instant")
+@check("sys.cache_same_fs", level="instant", not_on=("paste",))
 def cache_same_fs(facts: Facts, say: Verdict) -> Finding:
     """The cache of packages and the environment are on one filesystem.
 

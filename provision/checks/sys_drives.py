@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"})
 
 
-@check("sys.disk_rw", level="instant")
+@check("sys.disk_rw", level="instant", not_on=("paste",))
 def disk_rw(facts: Facts, say: Verdict) -> Finding:
     """The filesystems can be written.
 
@@ -70,7 +70,7 @@ def disk_rw(facts: Facts, say: Verdict) -> Finding:
 _WORN_PERCENT = 100
 
 
-@check("sys.nvme", level="quick", not_on=("container", "wsl"), leads=("sys.disk_rw",))
+@check("sys.nvme", level="quick", not_on=("paste", "container", "wsl"), leads=("sys.disk_rw",))
 def nvme(facts: Facts, say: Verdict) -> Finding:
     """The NVMe drives answer and call themselves healthy.
 
@@ -117,7 +117,7 @@ def nvme(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"{counted(len(states), 'NVMe drive')} there {read}.", *facts.evidence("nvme.health"))
 
 
-@check("sys.nfs_hang", level="quick", leads=("sys.disk_rw", "sys.disk_free"))
+@check("sys.nfs_hang", level="quick", leads=("sys.disk_rw", "sys.disk_free"), not_on=("paste",))
 def nfs_hang(facts: Facts, say: Verdict) -> Finding:
     """Every network filesystem answers.
 

@@ -17,9 +17,9 @@ _OPEN_FILES = 65_535
 _PROCESSES = 1_024
 
 
-@check("sys.ulimits", level="instant", needs=("gpu",))
+@check("sys.ulimits", level="instant", needs=("gpu",), not_on=("paste",))
 def ulimits(facts: Facts, say: Verdict) -> Finding:
-    """This process may open enough files and start enough processes.
+    """A process may open enough files and start enough processes.
 
     What it finds
         Limits for open files and for processes that a program here can't raise by itself.
@@ -68,7 +68,7 @@ def ulimits(facts: Facts, say: Verdict) -> Finding:
 _NEAR, _FULL = 0.80, 0.95
 
 
-@check("sys.fds_pids", level="instant")
+@check("sys.fds_pids", level="instant", not_on=("paste",))
 def fds_pids(facts: Facts, say: Verdict) -> Finding:
     """The kernel has room for more open files and processes.
 
@@ -116,7 +116,7 @@ def _uses(facts: Facts) -> list[tuple[str, float, float]]:
     if tasks is not None and limits:
         found.append(("tasks of the system", tasks, min(limits)))
     if group:
-        found.append(("tasks of this control group", *group))
+        found.append(("tasks of this control group", group[1], group[0]))
     return [one for one in found if one[2] > 0]
 
 
@@ -124,7 +124,7 @@ _MANY, _TOO_MANY = 1_000, 2_000
 _MANY_SHARE, _TOO_MANY_SHARE = 0.20, 0.80
 
 
-@check("sys.zombies", level="quick", leads=("sys.fds_pids",))
+@check("sys.zombies", level="quick", leads=("sys.fds_pids",), not_on=("paste",))
 def zombies(facts: Facts, say: Verdict) -> Finding:
     """Dead processes are taken away by their parents.
 

@@ -29,7 +29,7 @@ def _room(facts: Facts) -> tuple[float, float, str] | None:
     return available, total, "this machine"
 
 
-@check("sys.mem_available", level="instant", leads=("sys.swap",))
+@check("sys.mem_available", level="instant", leads=("sys.swap",), not_on=("paste",))
 def mem_available(facts: Facts, say: Verdict) -> Finding:
     """Memory is left for another process.
 
@@ -70,7 +70,7 @@ def mem_available(facts: Facts, say: Verdict) -> Finding:
 _LEAST_RATIO = 0.25
 
 
-@check("sys.mem_ratio", level="instant", needs=("nvml",), not_on=("jetson", "mig", "wsl"))
+@check("sys.mem_ratio", level="instant", needs=("nvml",), not_on=("paste", "jetson", "mig", "wsl"))
 def mem_ratio(facts: Facts, say: Verdict) -> Finding:
     """Main memory is in proportion to the memory of the GPUs.
 
@@ -115,7 +115,7 @@ _LARGE_BLOCK = 2 * MIB
 _FREE_SHARE = 0.10
 
 
-@check("sys.fragmentation", level="instant", not_on=("container", "wsl"))
+@check("sys.fragmentation", level="instant", not_on=("paste", "container", "wsl"))
 def fragmentation(facts: Facts, say: Verdict) -> Finding:
     """Free memory comes in large blocks too.
 
@@ -155,7 +155,13 @@ def fragmentation(facts: Facts, say: Verdict) -> Finding:
 _RESERVED_SHARE = 0.25
 
 
-@check("sys.hugepages_thp", level="instant", needs=("gpu",), not_on=("container", "wsl"), leads=("sys.mem_available",))
+@check(
+    "sys.hugepages_thp",
+    level="instant",
+    needs=("gpu",),
+    not_on=("paste", "container", "wsl"),
+    leads=("sys.mem_available",),
+)
 def hugepages_thp(facts: Facts, say: Verdict) -> Finding:
     """No large part of the memory is set aside as huge pages that nobody uses.
 
@@ -195,7 +201,7 @@ _LITTLE = 0.20
 _BUSY_BYTES_PER_MINUTE = 256 * MIB
 
 
-@check("sys.swap", level="instant", not_on=("container", "wsl"))
+@check("sys.swap", level="instant", not_on=("paste", "container", "wsl"))
 def swap(facts: Facts, say: Verdict) -> Finding:
     """The machine does not live from its swap.
 
@@ -237,7 +243,7 @@ _LEAST_SHM = 0.25
 _FULL_SHM = 0.10
 
 
-@check("sys.shm", level="instant", needs=("gpu",), not_on=("container", "wsl"))
+@check("sys.shm", level="instant", needs=("gpu",), not_on=("paste", "container", "wsl"))
 def shm(facts: Facts, say: Verdict) -> Finding:
     """Shared memory has its usual size and room.
 

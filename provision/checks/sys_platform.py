@@ -16,7 +16,7 @@ _GENERIC = ("qemu virtual cpu", "qemu tcg cpu", "common kvm processor", "common 
 """Lower-case starts of the names of processors that a hypervisor makes up."""
 
 
-@check("sys.virt", level="instant", not_on=("wsl",))
+@check("sys.virt", level="instant", not_on=("paste", "wsl"))
 def virt(facts: Facts, say: Verdict) -> Finding:
     """A virtual machine sees the processor that it runs on.
 
@@ -55,7 +55,7 @@ def virt(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"This is a virtual machine ({kind}).", *facts.evidence("host.virtualization", "cpu.model"))
 
 
-@check("sys.jetson", level="quick", not_on=("container",))
+@check("sys.jetson", level="quick", not_on=("paste", "container"))
 def jetson(facts: Facts, say: Verdict) -> Finding:
     """A Jetson runs NVIDIA's Linux for it.
 
@@ -76,13 +76,13 @@ def jetson(facts: Facts, say: Verdict) -> Finding:
     Sources
         NVIDIA, Jetson Linux Developer Guide, platform power and performance (read 2026-11).
     """
-    if not facts.is_any("jetson"):
+    if not facts.is_any("jetson") and not facts.text("jetson.soc"):
         return say.skipped("This is not a Jetson.")
     release = facts.machine.host.l4t
     if not release:
         return say.warned(
             "This Jetson runs a Linux without NVIDIA's release file, so its GPU has no driver from there.",
-            *facts.evidence("host.l4t", "host.soc"),
+            *facts.evidence("host.l4t", "jetson.soc"),
             safe=("cat /etc/nv_tegra_release; cat /proc/device-tree/model",),
             risky=("flash Jetson Linux with NVIDIA SDK Manager",),
         )
@@ -93,13 +93,13 @@ def jetson(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"Jetson Linux {release}; {said}.", *facts.evidence("host.l4t", "jetson.power_mode"))
 
 
-_LEADS = ("driver.device_nodes", "driver.nvml_init", "pci.count_vs_nvml", "cuda.init")
+_LEADS = ("driver.device_nodes", "driver.nvml_init", "pci.count_vs_nvml")
 _TOOLS_ONLY = ("/dev/nvidia-modeset", "/dev/nvidia-uvm-tools")
 
 
-@check("sys.user_access", level="instant", needs=("gpu",), not_on=("wsl",), leads=_LEADS)
+@check("sys.user_access", level="instant", needs=("gpu",), not_on=("paste", "wsl"), leads=_LEADS)
 def user_access(facts: Facts, say: Verdict) -> Finding:
-    """This user is in the group to which the GPU's device nodes belong.
+    """The user is in the group to which the GPU's device nodes belong.
 
     What it finds
         Device nodes that a group may open, and a user who is not in it: video or render on Jetsons, a site's own group
@@ -126,7 +126,7 @@ def user_access(facts: Facts, say: Verdict) -> Finding:
         if gid and not is_member and mode & 0o060 == 0o060 and path not in _TOOLS_ONLY  # noqa: PLR2004 -- rw for a group
     ]
     if closed:
-        path, mode, gid, group = closed[0]
+        path, _, gid, group = closed[0]
         name = group or str(gid)
         return say.failed(
             f"{path} may be opened by the group {name}, and this user is not in it.",

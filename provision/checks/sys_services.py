@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
@@ -14,23 +14,25 @@ if TYPE_CHECKING:
     from .base import Facts, Verdict
 
 _OFF_S, _FAR_OFF_S = 0.1, 5.0
+_FIRST_RELEASE = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
+"""No clock that is right can be before this."""
 _SETTLING_S = 900
 """How long a clock's keeper may need after a start (our proposal)."""
 
 
-@check("sys.time_sync", level="quick", not_on=("container", "wsl"))
+@check("sys.time_sync", level="quick", not_on=("paste", "container", "wsl"))
 def time_sync(facts: Facts, say: Verdict) -> Finding:
     """The clock is right and something keeps it so.
 
     What it finds
-        A clock that is off, that stands before this release of gpusetup, or that nothing keeps.
+        A clock that is off, that stands before the year 2026, or that nothing keeps.
 
     Why it matters
         With a wrong clock TLS refuses every package index, logs of several nodes can't be joined, and jobs across
         nodes time out in strange places.
 
     How it is decided
-        A date before the one on which the matrix was read fails. Where chrony says how far the clock is off, more than
+        A date before 2026, when there was no gpusetup, fails. Where chrony says how far the clock is off, more than
         5 s fails and more than 0.1 s warns (our proposals). A clock that the kernel calls not synchronised warns on a
         machine with a GPU that has run for 15 minutes, unless it is portable, another kind of keeper runs, or it is a
         virtual machine whose host may keep it.
@@ -77,24 +79,19 @@ def _not_kept(facts: Facts, say: Verdict, evidence: tuple[Evidence, ...], safe: 
 
 
 def _date_before_release(facts: Facts) -> str | None:
-    """The machine's date where it is before the matrix was read."""
-    if facts.context.now is None or facts.matrix is None:
+    """The machine's date where it is before there was a gpusetup."""
+    if facts.context.now is None or facts.context.now >= _FIRST_RELEASE:
         return None
-    try:
-        read_on = datetime.fromisoformat(facts.matrix.read_on).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None
-    now = datetime.fromtimestamp(facts.context.now, timezone.utc)
-    return now.date().isoformat() if now < read_on - timedelta(days=2) else None
+    return datetime.fromtimestamp(facts.context.now, timezone.utc).date().isoformat()
 
 
-@check("sys.services", level="quick", needs=("gpu",), not_on=("container",), leads=("driver.persistence",))
+@check("sys.services", level="quick", needs=("gpu",), not_on=("paste", "container"))
 def services(facts: Facts, say: Verdict) -> Finding:
     """No service that looks after GPUs has failed.
 
     What it finds
-        nvidia-persistenced, nvidia-powerd, DCGM, the licence daemon, the MIG manager or a Jetson's nvpmodel in the state
-        `failed`. Services of NVSwitch fabrics have checks of their own.
+        nvidia-persistenced, nvidia-powerd, DCGM, the licence daemon, the MIG manager or a Jetson's nvpmodel in the
+        state `failed`. Services of NVSwitch fabrics have checks of their own.
 
     Why it matters
         Without them the driver unloads between jobs, monitoring is blind, a licence is not fetched, or MIG is not set
@@ -124,7 +121,7 @@ def services(facts: Facts, say: Verdict) -> Finding:
 _LOST = ("redundancy lost", "failure detected", "ac lost", "input lost")
 
 
-@check("sys.ipmi", level="quick", not_on=("vm", "container", "wsl", "jetson"))
+@check("sys.ipmi", level="quick", not_on=("paste", "vm", "container", "wsl", "jetson"))
 def ipmi(facts: Facts, say: Verdict) -> Finding:
     """The board's own controller sees its power supplies and fans well.
 

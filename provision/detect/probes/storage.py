@@ -78,7 +78,12 @@ def mount_of(mounts: Iterable[Mount], path: str) -> Mount | None:
 # --- places
 
 
-def _look_at_mounts(around: Surroundings) -> dict[str, Any]:
+def _seen(around: Surroundings) -> dict[str, Any]:
+    named = around.answer("env.path", lambda: None)  # of --env; the command says it
+    return around.answer("mounts", lambda: _look_at_mounts(around, named)) or {"mounts": [], "places": []}
+
+
+def _look_at_mounts(around: Surroundings, named: str | None) -> dict[str, Any]:
     """Mounts of drives and of the network, and the places that an install fills; no options, no servers."""
 
     def text(path: str) -> str:
@@ -89,7 +94,7 @@ def _look_at_mounts(around: Surroundings) -> dict[str, Any]:
 
     mounts, wanted = parse_mountinfo(text("/proc/self/mountinfo")), parse_fstab(text("/etc/fstab"))
     places = []
-    for role, path in _places(around):
+    for role, path in _places(around, named):
         mount = mount_of(mounts, path)
         is_network = mount is not None and mount.kind in NETWORK
         # A path on a server that hangs is not walked along here.
@@ -108,7 +113,7 @@ def _look_at_mounts(around: Surroundings) -> dict[str, Any]:
     }
 
 
-def _places(around: Surroundings) -> Iterator[tuple[str, str]]:
+def _places(around: Surroundings, named: str | None) -> Iterator[tuple[str, str]]:
     """Folders that an install fills, by what they are for."""
     environ = around.environ
     yield "system", "/"
@@ -117,7 +122,7 @@ def _places(around: Surroundings) -> Iterator[tuple[str, str]]:
     cache = environ.get("UV_CACHE_DIR") or environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else None)
     if cache and cache.startswith("/"):
         yield "package cache", os.path.normpath(cache)
-    yield "environment", str(default_environment().absolute())
+    yield "environment", os.path.abspath(named) if named else str(default_environment().absolute())  # noqa: PTH100
 
 
 def _existing(path: str) -> str:
@@ -129,7 +134,7 @@ def _existing(path: str) -> str:
 
 def read_disks(around: Surroundings, machine: Machine) -> Iterator[Reading]:  # noqa: ARG001
     """Mounts, room at the places that an install fills, counted errors, drives."""
-    seen = around.answer("mounts", lambda: _look_at_mounts(around)) or {"mounts": [], "places": []}
+    seen = _seen(around)
     for row in seen["mounts"]:
         yield Reading("disk.mount", "/proc/self/mountinfo", tuple(row))
     for role, path, kind, *rest in seen["places"]:
@@ -178,7 +183,7 @@ def read_network_mounts(around: Surroundings, machine: Machine) -> Iterator[Read
     """Whether every network filesystem answers, asked in children that may hang; and the room on those in use."""
     from concurrent.futures import ThreadPoolExecutor
 
-    seen = around.answer("mounts", lambda: _look_at_mounts(around)) or {"mounts": [], "places": []}
+    seen = _seen(around)
     mounts = [(point, kind) for point, kind, *_ in seen["mounts"] if kind in NETWORK][:_MOST_ASKED]
     if not mounts:
         return
@@ -263,7 +268,7 @@ WRITE_S = 10.0
 
 def read_write_test(around: Surroundings, machine: Machine) -> Iterator[Reading]:  # noqa: ARG001
     """1 MiB written, flushed and read again in a file without a name where temporary files go."""
-    seen = around.answer("mounts", lambda: _look_at_mounts(around)) or {"places": []}
+    seen = _seen(around)
     folder = next((path for role, path, *_ in seen["places"] if role == "temporary files"), None)
     if folder is None:
         yield Reading("disk.write_test", "TMPDIR", failure="no folder for temporary files is known")

@@ -152,6 +152,36 @@ def _nodes(around: Surroundings, machine: Machine) -> Iterator[Reading]:
             yield Reading("numa.gpu", path, value, None if value else failure or f"{path} has no number")
 
 
+# --- WSL
+
+_LINUX_DRIVER = re.compile(
+    r"(?:libnvidia-compute-\d+(?:-server)?|nvidia-driver-\d+(?:-server)?(?:-open)?|libcuda1|cuda-drivers(?:-\d+)?)"
+)
+
+
+def read_wsl(around: Surroundings, machine: Machine) -> Iterator[Reading]:
+    """Packages of a Linux driver inside WSL, where the driver is that of Windows."""
+    if machine.host.is_wsl:
+        found = around.answer("wsl.driver_packages", lambda: _driver_packages(around))
+        why = "the packages of this distribution were not looked through" if found is None else None
+        yield Reading("wsl.driver_packages", "/var/lib/dpkg/info", None if found is None else tuple(found), why)
+
+
+def _driver_packages(around: Surroundings) -> list[str] | None:
+    try:
+        names = os.listdir(around.path("/var/lib/dpkg/info"))  # noqa: PTH208 -- cheaper
+    except OSError:
+        return None
+    return parse_driver_packages(names)
+
+
+# libnvidia-compute-535:amd64.list
+def parse_driver_packages(names: Iterable[str]) -> list[str]:
+    """Packages of a Linux driver among the names of dpkg's lists of files."""
+    stems = {name.removesuffix(".list").split(":", 1)[0] for name in names if name.endswith(".list")}
+    return sorted(stem for stem in stems if _LINUX_DRIVER.fullmatch(stem))
+
+
 # --- limits, processes
 
 
@@ -276,6 +306,7 @@ PROBES: tuple[Probe, ...] = (
     Probe("processors", "instant", read_cpu),
     Probe("memory", "instant", read_memory),
     Probe("limits", "instant", read_limits),
+    Probe("wsl", "instant", read_wsl),
     Probe("disks", "instant", read_disks),
     Probe("processes", "quick", read_processes),
     Probe("programs of the system", "quick", read_programs),

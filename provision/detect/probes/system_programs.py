@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...plain_text import plain
 from ...records import Reading
+from ..jetson import COMPATIBLE_FILE, parse_soc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +25,15 @@ def user_ids() -> dict[str, Any]:
     return {"uid": os.getuid(), "gids": sorted({os.getgid(), *os.getgroups()})}
 
 
-def read_programs(around: Surroundings, machine: Machine) -> Iterator[Reading]:
+def read_programs(around: Surroundings, machine: Machine) -> Iterator[Reading]:  # noqa: ARG001
     """What the clock's keeper, the service manager, the board's controller and a Jetson's power model say."""
     yield from _clock(around)
     yield _failed_services(around)
-    if machine.host.l4t:
-        yield _power_mode(around)
+    if around.kernel.machine in {"aarch64", "arm64"}:
+        soc = parse_soc(around.text(COMPATIBLE_FILE, longest=4096) or "")
+        yield Reading("jetson.soc", COMPATIBLE_FILE, soc, None if soc else "the device tree names no Tegra chip")
+        if soc:
+            yield _power_mode(around)
     yield from _board(around)
 
 
