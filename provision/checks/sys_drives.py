@@ -140,9 +140,9 @@ def nfs_hang(facts: Facts, say: Verdict) -> Finding:
     asked = facts.readings("disk.network_mount")
     if not asked:
         return say.skipped("No network filesystem is mounted.")
-    # A FUSE mount of another user answers nobody else, not even root.
-    bad = [(one.source.removeprefix("stat "), one.failure) for one in asked if one.failure and _MINE not in one.failure]
-    hung = [point for point, why in bad if why and why.startswith("no answer")]
+    bad = [(one.source.removeprefix("stat "), one.failure) for one in asked if one.failure]
+    hung = [point for point, why in bad if why.startswith("no answer")]
+    bad = [(point, why) for point, why in bad if any(word in why for word in _BROKEN)]
     evidence = facts.evidence("disk.network_mount")
     if hung:
         return say.failed(
@@ -161,6 +161,7 @@ def nfs_hang(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"{counted(len(asked), 'network filesystem')} answered.", *evidence)
 
 
-_MINE = "ermission denied"
+_BROKEN = ("Stale file handle", "Input/output error", "Transport endpoint", "Host is down", "Connection", "No route")
+"""Errors of a mount that is broken. Others are not its fault: a FUSE mount of a user answers nobody else, nor root."""
 
 CHECKS = (nfs_hang, nvme, disk_rw)

@@ -17,7 +17,7 @@ _OPEN_FILES = 65_535
 _PROCESSES = 1_024
 
 
-@check("sys.ulimits", level="instant", needs=("gpu",), not_on=("paste",))
+@check("sys.ulimits", level="instant", needs=("gpu",), not_on=("paste", "wsl"))
 def ulimits(facts: Facts, say: Verdict) -> Finding:
     """A process may open enough files and start enough processes.
 

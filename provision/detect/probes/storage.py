@@ -246,7 +246,7 @@ def read_nvme_health(around: Surroundings, machine: Machine) -> Iterator[Reading
         why = None if found else said.failure or ("no answer within 3 s" if said.timed_out else "nvme gave no figures")
         value = (name, *(found.get(key) for key in HEALTH)) if found else None
         yield Reading("nvme.health", f"nvme smart-log /dev/{name}", value, why)
-        if said.failure:
+        if said.failure or said.timed_out:  # the next drive would say no more
             return
 
 

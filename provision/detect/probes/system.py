@@ -13,7 +13,7 @@ from . import Probe
 from .control_groups import tightest
 from .storage import read_disks, read_network_mounts, read_nvme_health, read_write_test
 from .system_memory import read_memory
-from .system_programs import TIME_DAEMONS, read_programs, user_ids
+from .system_programs import TIME_DAEMONS, read_board, read_programs, user_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -92,7 +92,7 @@ def _governors(around: Surroundings) -> list[list[Any]]:
     counts: dict[tuple[str, str], int] = {}
     folder = around.path(f"{_CPU}/cpufreq")
     try:
-        names = [name for name in os.listdir(folder) if name.startswith("policy")]  # noqa: PTH208 -- cheaper
+        names = sorted(name for name in os.listdir(folder) if name.startswith("policy"))  # noqa: PTH208 -- cheaper
     except OSError:
         return []
     driver = _line(folder / names[0] / "scaling_driver") if names else ""
@@ -310,6 +310,7 @@ PROBES: tuple[Probe, ...] = (
     Probe("disks", "instant", read_disks),
     Probe("processes", "quick", read_processes),
     Probe("programs of the system", "quick", read_programs),
+    Probe("board", "quick", read_board),
     Probe("network mounts", "quick", read_network_mounts),
     Probe("nvme health", "quick", read_nvme_health),
     Probe("write test", "standard", read_write_test),

@@ -26,7 +26,7 @@ def user_ids() -> dict[str, Any]:
 
 
 def read_programs(around: Surroundings, machine: Machine) -> Iterator[Reading]:  # noqa: ARG001
-    """What the clock's keeper, the service manager, the board's controller and a Jetson's power model say."""
+    """What the clock's keeper, the service manager and a Jetson's power model say."""
     yield from _clock(around)
     yield _failed_services(around)
     if around.kernel.machine in {"aarch64", "arm64"}:
@@ -34,7 +34,6 @@ def read_programs(around: Surroundings, machine: Machine) -> Iterator[Reading]: 
         yield Reading("jetson.soc", COMPATIBLE_FILE, soc, None if soc else "the device tree names no Tegra chip")
         if soc:
             yield _power_mode(around)
-    yield from _board(around)
 
 
 # Leap status     : Normal
@@ -120,7 +119,8 @@ def parse_sensors(text: str) -> tuple[tuple[str, str, str], ...]:
     return tuple((name, state, words) for name, state, words in cells if state != "ns")
 
 
-def _board(around: Surroundings) -> Iterator[Reading]:
+def read_board(around: Surroundings, machine: Machine) -> Iterator[Reading]:  # noqa: ARG001
+    """What the board's own controller says of power supplies and fans; only root may ask it."""
     if not (around.exists("/dev/ipmi0") or around.exists("/dev/ipmi/0")):
         yield Reading("ipmi.sensors", "/dev/ipmi0", failure="no board management controller is seen here")
         return

@@ -78,6 +78,14 @@ def _jetson_without_jetson_linux() -> Box:
     return box.file("/proc/device-tree/compatible", "nvidia,p3737-0000+p3701-0005\0nvidia,tegra234\0")
 
 
+def _jetson_without_the_group() -> Box:
+    box = _jetson_without_jetson_linux()
+    box.file("/etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n")
+    box.node("/dev/nvmap", mode=0o660, may_open=False).command("nvpmodel -q", "NV Power Mode: MODE_30W\n2\n")
+    box.looks["status", "/dev/nvmap"].value["gid"] = 44
+    return box.answer("group 44", "video")
+
+
 def _cut_off_from_its_socket() -> Box:
     box = v100()
     return box.file("/sys/bus/pci/devices/0000:3b:00.0/numa_node", "0\n").answer("cpu.affinity", "32-63")
@@ -332,6 +340,7 @@ CASES: tuple[Case, ...] = (
     # kinds of machine
     Case("guest-with-a-made-up-processor", _made_up_cpu, "sys.virt", "warn", says=("QEMU Virtual CPU",)),
     Case("jetson-without-jetson-linux", _jetson_without_jetson_linux, "sys.jetson", "warn"),
+    Case("jetson-user-outside-of-video", _jetson_without_the_group, "sys.user_access", says=("/dev/nvmap", "video")),
     Case("nodes-kept-for-a-group", _kept_for_a_group, "sys.user_access", says=("video",)),
     # WSL
     Case(
