@@ -98,3 +98,16 @@ def who_owns_the_driver(machine: Machine) -> tuple[str, ...]:
 
 KERNEL_LOG = "sudo journalctl --dmesg --grep 'NVRM|nvidia' --no-pager | tail -n 40"
 """Command that shows what the driver wrote to the kernel log."""
+
+_KEEPERS: dict[Family, str] = {
+    "ubuntu": "systemd-timesyncd",
+    "debian": "systemd-timesyncd",
+    "rhel": "chronyd",
+    "suse": "chronyd",
+    "other": "chronyd",
+}
+
+
+def keep_the_clock(machine: Machine) -> tuple[str, ...]:
+    """Commands that show how well the clock is kept, and start what keeps it."""
+    return ("timedatectl; chronyc tracking", f"sudo systemctl enable --now {_KEEPERS[family(machine)]}")

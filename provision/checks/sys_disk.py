@@ -126,7 +126,7 @@ def inodes(facts: Facts, say: Verdict) -> Finding:
     return say.passed("Every filesystem has free inodes.")
 
 
-@check("sys.cache_same_fs", level="instant", not_on=("paste",))
+@check("sys.cache_same_fs", level="instant", not_on=("paste", "container"))
 def cache_same_fs(facts: Facts, say: Verdict) -> Finding:
     """The cache of packages and the environment are on one filesystem.
 

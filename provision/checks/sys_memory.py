@@ -198,7 +198,7 @@ def hugepages_thp(facts: Facts, say: Verdict) -> Finding:
 
 _SWAPPED = 1 * GIB
 _LITTLE = 0.20
-_BUSY_BYTES_PER_MINUTE = 256 * MIB
+_STALLED_PERCENT = 10.0
 
 
 @check("sys.swap", level="instant", not_on=("paste", "container", "wsl"))
@@ -212,25 +212,28 @@ def swap(facts: Facts, say: Verdict) -> Finding:
         A data loader whose pages are on a disk is slower by orders of magnitude, and the GPU waits.
 
     How it is decided
-        More than 256 MiB a minute read back since the previous run of this boot warns. So does more than 1 GiB in use
-        while less than 20 % of the memory is available (our proposals). Swap that was used once and lies still is
-        normal and passes.
+        The kernel's pressure figures: all work waiting for memory during 10 % of the last minute, with swap in use,
+        warns. So does more than 1 GiB in use while less than 20 % of the memory is available (our proposals). Swap
+        that was used once and lies still is normal and passes.
 
     What to do
         See what needs the memory; add memory or run less at once.
 
     Sources
-        Linux kernel, admin-guide/sysctl/vm, swappiness (read 2026-11). The numbers are our proposals.
+        Linux kernel, accounting/psi (read 2026-11). The numbers are our proposals.
     """
     total, free = facts.number("swap.total_bytes"), facts.number("swap.free_bytes")
     if total is None or free is None:
         return say.unknown(f"Swap was not read: {facts.why_not('swap.total_bytes')}.")
-    used, rate = total - free, facts.rate("swap.pages_in")
-    evidence = facts.evidence("swap.total_bytes", "swap.free_bytes", "mem.available_bytes")
+    used, stalled = total - free, facts.number("mem.stalled_percent")
+    evidence = facts.evidence("swap.total_bytes", "swap.free_bytes", "mem.available_bytes", "mem.stalled_percent")
     safe = ("vmstat 1 5", "ps -eo pid,user,rss,comm --sort=-rss | head")
-    if rate and rate.per_minute * (facts.number("mem.page_bytes") or 4096) > _BUSY_BYTES_PER_MINUTE:
-        back = rate.per_minute * (facts.number("mem.page_bytes") or 4096)
-        return say.warned(f"{gib(back)} a minute come back from swap.", *evidence, safe=safe)
+    if used > 0 and stalled is not None and stalled >= _STALLED_PERCENT:
+        return say.warned(
+            f"All work waited for memory during {stalled:g} % of the last minute, with {gib(used)} of swap in use.",
+            *evidence,
+            safe=safe,
+        )
     memory, available = facts.number("mem.total_bytes") or 0, facts.number("mem.available_bytes")
     if used > _SWAPPED and available is not None and available < _LITTLE * memory:
         return say.warned(

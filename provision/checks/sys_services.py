@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check, counted
+from .remedies import keep_the_clock
 from .sys_words import rows
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def time_sync(facts: Facts, say: Verdict) -> Finding:
         adjtimex(2), STA_UNSYNC; chronyc(1), tracking (read 2026-11).
     """
     evidence = facts.evidence("clock.is_synchronised", "clock.chrony_synchronised", "clock.off_s")
-    safe = ("timedatectl; chronyc tracking", "sudo timedatectl set-ntp true")
+    safe = keep_the_clock(facts.machine)
     if wrong := _date_before_release(facts):
         return say.failed(f"The clock says {wrong}, which is past.", *evidence, safe=safe)
     by_chrony, off_s = facts.flag("clock.chrony_synchronised"), facts.number("clock.off_s")

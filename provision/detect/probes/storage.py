@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...paths import default_environment
 from ...plain_text import plain
 from ...records import Reading
 from .system_programs import user_ids
@@ -122,7 +121,11 @@ def _places(around: Surroundings, named: str | None) -> Iterator[tuple[str, str]
     cache = environ.get("UV_CACHE_DIR") or environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else None)
     if cache and cache.startswith("/"):
         yield "package cache", os.path.normpath(cache)
-    yield "environment", os.path.abspath(named) if named else str(default_environment().absolute())  # noqa: PTH100
+    # As provision.paths has it, which is slow to import.
+    data = environ.get("XDG_DATA_HOME") or (f"{home}/.local/share" if home else None)
+    env = named or environ.get("GPUSETUP_ENV") or (data and f"{data}/gpusetup/env")
+    if env:
+        yield "environment", os.path.abspath(env)  # noqa: PTH100
 
 
 def _existing(path: str) -> str:

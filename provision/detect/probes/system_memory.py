@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _HUGE = "/sys/kernel/mm/hugepages"
 _THP = "/sys/kernel/mm/transparent_hugepage/enabled"
+_PRESSURE = "/proc/pressure/memory"
 _ARC = "/proc/spl/kstat/zfs/arcstats"
 _LEFT_BEHIND = ("nccl-", "torch_", "psm_", "cuda.shm.")
 """Starts of names in /dev/shm that NCCL, PyTorch, Python and CUDA give and that a killed process leaves there."""
@@ -94,11 +95,17 @@ def _pages(around: Surroundings) -> Iterator[Reading]:
         counts = [_count(around, f"{_HUGE}/{name}/{file}") for file in ("nr_hugepages", "free_hugepages")]
         if match and None not in counts:
             yield Reading("mem.huge_pages", f"{_HUGE}/{name}", (int(match[1]) * 1024, *counts))
-    # pswpin 1234
-    text, failure = around.attempt("/proc/vmstat", longest=65536)
-    match = re.search(r"^pswpin (\d{1,19})$", text or "", re.MULTILINE)
-    why = None if match else failure or "/proc/vmstat does not count it"
-    yield Reading("swap.pages_in", "/proc/vmstat", int(match[1]) if match else None, why)
+    text, failure = around.attempt(_PRESSURE, longest=512)
+    stalled = parse_pressure(text or "")
+    why = None if stalled is not None else failure or f"{_PRESSURE} is of no known form"
+    yield Reading("mem.stalled_percent", _PRESSURE, stalled, why)
+
+
+# full avg10=0.00 avg60=1.25 avg300=0.40 total=123456
+def parse_pressure(text: str) -> float | None:
+    """Share of the last minute in which all running work waited for memory, percent."""
+    match = re.search(r"^full .*?\bavg60=(\d{1,3}\.\d{1,4})\b", text, re.MULTILINE)
+    return float(match[1]) if match else None
 
 
 def _count(around: Surroundings, path: str) -> int | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.checks.facts import Rate
 from provision.detect.probes.storage import NETWORK
 from tests.boxes import NOW
 from tests.boxes.healthy import a100_mig, container, cpu_only, gh200, h100x8, l40s, rtx5090, t4, v100, wsl
-from tests.boxes.layers.system import GIB, SERVICES, SHM, TMP, meminfo, on_device
+from tests.boxes.layers.system import GIB, PRESSURE, SERVICES, SHM, TMP, meminfo, on_device
 
 from . import Case
 
@@ -190,9 +189,14 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "lives-from-swap",
-        lambda: l40s().given(rates={"swap.pages_in": Rate(600_000, 60.0)}),
+        lambda: (
+            l40s()
+            .file("/proc/meminfo", meminfo(total=256 * KIB, available=90 * KIB, swap=8 * KIB, swap_free=5 * KIB))
+            .file("/proc/pressure/memory", PRESSURE.format("31.50"))
+        ),
         "sys.swap",
         "warn",
+        says=("31.5 %",),
     ),
     Case(
         "swap-used-and-memory-short",

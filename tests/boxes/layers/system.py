@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tests.boxes import Box
 
 GIB = 1024**3
+PRESSURE = "some avg10=0.00 avg60=0.10 avg300=0.02 total=9\nfull avg10=0.00 avg60={} avg300=0.02 total=9\n"
 TMP = "/tmp"  # noqa: S108 -- named, not used
 SHM = "/dev/shm"  # noqa: S108
 CPU = "/sys/devices/system/cpu"
@@ -93,7 +94,7 @@ def _memory(box: Box, memory: int) -> None:
     box.file("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n")
     box.file("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n")
     box.file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0\n")
-    box.file("/proc/vmstat", "nr_free_pages 1000\npswpin 120\npswpout 400\n")
+    box.file("/proc/pressure/memory", PRESSURE.format("0.00"))
     small = 64 * 1024**2 if box.name == "c0ffee123456" else memory // 2
     box.space(SHM, total=small, free=small)
     box.answer("shm.left_behind", 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from provision.checks import Context, Facts, all_checks
-from provision.checks.facts import Rate
 from provision.records import Gpu, GpuState, Host, Machine, Reading
 
 CHECKS = {check.id: check for check in all_checks()}
@@ -174,24 +173,25 @@ def test_idle_huge_pages(free, expected):
 
 
 @pytest.mark.parametrize(
-    ("used", "available", "rate", "expected"),
+    ("used", "available", "stalled", "expected"),
     [
         (7, 40, None, "pass"),  # swapped out once, and still
         (7, 12, None, "warn"),
         (1, 2, None, "pass"),
-        (0, 40, Rate(65_536, 60.0), "pass"),
-        (0, 40, Rate(65_537, 60.0), "warn"),
+        (0, 40, 50.0, "pass"),  # there is no swap in it
+        (1, 40, 9.99, "pass"),
+        (1, 40, 10.0, "warn"),
     ],
 )
-def test_swap(used, available, rate, expected):
+def test_swap(used, available, stalled, expected):
     readings = {
         "swap.total_bytes": 8 * GIB,
         "swap.free_bytes": (8 - used) * GIB,
         "mem.total_bytes": 64 * GIB,
         "mem.available_bytes": available * GIB,
-        "mem.page_bytes": 4096,
+        "mem.stalled_percent": OSError("no such file") if stalled is None else stalled,
     }
-    assert status("sys.swap", readings, rates={"swap.pages_in": rate} if rate else {}) == expected
+    assert status("sys.swap", readings) == expected
 
 
 @pytest.mark.parametrize(

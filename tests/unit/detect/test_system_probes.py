@@ -198,6 +198,9 @@ def test_buddyinfo_adds_zones():
 
 
 def test_words_of_memory_files():
+    text = "some avg10=0.00 avg60=3.00 avg300=0.00 total=1\nfull avg10=0.00 avg60=1.25 avg300=0.40 total=123456\n"
+    assert system_memory.parse_pressure(text) == 1.25
+    assert system_memory.parse_pressure("some avg10=0.00 avg60=3.00 avg300=0.00 total=1\n") is None
     assert system_memory.parse_chosen("always [madvise] never\n") == "madvise"
     assert system_memory.parse_chosen("") is None
     text = (
