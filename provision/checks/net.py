@@ -32,7 +32,7 @@ def proxy(facts: Facts, say: Verdict) -> Finding:
         Set one spelling, or both alike, and no quotes in files that no shell reads.
 
     Sources
-        curl(1), environment; documentation of requests and of uv about proxies (read 2026-11).
+        curl(1), environment; documentation of requests and of uv about proxies.
     """
     variables = rows(facts, "proxy.variable")
     if not variables:
@@ -72,8 +72,7 @@ def rendezvous(facts: Facts, say: Verdict) -> Finding:
         Put the host's real address into /etc/hosts or DNS, or name the first node by address in MASTER_ADDR.
 
     Sources
-        PyTorch documentation, distributed (GLOO_SOCKET_IFNAME, MASTER_ADDR); debian-reference on 127.0.1.1 (read
-        2026-11).
+        PyTorch documentation, distributed (GLOO_SOCKET_IFNAME, MASTER_ADDR); debian-reference on 127.0.1.1.
     """
     if not facts.was_looked_at("net.own_addresses"):
         return say.skipped("Nobody asked: the box has no second GPU.")

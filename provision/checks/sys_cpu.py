@@ -38,7 +38,7 @@ def cpu_governor(facts: Facts, say: Verdict) -> Finding:
         Choose `performance` or `schedutil`; tuned's profile throughput-performance does it for good.
 
     Sources
-        Linux kernel, admin-guide/pm/cpufreq and admin-guide/pm/intel_pstate (read 2026-11).
+        Linux kernel, admin-guide/pm/cpufreq and admin-guide/pm/intel_pstate.
     """
     if facts.flag("host.is_portable"):
         return say.skipped("This is a portable computer.")
@@ -79,7 +79,7 @@ def cpu_count(facts: Facts, say: Verdict) -> Finding:
         `lscpu` names the ones that are off. Switch them on, or look into the kernel log for the reason.
 
     Sources
-        Linux kernel, ABI/testing/sysfs-devices-system-cpu (read 2026-11).
+        Linux kernel, ABI/testing/sysfs-devices-system-cpu.
     """
     present, online = facts.number("cpu.present"), facts.number("cpu.online")
     if present is None or online is None:
@@ -115,7 +115,7 @@ def cpu_quota(facts: Facts, say: Verdict) -> Finding:
         Raise the limit of the container or job: `docker run --cpus`, `resources.limits.cpu`, `--cpus-per-task`.
 
     Sources
-        Linux kernel, admin-guide/cgroup-v2, cpu.max (read 2026-11). The number is our proposal.
+        Linux kernel, admin-guide/cgroup-v2, cpu.max. The number is our proposal.
     """
     allowed, online = cpu_numbers(facts.text("cpu.affinity") or ""), facts.number("cpu.online")
     if not allowed or online is None:
@@ -157,7 +157,7 @@ def clocksource(facts: Facts, say: Verdict) -> Finding:
         The kernel log says why the TSC was given up (`dmesg | grep -i tsc`). It is mostly firmware: update it.
 
     Sources
-        Linux kernel, admin-guide/kernel-parameters, clocksource= and tsc= (read 2026-11).
+        Linux kernel, admin-guide/kernel-parameters, clocksource= and tsc=.
     """
     if facts.machine.host.arch != "x86_64":
         return say.skipped("This architecture has one clock source.")
@@ -197,7 +197,7 @@ def numa(facts: Facts, say: Verdict) -> Finding:
         --cpunodebind`, `--gpu-bind` and `--cpu-bind` of Slurm, the topology manager of Kubernetes.
 
     Sources
-        Linux kernel, admin-guide/mm/numaperf and ABI/stable/sysfs-devices-node (read 2026-11).
+        Linux kernel, admin-guide/mm/numaperf and ABI/stable/sysfs-devices-node.
     """
     nodes = {one[0]: one for one in rows(facts, "numa.node")}
     if len(nodes) <= 1:

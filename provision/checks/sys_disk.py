@@ -145,7 +145,7 @@ def cache_same_fs(facts: Facts, say: Verdict) -> Finding:
         Set UV_CACHE_DIR to a folder beside the environment.
 
     Sources
-        uv documentation, concepts/cache, "Cache directory" (read 2026-11).
+        uv documentation, concepts/cache, "Cache directory".
     """
     devices = {one[0]: one[1] for one in rows(facts, "disk.device")}
     cache, env = devices.get("package cache"), devices.get("environment")

@@ -35,7 +35,7 @@ def disk_rw(facts: Facts, say: Verdict) -> Finding:
         Save what matters, look at the drive (sys.nvme, smartctl), and run fsck while it is not mounted.
 
     Sources
-        Linux kernel, admin-guide/ext4, errors=remount-ro and errors_count (read 2026-11).
+        Linux kernel, admin-guide/ext4, errors=remount-ro and errors_count.
     """
     turned = [one for one in rows(facts, "disk.mount") if one[1] in _LOCAL and one[3] and one[4]]
     if turned:

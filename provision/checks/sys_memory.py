@@ -48,7 +48,7 @@ def mem_available(facts: Facts, say: Verdict) -> Finding:
         See what uses it, or raise the limit of the container or job.
 
     Sources
-        Linux kernel, filesystems/proc, MemAvailable, and admin-guide/cgroup-v2 (read 2026-11).
+        Linux kernel, filesystems/proc, MemAvailable, and admin-guide/cgroup-v2.
     """
     room = _room(facts)
     if room is None:
@@ -134,7 +134,7 @@ def fragmentation(facts: Facts, say: Verdict) -> Finding:
         Ask the kernel to move pages together. If that does not help, restart.
 
     Sources
-        Linux kernel, filesystems/proc, buddyinfo, and admin-guide/sysctl/vm, compact_memory (read 2026-11).
+        Linux kernel, filesystems/proc, buddyinfo, and admin-guide/sysctl/vm, compact_memory.
     """
     blocks, page = row(facts, "mem.free_blocks"), facts.number("mem.page_bytes")
     total = facts.number("mem.total_bytes")
@@ -179,7 +179,7 @@ def hugepages_thp(facts: Facts, say: Verdict) -> Finding:
         Give them back, if no service of this machine waits for them.
 
     Sources
-        Linux kernel, admin-guide/mm/hugetlbpage and admin-guide/mm/transhuge (read 2026-11).
+        Linux kernel, admin-guide/mm/hugetlbpage and admin-guide/mm/transhuge.
     """
     total = facts.number("mem.total_bytes")
     if not total:
@@ -220,7 +220,7 @@ def swap(facts: Facts, say: Verdict) -> Finding:
         See what needs the memory; add memory or run less at once.
 
     Sources
-        Linux kernel, accounting/psi (read 2026-11). The numbers are our proposals.
+        Linux kernel, accounting/psi. The numbers are our proposals.
     """
     total, free = facts.number("swap.total_bytes"), facts.number("swap.free_bytes")
     if total is None or free is None:
@@ -265,7 +265,7 @@ def shm(facts: Facts, say: Verdict) -> Finding:
         Remount it larger, or remove files that no process has open.
 
     Sources
-        Linux kernel, filesystems/tmpfs, size= (read 2026-11); PyTorch documentation, multiprocessing.
+        Linux kernel, filesystems/tmpfs, size=; PyTorch documentation, multiprocessing.
     """
     room, memory = row(facts, "shm.space"), facts.number("mem.total_bytes")
     if room is None or not memory:

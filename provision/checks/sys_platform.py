@@ -36,7 +36,7 @@ def virt(facts: Facts, say: Verdict) -> Finding:
         Give the guest the host's processor: `-cpu host` of QEMU, type `host` in Proxmox, host-passthrough in libvirt.
 
     Sources
-        QEMU documentation, system/i386/cpu (recommendations for CPU models; read 2026-11).
+        QEMU documentation, system/i386/cpu (recommendations for CPU models).
     """
     kind = facts.machine.host.virtualization
     if not facts.is_any("vm"):
@@ -74,7 +74,7 @@ def jetson(facts: Facts, say: Verdict) -> Finding:
         Flash Jetson Linux. For measurements choose the highest mode, `sudo nvpmodel -m 0`, and `sudo jetson_clocks`.
 
     Sources
-        NVIDIA, Jetson Linux Developer Guide, platform power and performance (read 2026-11).
+        NVIDIA, Jetson Linux Developer Guide, platform power and performance.
     """
     if not facts.is_any("jetson") and not facts.text("jetson.soc"):
         return say.skipped("This is not a Jetson.")
@@ -116,7 +116,7 @@ def user_access(facts: Facts, say: Verdict) -> Finding:
         Join the group and log in again.
 
     Sources
-        NVIDIA driver README, NVreg_DeviceFileGID (read 2026-11); group(5).
+        NVIDIA driver README, NVreg_DeviceFileGID; group(5).
     """
     if not facts.was_looked_at("user.uid"):
         return say.unknown("Nobody looked at the device nodes.")

@@ -42,7 +42,7 @@ def time_sync(facts: Facts, say: Verdict) -> Finding:
         Install and start chrony, or let systemd-timesyncd reach its servers.
 
     Sources
-        adjtimex(2), STA_UNSYNC; chronyc(1), tracking (read 2026-11).
+        adjtimex(2), STA_UNSYNC; chronyc(1), tracking.
     """
     evidence = facts.evidence("clock.is_synchronised", "clock.chrony_synchronised", "clock.off_s")
     safe = keep_the_clock(facts.machine)
@@ -105,7 +105,7 @@ def services(facts: Facts, say: Verdict) -> Finding:
         Read the unit's journal and start it again.
 
     Sources
-        systemctl(1), list-units (read 2026-11).
+        systemctl(1), list-units.
     """
     failed = facts.texts("services.failed")
     if failed is None:

@@ -28,10 +28,11 @@ def wsl(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         A WSL kernel with the Windows libraries there: /dev/dxg must exist, and the loader must find libnvidia-ml.so.1
-        and libcuda.so.1 in /usr/lib/wsl/lib first. Packages of a Linux driver that hide nothing yet warn: the next
-        upgrade or ldconfig puts them first. NVML's error 17 fails: Windows blocks the GPU, mostly since its driver was
-        updated under a running WSL. Without the Windows libraries there is no NVIDIA driver to reach: it skips. That
-        libcuda.so.1 there is no symbolic link, about which ldconfig complains, is harmless and not looked at.
+        and libcuda.so.1 in /usr/lib/wsl/lib first. Packages of a Linux driver that hide nothing fail where the GPU
+        can't be asked, and are told where it works. NVML's error 17 fails: Windows blocks the GPU, mostly since its
+        driver was updated under a running WSL. Without the Windows libraries there is no NVIDIA driver to reach: it
+        skips. That libcuda.so.1 there is no symbolic link, about which ldconfig complains, is harmless and not looked
+        at.
 
     What to do
         Remove the Linux driver packages inside WSL, or convert the distribution to WSL 2 and update (`wsl --update`
@@ -79,14 +80,15 @@ def wsl(facts: Facts, say: Verdict) -> Finding:
             risky=("update the NVIDIA driver of Windows",),
         )
     packages = facts.texts("wsl.driver_packages") or ()
-    if packages:
-        return say.warned(
-            f"Packages of a Linux driver are installed inside WSL: {', '.join(packages)}.",
+    if packages and facts.nvml_outcome not in {None, "answered", "not-asked"}:
+        return say.failed(
+            f"The GPU can't be asked, and packages of a Linux driver are inside WSL: {', '.join(packages)}.",
             *facts.evidence("wsl.driver_packages", "driver.cuda_library"),
             safe=("ldconfig -p | grep -E 'libcuda|libnvidia-ml'",),
             risky=(_REMOVE,),
         )
-    return say.passed("WSL reaches the driver of Windows.", *facts.evidence("driver.nvml_library"))
+    beside = f"; packages of a Linux driver lie beside it and do no harm now: {', '.join(packages)}" if packages else ""
+    return say.passed(f"WSL reaches the driver of Windows{beside}.", *facts.evidence("driver.nvml_library"))
 
 
 CHECKS = (wsl,)

@@ -33,12 +33,19 @@ def _variables(around: Surroundings) -> dict[str, dict[str, Any]]:
 def judge_proxy(name: str, lower: str | None, upper: str | None) -> dict[str, Any]:
     """What may be told of the two spellings of a variable without telling a value."""
     fault = None
-    if lower is not None and upper is not None and lower.strip().rstrip("/") != upper.strip().rstrip("/"):
+    if lower and upper and _compared(name, lower) != _compared(name, upper):
         fault = "the two spellings differ"
     for value in (lower, upper):
         if name != "no_proxy" and value and (value[0] in "\"'" or re.search(r"\s", value.strip())):
             fault = "the value has quotes or blanks in it"
     return {"lower": bool(lower), "upper": bool(upper), "fault": fault}
+
+
+def _compared(name: str, value: str) -> object:
+    """What of a value makes a difference: the order of exceptions and a slash at the end do not."""
+    if name == "no_proxy":
+        return frozenset(word.strip() for word in value.split(",") if word.strip())
+    return value.strip().rstrip("/")
 
 
 # 127.0.1.1       STREAM box

@@ -34,7 +34,7 @@ SHAPES = {
 
 def add(box: Box) -> None:
     """Add the layer to any of the machines of `healthy.BOXES`."""
-    cpus, nodes, memory, governor, chassis = SHAPES[box.name]
+    cpus, nodes, memory, governor, chassis = SHAPES.get(box.name, SHAPES["l40s"])
     memory *= GIB
     for name in ("present", "online"):
         box.file(f"{CPU}/{name}", f"0-{cpus - 1}\n")
@@ -57,6 +57,10 @@ def add(box: Box) -> None:
         "chronyc -n tracking", "Leap status     : Normal\nSystem time     : 0.000031 seconds slow of NTP time\n"
     )
     box.command(SERVICES, "  nvidia-persistenced.service loaded active running NVIDIA Persistence Daemon\n")
+
+
+def is_container(box: Box) -> bool:
+    return any(("exists", path) in box.looks for path in ("/.dockerenv", "/run/.containerenv"))
 
 
 UNITS = (
@@ -95,7 +99,7 @@ def _memory(box: Box, memory: int) -> None:
     box.file("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n")
     box.file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0\n")
     box.file("/proc/pressure/memory", PRESSURE.format("0.00"))
-    small = 64 * 1024**2 if box.name == "c0ffee123456" else memory // 2
+    small = 64 * 1024**2 if is_container(box) else memory // 2
     box.space(SHM, total=small, free=small)
     box.answer("shm.left_behind", 0)
 
@@ -116,7 +120,7 @@ def _limits(box: Box) -> None:
 
 
 def _disks(box: Box) -> None:
-    kind = "overlay" if box.name == "c0ffee123456" else "ext4"
+    kind = "overlay" if is_container(box) else "ext4"
     places = [["system", "/", kind, "/", False], ["temporary files", TMP, kind, "/", False]]
     places += [[role, f"/home/me/{path}", kind, "/", False] for role, path in HOME.items()]
     mounts = [] if kind == "overlay" else [["/", kind, False, False, True]]
@@ -126,7 +130,7 @@ def _disks(box: Box) -> None:
         on_device(box, path, 2049)
     if kind == "ext4":
         box.file("/sys/fs/ext4/nvme0n1p2/errors_count", "0\n")
-    if box.name not in {"laptop", "c0ffee123456"}:
+    if box.name != "laptop" and not is_container(box):
         box.file("/sys/class/nvme/nvme0/state", "live\n").file("/sys/class/nvme/nvme0/transport", "pcie\n")
 
 

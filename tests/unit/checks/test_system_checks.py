@@ -408,3 +408,15 @@ def test_board(sensor, expected):
 def test_own_name(addresses, nodes, expected):
     readings = {"net.own_addresses": addresses, **({"job.nodes": nodes} if nodes else {})}
     assert status("net.rendezvous", readings) == expected
+
+
+WSL = Host(hostname="laptop", system="linux", os="ubuntu", arch="x86_64", is_wsl=True)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"), [("answered", "pass"), ("not-asked", "pass"), ("driver-not-loaded", "fail")]
+)
+def test_driver_packages_inside_wsl(outcome, expected):
+    readings = {"wsl.library_folder": True, "wsl.dxg": True, "nvml.outcome": outcome}
+    readings["wsl.driver_packages"] = ("libnvidia-compute-535",)
+    assert status("sys.wsl", readings, host=WSL) == expected

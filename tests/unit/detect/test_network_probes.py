@@ -20,11 +20,13 @@ ADDRESS = "http://me:hunter2@proxy.corp.example:3128"
         ("http_proxy", "http://a:1", None, None),
         ("http_proxy", "http://a:1", "http://a:1/", None),
         ("http_proxy", "http://a:1", "http://b:1", "the two spellings differ"),
-        ("http_proxy", "http://a:1", "", "the two spellings differ"),
+        ("http_proxy", "http://a:1", "", None),
         ("https_proxy", '"http://a:1"', None, "the value has quotes or blanks in it"),
         ("https_proxy", "http://a :1", None, "the value has quotes or blanks in it"),
         ("https_proxy", " http://a:1 ", None, None),
         ("no_proxy", "localhost, 127.0.0.1", None, None),
+        ("no_proxy", "localhost, 127.0.0.1", "127.0.0.1,localhost,", None),
+        ("no_proxy", "localhost", "localhost,.corp", "the two spellings differ"),
     ],
 )
 def test_spellings(name, lower, upper, fault):
