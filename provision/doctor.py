@@ -48,8 +48,8 @@ _COUNTERS: Final = (
     "nvlink_recovery_events",
     "nvlink_recovery_failed_events",
 )
-_PORT_COUNTER: Final = re.compile(r"(ib\.[^.]+\.\d+)\.(\w+)")
 #: Readings of an InfiniBand port that only ever grow, after the name of the port.
+_PORT_COUNTER: Final = re.compile(r"(ib\.[^.]+\.\d+)\.(\w+)")
 _SETTLED_S: Final = 30.0
 """Least span of a rate: over less, one event looks like a storm."""
 

@@ -211,8 +211,8 @@ def gdr(facts: Facts, say: Verdict) -> Finding:
     if flavour == "open" and _kernel(facts) >= _DMA_BUF_KERNEL:
         return say.passed("The open kernel module shares GPU memory by DMA-BUF.", *evidence)
     return say.warned(
-        "InfiniBand cards can't reach GPU memory: nvidia_peermem is not loaded, and DMA-BUF needs the open kernel module"
-        " and kernel 5.12.",
+        "InfiniBand cards can't reach GPU memory: nvidia_peermem is not loaded, and DMA-BUF needs the open kernel"
+        " module and kernel 5.12.",
         *evidence,
         Evidence("kernel_module", flavour, source="/proc/driver/nvidia/version", needs="open"),
         safe=("sudo modprobe nvidia-peermem", "echo nvidia-peermem | sudo tee /etc/modules-load.d/nvidia-peermem.conf"),
