@@ -294,3 +294,24 @@ TITLES: Final[Mapping[str, str]] = {
     "expect.host": "The host is of the kind that the file of expectations names.",
     "expect.software": "The environment holds the software that the file of expectations names.",
 }
+_PAGE: Final = """{title}
+
+What it finds
+    Facts of this machine that are not as a file of expectations (gpusetup expect create) says:
+    {names}.
+
+How it is decided
+    Each line of the file names a comparison: equal, at-least, at-most or one-of. A fact of GPUs must hold for each of
+    them. Where a fact could not be read and no other is wrong, the result is unknown.
+
+What to do
+    Find out what changed since the good machine was written down. Where the change is wanted, correct the line, or
+    write the file anew."""
+
+
+def pages() -> dict[str, str]:
+    """The page of every check of this kind."""
+    return {
+        check: _PAGE.format(title=title, names=", ".join(fact.name for fact in FACTS if fact.check == check))
+        for check, title in TITLES.items()
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
     from ..doctor import Seen, Visit
     from ..documents.check import CatalogueRow
-    from ..pipeline import Examined
-    from ..records import Finding
+    from ..examined import Examined
+    from ..fixing import Offer
+    from ..records import Applied, Finding
     from ..suppressions import SuppressionEntry
 
 _FILE: Final = click.Path(path_type=Path)
@@ -72,6 +74,8 @@ class _CheckCommand(click.Command):
     "gpusetup/suppressions.yaml in the user's configuration].",
 )
 @require_gpu_option
+@click.option("--fix", is_flag=True, help="Offer the safe remedies that mend something one by one, then check again.")
+@click.option("--yes", is_flag=True, help="Agree to everything that --fix offers.")
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Also write JUnit XML.")
 @click.option("--prometheus", type=_FILE, metavar="FILE", help="Also write a file for node_exporter's textfile folder.")
@@ -103,8 +107,13 @@ def _check(context: click.Context, words: dict[str, Any]) -> int:
     require_writable("--junit", words["junit"])
     require_writable("--prometheus", words["prometheus"])
     entries = _suppressions(words["suppressions"], rows)
+    _require_fixable(words, console)
     seen = seen_of(words["from_"], _visit(words, selection.level))
     examined, notes = examine(seen, chosen, entries, expectation=words["expect"])
+    applied = _fixed(examined, console, is_agreed=words["yes"]) if words["fix"] else ()
+    if any(one.is_done for one in applied):
+        seen = seen_of(None, _visit(words, selection.level))
+        examined, notes = examine(seen, chosen, entries, expectation=words["expect"])
     for note in seen.notes:
         console.note(note)
     is_written = _write_files(words, examined, console)
@@ -114,11 +123,49 @@ def _check(context: click.Context, words: dict[str, Any]) -> int:
         return _nagios(context, examined, request)
     require_gpus(examined.machine, request, examined.findings)
     code = ExitCode.FAILED if has_failed or not is_written else ExitCode.OK
-    return emit(context, _outcome(examined, notes, console, words, seen=seen, code=code))
+    return emit(context, _outcome(examined, notes, console, words, seen=seen, code=code, applied=applied))
 
 
 def _selection(words: dict[str, Any], *, default: Any) -> Selection:
     return Selection(words["level"] or default, patterns_of(words["only"]), patterns_of(words["skip"]))
+
+
+def _require_fixable(words: dict[str, Any], console: Any) -> None:
+    """UsageError where --fix could not ask, or would mend another machine than the one that was looked at."""
+    if words["yes"] and not words["fix"]:
+        raise UsageError("--yes: found it without --fix, expected both: it agrees to what --fix offers.")
+    if not words["fix"]:
+        return
+    if words["from_"] is not None:
+        raise UsageError("--fix: found it beside --from, expected one of them: only this machine can be mended.")
+    if words["nagios"]:
+        raise UsageError("--fix: found it beside --nagios, expected one of them.")
+    if not words["yes"] and (console.wants_json or not sys.stdin.isatty()):
+        raise UsageError("--fix: found no terminal to ask at, expected --yes beside it.")
+
+
+def _fixed(examined: Examined, console: Any, *, is_agreed: bool) -> tuple[Applied, ...]:
+    """Offer every safe remedy that mends something, run those that are wanted, and log them."""
+    from ..fixing import fix, offers, write_log
+    from ..paths import fix_log
+    from ..process import run
+
+    def agrees(offer: Offer) -> bool:
+        console.note(f"{offer.check}: {offer.command}\n  undone by: {offer.undo}")
+        return is_agreed or click.confirm("Run it?", default=False, err=True)
+
+    found = offers(examined.results)
+    if not found:
+        console.note("No safe remedy here is a command that mends something; what is left is for a person to decide.")
+        return ()
+    done = fix(found, run, agrees)
+    for one in done:
+        console.note(f"{'done' if one.is_done else 'not done'}: {one.command}: {one.said}")
+    try:
+        write_log(fix_log(), done)
+    except OSError as err:
+        console.note(f"{fix_log()}: what was run could not be logged: {err.strerror}")
+    return done
 
 
 def _visit(words: dict[str, Any], level: Level) -> Visit:
@@ -136,7 +183,7 @@ def _visit(words: dict[str, Any], level: Level) -> Visit:
 def seen_of(from_: str | None, visit: Visit) -> Seen:
     """The machine that is meant, this one or that of --from, with everything that the checks look at."""
     from ..doctor import see_examined, see_host
-    from ..pipeline import Examined, load_default_matrix, require_linux
+    from ..examined import Examined, load_default_matrix, require_linux
 
     if from_ is None:
         require_linux()
@@ -209,6 +256,7 @@ def _outcome(
     *,
     seen: Seen,
     code: ExitCode,
+    applied: Sequence[Applied] = (),
 ) -> Outcome:
     from ..report.check_text import render_check_text
 
@@ -218,6 +266,7 @@ def _outcome(
         level=seen.level,
         folded=examined.folded,
         environment_classes=sorted(seen.facts.classes),
+        applied=applied,
     )
     text = render_check_text(
         examined.results,
