@@ -150,7 +150,7 @@ CASES: tuple[Case, ...] = (
         "the fabric refused a GPU",
         lambda: h100x8().nvml(**{"3.fabric": "3,999,0,0,0", "*.fabric": "3,0,0,0x1aa,1"}),
         "fabric.state",
-        says=("GPU 3", "Unknown"),
+        says=("GPU 3 was refused",),
     ),
     Case(
         "the fabric of a GPU is degraded",
