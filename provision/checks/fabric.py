@@ -86,7 +86,8 @@ def _running(facts: Facts, say: Verdict, unit: tuple[str, ...] | None) -> Findin
         return say.warned(
             f"Fabric manager runs, but {wrong_release}: it will not start again.",
             *facts.evidence(*_READINGS),
-            safe=_install(facts),
+            safe=("nv-fabricmanager --version; cat /proc/driver/nvidia/version",),
+            risky=_install(facts),
         )
     return say.passed("Fabric manager runs.", *facts.evidence(*_READINGS))
 
@@ -103,34 +104,41 @@ def _down(facts: Facts, say: Verdict, unit: tuple[str, ...] | None, why: str) ->
         return say.failed(
             f"Fabric manager is not installed, and {why} needs it: CUDA answers error 802.",
             *evidence,
-            safe=_install(facts),
+            safe=("nvidia-smi -q | grep -A 8 'Fabric'",),
+            risky=_install(facts),
         )
     wrong_release = _wrong_release(facts)
     reasons = [wrong_release] if wrong_release else []
     reasons += _lacking(facts)
     if unit and unit[0] == "masked":
         reasons.append("its unit is masked")
-    state = unit[1] if unit else "not running"
+    state = _STATES.get(unit[1], "does not run") if unit else "does not run"
     told = f" because {' and '.join(reasons)}" if reasons else ""
     return say.failed(
-        f"Fabric manager is {state}{told}, and {why} needs it: CUDA answers error 802.",
+        f"Fabric manager {state}{told}, and {why} needs it: CUDA answers error 802.",
         *evidence,
-        safe=_start(facts, reasons, wrong_release),
+        **_steps(facts, reasons, wrong_release),
     )
 
 
-def _start(facts: Facts, reasons: list[str], wrong_release: str | None) -> tuple[str, ...]:
-    steps: list[str] = []
-    if wrong_release:
-        steps += _install(facts)
+_STATES = {"failed": "has failed", "inactive": "is not started"}
+
+
+def _steps(facts: Facts, reasons: list[str], wrong_release: str | None) -> dict[str, tuple[str, ...]]:
+    packages: list[str] = [*_install(facts)[:1]] if wrong_release else []
     if any("nvlsm" in one for one in reasons):
-        steps.append(_INSTALL_NVLSM.get(family(facts.machine), "install NVIDIA's packages nvlsm and infiniband-diags"))
+        packages.append(
+            _INSTALL_NVLSM.get(family(facts.machine), "install NVIDIA's packages nvlsm and infiniband-diags")
+        )
+    safe = [LOG]
     if any("modules" in one for one in reasons):
-        steps.append("sudo modprobe -a mlx5_core mlx5_ib ib_umad")
+        safe.append("sudo modprobe -a mlx5_core mlx5_ib ib_umad")
     if any("masked" in one for one in reasons):
-        steps.append(f"sudo systemctl unmask {_UNIT}")
-    start = f"sudo systemctl enable --now {_UNIT}" if not steps else f"sudo systemctl restart {_UNIT}"
-    return tuple(dict.fromkeys((*steps, start, LOG)))
+        safe.append(f"sudo systemctl unmask {_UNIT}")
+    start = f"sudo systemctl enable --now {_UNIT}"
+    if packages:
+        return {"safe": tuple(safe), "risky": (*packages, start)}
+    return {"safe": (start, *safe) if len(safe) == 1 else (*safe[1:], start, LOG), "risky": ()}
 
 
 _INSTALL_NVLSM = {

@@ -56,10 +56,11 @@ def imex(facts: Facts, say: Verdict) -> Finding:
     active, enabled = unit[1], unit[4] in {"enabled", "enabled-runtime"}
     evidence = facts.evidence(*_READINGS)
     if active == "failed" or (enabled and active not in {"active", "activating", "reloading"}):
+        what = "has failed" if active == "failed" else "is not started"
         return say.failed(
-            f"IMEX is {active}: GPUs of other machines can't be reached over NVLink.",
+            f"IMEX {what}: GPUs of other machines can't be reached over NVLink.",
             *evidence,
-            safe=(f"systemctl status {_UNIT}", _LOG, f"sudo systemctl restart {_UNIT}"),
+            safe=(f"systemctl status {_UNIT}", _LOG, f"sudo systemctl start {_UNIT}"),
         )
     if active != "active":
         return say.skipped("IMEX is not switched on as a service of this machine.", *evidence)

@@ -17,6 +17,7 @@ _HARD: Final = {
     "failed recovery": ("nvlink_recovery_failed_events",),
     "replay": ("nvlink_replay_errors", "nvlink_dl_replay_errors"),
 }
+_PLURALS: Final = {"recovery": "recoveries", "failed recovery": "failed recoveries", "replay": "replays"}
 _CRC: Final = ("nvlink_crc_flit_errors", "nvlink_crc_data_errors", "nvlink_dl_crc_errors")
 _CRC_PER_SECOND: Final = 100.0
 _HOUR_S: Final = 3600.0
@@ -71,13 +72,13 @@ def nvlink_errors(facts: Facts, say: Verdict) -> Finding:
     if any(facts.rate(name) for name in totals):
         return say.passed("No NVLink counted a replay or recovery since the earlier run.", *counted)
     recovered = [
-        f"{totals[name]} of GPU {gpu.index}"
+        f"{_times(totals[name], 'recovery')} on GPU {gpu.index}"
         for gpu in facts.gpus
         for name in _largest(totals, gpu.index, (*_HARD["recovery"], *_HARD["failed recovery"]))
     ]
     if recovered:
         return say.warned(
-            f"NVLinks were trained anew since the driver was loaded: recoveries {', '.join(recovered)}.",
+            f"NVLinks were trained anew since the driver was loaded: {', '.join(recovered)}.",
             *counted,
             safe=("run this check again in an hour: it then tells whether it goes on", *_LOOK),
         )
@@ -98,7 +99,7 @@ def _growth(facts: Facts) -> list[tuple[str, Evidence, bool]]:
             rate, name = max(rates, key=lambda one: one[0].delta, default=(None, ""))
             if rate is None or rate.delta < 1:
                 continue
-            words = f"{kind} {rate.delta:.0f} times in {_span(rate.seconds)} on GPU {gpu.index}"
+            words = f"{_times(int(rate.delta), kind)} in {_span(rate.seconds)} on GPU {gpu.index}"
             per_hour = rate.delta * _HOUR_S / rate.seconds if rate.seconds > 0 else 0.0
             is_bad = rate.seconds <= _HOUR_S or per_hour >= 1.0
             found.append((words, Evidence(name, rate.delta, source="nvml", needs=0), is_bad))
@@ -109,6 +110,10 @@ def _growth(facts: Facts) -> list[tuple[str, Evidence, bool]]:
                 evidence = Evidence(name, round(per_second, 1), "1/s", "nvml", f"below {_CRC_PER_SECOND:.0f}")
                 found.append((words, evidence, True))
     return found
+
+
+def _times(number: int, kind: str) -> str:
+    return f"1 {kind}" if number == 1 else f"{number} {_PLURALS[kind]}"
 
 
 def _span(seconds: float) -> str:

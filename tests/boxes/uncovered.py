@@ -1,3 +1,6 @@
 """Known failures without a case, each with the reason in one sentence."""
 
-UNCOVERED: dict[str, str] = {}
+UNCOVERED: dict[str, str] = {
+    # fabric
+    "nccl-version-mismatch-ranks": "It shows only between several machines, and one is looked at.",
+}

@@ -85,7 +85,7 @@ CASES: tuple[Case, ...] = (
         _manager_down,
         "fabric.manager",
         pitfall=("fabric-manager-not-running",),
-        says=("inactive", "4 NVSwitches", "802"),
+        says=("is not started", "4 NVSwitches", "802"),
     ),
     Case(
         "fabric manager is not installed",
@@ -170,7 +170,7 @@ CASES: tuple[Case, ...] = (
         lambda: _imex("failed", None, sub="failed", result="exit-code"),
         "fabric.imex",
         pitfall=("imex-not-ready",),
-        says=("failed",),
+        says=("has failed",),
     ),
     Case(
         "IMEX waits for its peers",
@@ -208,7 +208,7 @@ CASES: tuple[Case, ...] = (
         lambda: h100x8().nvml(**_nvlink(2, 7, 0, 12)).given(rates={"gpu.2.nvlink_replay_errors": Rate(12.0, 600.0)}),
         "link.nvlink_errors",
         pitfall=("xid-74-nvlink",),
-        says=("replay 12 times in 10 minutes", "GPU 2"),
+        says=("12 replays in 10 minutes on GPU 2",),
     ),
     Case(
         "NVLinks have many checksum errors",
@@ -229,7 +229,7 @@ CASES: tuple[Case, ...] = (
         lambda: h100x8().nvml(**_nvlink(2, 7, 1, 3)),
         "link.nvlink_errors",
         status="warn",
-        says=("3 of GPU 2",),
+        says=("3 recoveries on GPU 2",),
     ),
     Case(
         "NVLinks have many bit errors",
