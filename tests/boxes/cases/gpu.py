@@ -306,7 +306,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "confidential-not-ready",
-        lambda: h100x8().nvml(conf_compute="1,2,0", conf_compute_ready=0),
+        lambda: h100x8().nvml(conf_compute="2,1,0", conf_compute_ready=0),
         fires="gpu.conf_compute",
         pitfall=("confidential-compute-not-ready",),
     ),
