@@ -1,6 +1,4 @@
-"""Known failures that no check can see, each with the reason."""
-
-from __future__ import annotations
+"""Known failures without a case, each with the reason in one sentence."""
 
 UNCOVERED: dict[str, str] = {
     # gpu
