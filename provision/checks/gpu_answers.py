@@ -86,24 +86,32 @@ def places(gpus: Sequence[Gpu]) -> str:
     return ",".join(gpu.pci_bus_id or str(gpu.index) for gpu in gpus)
 
 
-def shown(facts: Facts, gpus: Sequence[Gpu], *names: str, needs: str | float | None = None) -> tuple[Evidence, ...]:
+def shown(
+    facts: Facts, gpus: Sequence[Gpu], *names: str, needs: str | float | None = None, limit: str | None = None
+) -> tuple[Evidence, ...]:
     """The figures of these GPUs as evidence, with the bus id; the more GPUs, the fewer of the names for each.
 
-    `needs` is what the first of the names should have been.
+    `needs` is what the first of the names should have been; `limit` is the fact of the same GPU that says so.
     """
     most = max(1, _SHOWN // max(1, len(gpus)))
-    return tuple(
-        _row(gpu, reading, needs if name == names[0] else None)
-        for gpu in gpus
-        for name in names[:most]
-        if (reading := facts.reading(fact(gpu, name))) is not None
-    )
+    rows = []
+    for gpu in gpus:
+        due = number(facts, gpu, limit) if limit else needs
+        for name in tuple(dict.fromkeys(names))[:most]:
+            reading = facts.reading(fact(gpu, name))
+            if reading is not None and (name == names[0] or code_of(reading) not in _LACKING):
+                rows.append(_row(gpu, reading, due if name == names[0] else None))
+    return tuple(rows)
+
+
+_UNITS = {"_bytes": "bytes", "_c": "°C", "_w": "W", "_mhz": "MHz", "_ns": "ns"}
 
 
 def _row(gpu: Gpu, reading: Reading, needs: str | float | None) -> Evidence:
     value = reading.value if reading.failure is None else f"not read: {reading.failure}"
+    unit = next((unit for suffix, unit in _UNITS.items() if reading.name.endswith(suffix)), None)
     source = f"{reading.source}, {gpu.pci_bus_id}" if gpu.pci_bus_id else reading.source
-    return Evidence(reading.name, value, source=source, needs=needs)
+    return Evidence(reading.name, value, None if reading.failure or isinstance(value, tuple) else unit, source, needs)
 
 
 # --- asking all GPUs
@@ -119,7 +127,7 @@ class Answers:
     odd: tuple[tuple[Gpu, Reading], ...]
     """Those that failed for another reason than that the board or the driver has no such thing."""
     is_lacking: bool
-    """Whether some GPU said that it has no such thing."""
+    """Whether some GPU said that it has no such thing, or was left out because of what it is."""
     is_cut_off: bool
     """Whether NVML ceased to answer before it was asked of some GPU."""
 
@@ -164,7 +172,7 @@ def answers(facts: Facts, name: str, gpus: Sequence[Gpu] | None = None) -> Answe
     """What all GPUs, or these, told of a fact."""
     told: list[tuple[Gpu, Value]] = []
     odd: list[tuple[Gpu, Reading]] = []
-    is_lacking = is_missing = False
+    is_lacking, is_missing = gpus is not None and len(gpus) < len(facts.gpus), False
     for gpu in facts.gpus if gpus is None else gpus:
         reading = facts.reading(fact(gpu, name))
         if reading is None:

@@ -62,7 +62,7 @@ def throttle_now(facts: Facts, say: Verdict) -> Finding:
     aside = f"; {named(capped)} at the power limit, as under full load" if capped else ""
     return masks.rest(
         say,
-        f"Neither heat nor power supply slows any of {counted(len(masks.told), 'GPU')}{aside}.",
+        f"Neither heat nor power supply slows {counted(len(masks.told), 'GPU')}{aside}.",
         *shown(facts, capped, "clock_event_reasons", "power_w", "power_limit_enforced_w"),
         lacking="No GPU here tells what holds its clocks back.",
     )
@@ -79,7 +79,7 @@ def _slowed(facts: Facts, say: Verdict, severity: str, sick: Sequence[tuple[Gpu,
     gpus = tuple(gpu for gpu, _ in sick)
     rows = {row.bit: row for _, found in sick for row in found}
     why = joined([row.name for row in rows.values()])
-    happened = f"{named(gpus)} slowed down now: {why}."
+    happened = f"{named(gpus)} {'is' if len(gpus) == 1 else 'are'} slowed down now: {why}."
     evidence = (
         *(Evidence(f"clock reason {row.bit:#x}", row.means, source="matrix.yaml") for row in rows.values()),
         *shown(facts, gpus, "clock_event_reasons", "temperature_c", "clock_sm_mhz", "power_w"),
@@ -180,14 +180,13 @@ def clock_locked(facts: Facts, say: Verdict) -> Finding:
     locked = tuple(gpu for gpu in facts.gpus if gpu not in low and _is_locked_low(facts, gpu))
     if low or locked:
         sick = tuple(gpu for gpu in facts.gpus if gpu in {*low, *locked})
-        names = (
-            ("clock_graphics_application_mhz", "clock_graphics_application_default_mhz", "clock_memory_application_mhz")
-            if low
-            else ("clock_graphics_mhz", "clock_graphics_max_mhz", "clock_event_reasons")
+        evidence = (
+            *shown(facts, low, "clock_graphics_application_mhz", limit="clock_graphics_application_default_mhz"),
+            *shown(facts, locked, "clock_graphics_mhz", "clock_event_reasons", limit="clock_graphics_max_mhz"),
         )
         return say.warned(
             f"Somebody fixed the clocks of {named(sick)} below the default.",
-            *shown(facts, sick, *names),
+            *evidence,
             safe=(
                 look_at(facts.machine, sick, "CLOCK"),
                 "sudo nvidia-smi -rac; sudo nvidia-smi -rgc    (if nobody wants them fixed)",

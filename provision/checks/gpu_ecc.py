@@ -57,8 +57,8 @@ def ecc_mode(facts: Facts, say: Verdict) -> Finding:
             risky=("sudo nvidia-smi -e 1", *reset_gpus(facts.machine, off)),
         )
     on, without = mode.saying("enabled"), mode.saying("disabled")
-    said = f"Error correction is on on {counted(len(on), 'GPU')}" if on else "Error correction is off"
-    aside = f" and off on {counted(len(without), 'GPU')} where that is usual" if without else ""
+    said = f"{counted(len(on), 'GPU')} with error correction on" if on else "Error correction is off, as is usual here"
+    aside = f", {len(without)} with it off, as is usual for such boards" if on and without else ""
     return mode.rest(say, f"{said}{aside}.", lacking=_NO_ECC)
 
 

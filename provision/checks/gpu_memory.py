@@ -80,10 +80,10 @@ def idle_memory(facts: Facts, say: Verdict) -> Finding:
             risky=reset_gpus(facts.machine, held),
         )
     if idle:
-        return say.passed(f"No memory is held on {counted(len(idle), 'GPU')} without a process.")
+        return say.passed(f"{counted(len(idle), 'GPU')} without a process, and without memory in use.")
     if any(_pids(facts, gpu) for gpu in facts.gpus):
         return say.passed("Every GPU that was looked at has processes.")
-    return say.skipped("NVML tells no list of processes that this could be judged by.")
+    return say.skipped("No GPU here has a list of processes and memory of its own, by which this is judged.")
 
 
 def _is_plain(facts: Facts, gpu: Gpu) -> bool:
@@ -143,7 +143,7 @@ def foreign_procs(facts: Facts, say: Verdict) -> Finding:
             ),
         )
     if not free:
-        return say.skipped("No GPU here tells how much of its memory is free.")
+        return say.skipped("No GPU here has memory of its own of which it tells how much is free.")
     computing = (
         "1 process computes here and leaves" if len(pids) == 1 else f"{len(pids)} processes compute here and leave"
     )

@@ -39,10 +39,10 @@ def temp_core(facts: Facts, say: Verdict) -> Finding:
         (read 2026-11).
     """
     left = {gpu: degrees for gpu in facts.gpus if (degrees := _left(facts, gpu)) is not None}
-    hot = tuple(gpu for gpu, degrees in left.items() if degrees <= _LEAST_LEFT_C)
+    hot = tuple(gpu for gpu, degrees in left.items() if degrees <= _least_left(facts, gpu))
     if hot:
         least = min(left[gpu] for gpu in hot)
-        where = f"{least:.0f} °C below it" if least > 0 else "at it or beyond"
+        where = f"{least:.0f} °C below it" if least > 0 else "at it or beyond it"
         return say.warned(
             f"Near the temperature of slowdown: {named(hot)}{', the hottest' if len(hot) > 1 else ''} {where}.",
             *shown(facts, hot, "temperature_c", "temperature_margin_c", "temperature_slowdown_c"),
@@ -66,7 +66,12 @@ def _left(facts: Facts, gpu: Gpu) -> float | None:
     if not is_consumer(gpu):
         return margin
     slowdown = number(facts, gpu, "temperature_slowdown_tlimit_c")
-    return None if slowdown is None else margin - slowdown + _LEAST_LEFT_C
+    return None if slowdown is None else margin - slowdown
+
+
+def _least_left(facts: Facts, gpu: Gpu) -> float:
+    """°C that must be left: none on a GeForce that tells a margin, because it is made to warm to the edge."""
+    return 0.0 if is_consumer(gpu) and number(facts, gpu, "temperature_margin_c") is not None else _LEAST_LEFT_C
 
 
 @check("gpu.temp_memory", level="quick", needs=("nvml",))
@@ -99,7 +104,7 @@ def temp_memory(facts: Facts, say: Verdict) -> Finding:
     if hot:
         return say.warned(
             f"Memory near its highest temperature, on {named(hot)}: {min(left[gpu] for gpu in hot):.0f} °C below it.",
-            *shown(facts, hot, "temperature_memory_c", "temperature_memory_max_c"),
+            *shown(facts, hot, "temperature_memory_c", limit="temperature_memory_max_c"),
             safe=(look_at(facts.machine, hot, "TEMPERATURE"), "look at airflow, fans and dust"),
         )
     if left:
@@ -144,7 +149,7 @@ def power_limit(facts: Facts, say: Verdict) -> Finding:
             f"{counted(len(limits.told), 'GPU')} may draw the default power.",
             lacking="No GPU here has a limit of power that can be set.",
         )
-    evidence = shown(facts, low, "power_limit_enforced_w", "power_limit_default_w", "power_limit_max_w")
+    evidence = shown(facts, low, "power_limit_enforced_w", "power_limit_max_w", limit="power_limit_default_w")
     safe = (
         look_at(facts.machine, low, "POWER"),
         *(
@@ -203,7 +208,7 @@ def power_readable(facts: Facts, say: Verdict) -> Finding:
             risky=("sudo reboot",),
         )
     return power.rest(
-        say, f"{counted(len(power.told), 'GPU')} tell the power drawn.", lacking="No GPU here measures its power."
+        say, f"The power drawn is read on {counted(len(power.told), 'GPU')}.", lacking="No GPU here measures its power."
     )
 
 

@@ -105,7 +105,8 @@ KERNEL_LOG = "sudo journalctl --dmesg --grep 'NVRM|nvidia' --no-pager | tail -n 
 def reset_gpus(machine: Machine, gpus: Sequence[Gpu]) -> tuple[str, ...]:
     """Commands that reset these GPUs; whatever runs on them is lost."""
     places = ",".join(gpu.pci_bus_id or str(gpu.index) for gpu in gpus)
-    reset = f"sudo nvidia-smi --gpu-reset -i {places}    (only while nothing uses them; joined by NVLink, all at once)"
+    which = f" -i {places}" if len(gpus) == 1 or len(gpus) < len(machine.gpus) else ""
+    reset = f"sudo nvidia-smi --gpu-reset{which}    (only while nothing uses them; joined by NVLink, all at once)"
     if machine.host.is_wsl:
         return ("restart Windows",)
     if machine.host.container:

@@ -124,14 +124,14 @@ def test_no_rows_are_judged_on_boards_without_error_correction():
     results = boxes.rtx3090_p40().nvml(**{"0.remap": "0,0,0,0"}).results()
     assert results["gpu.remap_pending"].status == "skip"
     assert results["gpu.remap_pending"].happened == "No GPU here swaps rows of its memory for spares."
-    assert results["gpu.ecc_mode"].happened == "Error correction is on on 1 GPU."
+    assert results["gpu.ecc_mode"].happened == "1 GPU with error correction on."
 
 
 @needs_gcc
 def test_eight_at_the_power_limit_are_mentioned():
     result = boxes.h100x8().nvml(**_AT_WORK).results()["gpu.throttle_now"]
     assert result.happened == (
-        "Neither heat nor power supply slows any of 8 GPUs; GPUs 0-7 at the power limit, as under full load."
+        "Neither heat nor power supply slows 8 GPUs; GPUs 0-7 at the power limit, as under full load."
     )
     assert len(result.evidence) == 8
 
@@ -142,7 +142,9 @@ def test_eight_sick_gpus_read_well():
     assert result.happened == "A repair of memory waits for a reset of GPUs 0-7."
     assert [one.name for one in result.evidence] == [f"gpu.{index}.remapped_rows_pending" for index in range(8)]
     assert result.evidence[0].source == "nvml, 0000:1b:00.0"
-    assert "0000:1b:00.0,0000:43:00.0" in result.risky[0]
+    assert result.risky[0].startswith("sudo nvidia-smi --gpu-reset    (")
+    some = boxes.h100x8().nvml(**{"0.remap": "0,1,1,0", "7.remap": "0,1,1,0"}).results()["gpu.remap_pending"]
+    assert some.risky[0].startswith("sudo nvidia-smi --gpu-reset -i 0000:1b:00.0,0000:df:00.0    (")
 
 
 @needs_gcc
