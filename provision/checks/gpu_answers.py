@@ -43,7 +43,7 @@ def is_consumer(gpu: Gpu) -> bool:
 
 def is_mobile(gpu: Gpu) -> bool:
     """Whether it is built into a notebook, whose power the system moves between GPU and processor."""
-    return bool(re.search(r"Laptop|Max-Q|Mobile|\b(?:MX|\d{3,4}M)\b", gpu.name or ""))
+    return bool(re.search(r"Laptop|with Max-Q|Mobile|\bMX ?\d{3}\b|\b[KMPT]?\d{3,4}MX?\b", gpu.name or ""))
 
 
 def is_data_center(facts: Facts, gpu: Gpu) -> bool:

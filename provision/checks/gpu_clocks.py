@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check, counted
-from .gpu_answers import answers, fact, joined, named, number, shown
+from .gpu_answers import answers, fact, is_mobile, joined, named, number, shown
 from .remedies import look_at
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def throttle_now(facts: Facts, say: Verdict) -> Finding:
         nvmlDeviceGetCurrentClocksEventReasons, by the table of the matrix: hardware slowdown, hot by hardware and
         power brake fail; warm by software warns. Idle, clocks that somebody set, sync boost and display are harmless,
         and the software power limit is normal under full load: it is only mentioned. A few moments without load may
-        hide a slowdown.
+        hide a slowdown. In a notebook all of this weighs less: a battery and little air slow healthy ones.
 
     What to do
         Heat: airflow, fans, dust, the seating of the cooler. Power brake: power supplies and their redundancy, power
@@ -55,11 +55,12 @@ def throttle_now(facts: Facts, say: Verdict) -> Finding:
     if masked and facts.matrix is None:
         return say.unknown("There is no table of what slows clocks, so the reasons were not judged.")
     for severity in ("fail", "warn"):
-        sick = [(gpu, found) for gpu, mask in masked if (found := _reasons(facts, mask, severity))]
+        sick = [(gpu, found) for gpu, mask in masked if (found := _reasons(facts, gpu, mask, severity))]
         if sick:
             return _slowed(facts, say, severity, sick)
-    capped = tuple(gpu for gpu, mask in masked if _reasons(facts, mask, "info"))
-    aside = f"; {named(capped)} at the power limit, as under full load" if capped else ""
+    capped = tuple(gpu for gpu, mask in masked if _reasons(facts, gpu, mask, "info"))
+    rows = {row.name: row for gpu, mask in masked for row in _reasons(facts, gpu, mask, "info")}
+    aside = f"; {named(capped)} as under full load: {joined(list(rows))}" if capped else ""
     return masks.rest(
         say,
         f"Neither heat nor power supply slows {counted(len(masks.told), 'GPU')}{aside}.",
@@ -68,11 +69,20 @@ def throttle_now(facts: Facts, say: Verdict) -> Finding:
     )
 
 
-def _reasons(facts: Facts, mask: int, severity: str) -> tuple[ClockReason, ...]:
+def _reasons(facts: Facts, gpu: Gpu, mask: int, severity: str) -> tuple[ClockReason, ...]:
     if facts.matrix is None:
         return ()
-    found = tuple(row for row in facts.matrix.faults.clock_reasons_of(mask) if row.severity == severity)
+    rows = facts.matrix.faults.clock_reasons_of(mask)
+    found = tuple(row for row in rows if _weight(row, gpu) == severity)
     return tuple(row for row in found if row.bit != _HARDWARE_SLOWDOWN or not mask & _NAMED_CAUSES)
+
+
+def _weight(row: ClockReason, gpu: Gpu) -> str | None:
+    """Severity of the matrix; in a notebook one less, where a battery and little air slow healthy GPUs."""
+    return _IN_NOTEBOOK[row.severity] if is_mobile(gpu) and row.severity else row.severity
+
+
+_IN_NOTEBOOK: dict[str, str] = {"fail": "warn", "warn": "info", "info": "info"}
 
 
 def _slowed(facts: Facts, say: Verdict, severity: str, sick: Sequence[tuple[Gpu, tuple[ClockReason, ...]]]) -> Finding:

@@ -130,9 +130,7 @@ def test_no_rows_are_judged_on_boards_without_error_correction():
 @needs_gcc
 def test_eight_at_the_power_limit_are_mentioned():
     result = boxes.h100x8().nvml(**_AT_WORK).results()["gpu.throttle_now"]
-    assert result.happened == (
-        "Neither heat nor power supply slows 8 GPUs; GPUs 0-7 at the power limit, as under full load."
-    )
+    assert result.happened == ("Neither heat nor power supply slows 8 GPUs; GPUs 0-7 as under full load: power limit.")
     assert len(result.evidence) == 8
 
 
@@ -184,9 +182,11 @@ def test_evidence_shrinks_with_the_number_of_gpus():
     [
         ("NVIDIA GeForce RTX 4070 Laptop GPU", True),
         ("NVIDIA GeForce RTX 2080 with Max-Q Design", True),
-        ("NVIDIA GeForce MX450", False),
-        ("NVIDIA GeForce MX 450", True),
+        ("NVIDIA GeForce MX450", True),
         ("GeForce GTX 960M", True),
+        ("GeForce 940MX", True),
+        ("Quadro M2000M", True),
+        ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", False),
         ("NVIDIA RTX A6000", False),
         ("Tesla M60", False),
     ],
@@ -350,7 +350,7 @@ def test_temperature_of_memory(now, expected):
     [
         (0x0, "pass", "Neither"),
         (0x1, "pass", "Neither"),
-        (0x4, "pass", "at the power limit"),
+        (0x4, "pass", "as under full load: power limit"),
         (0x2 | 0x10 | 0x100, "pass", "Neither"),
         (0x20, "warn", "warm, by software"),
         (0x24, "warn", "warm, by software"),
@@ -365,6 +365,11 @@ def test_reasons_of_clocks(mask, expected, word):
     result = found("gpu.throttle_now", clock_event_reasons=mask)
     assert result.status == expected
     assert word in result.happened
+
+
+@pytest.mark.parametrize(("mask", "expected"), [(0x88, "warn"), (0x48, "warn"), (0x20, "pass"), (0x4, "pass")])
+def test_a_notebook_is_slowed_in_good_health(mask, expected):
+    assert status("gpu.throttle_now", gpu(name="NVIDIA RTX A2000 Laptop GPU"), clock_event_reasons=mask) == expected
 
 
 @pytest.mark.parametrize(
