@@ -128,6 +128,7 @@ def _disks(box: Box) -> None:
     for _, path, *_ in places:
         box.space(path, total=500 * GIB, free=200 * GIB)
         on_device(box, path, 2049)
+    box.command("write test", "wrote 0.0042\n")
     if kind == "ext4":
         box.file("/sys/fs/ext4/nvme0n1p2/errors_count", "0\n")
     if box.name != "laptop" and not is_container(box):
