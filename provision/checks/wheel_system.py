@@ -157,7 +157,11 @@ def _needed_glibc(facts: Facts) -> tuple[tuple[int, ...] | None, str]:
 
 
 @check(
-    "wheel.cpu_arch", level="quick", needs=("env",), not_on=("paste",), leads=("wheel.arch_list", "wheel.import_time")
+    "wheel.cpu_arch",
+    level="quick",
+    needs=("env",),
+    not_on=("paste",),
+    leads=("wheel.arch_list", "wheel.driver_floor", "wheel.import_time"),
 )
 def cpu_arch(facts: Facts, say: Verdict) -> Finding:
     """The build is for this processor: x86_64, an Arm server, or a Jetson.
