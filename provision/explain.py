@@ -49,6 +49,10 @@ The lines that it wrote last are part of the error. This is not a verdict on the
 
 The message names the place inside the file, what was found there and what was expected.""",
     "usage": """The words of the command line do not fit together. `gpusetup COMMAND --help` shows an example.""",
+    "suppression-expired": """An entry of the file of suppressions is past its last day, so what it named counts again.
+
+Every entry has a reason and a last day, so that nothing is forgotten. Mend what the check found and remove the entry, or give it a
+later day.""",
     "interrupted": """The command was stopped by Ctrl-C. What was there before still works; the next run finishes the job.""",
     "terminated": """The command was stopped by SIGTERM. What was there before still works; the next run finishes the job.""",
     "internal-error": """gpusetup met a bug of its own. The log that is named holds what a report of it needs.""",
@@ -199,12 +203,24 @@ count words reach one half, far below it, so only a model that really learned pa
 
 def page(id_: str) -> str | None:
     """The page of an id; None when nothing has that id."""
-    return _number_page(id_) or PAGES.get(id_) or _check_pages().get(id_) or _rule_pages().get(id_)
+    return (
+        _number_page(id_)
+        or PAGES.get(id_)
+        or _check_pages().get(id_)
+        or _rule_pages().get(id_)
+        or _expectation_pages().get(id_)
+    )
 
 
 def known_ids() -> tuple[str, ...]:
     """Every id that has a page, sorted; not the some three hundred numbers of the matrix."""
-    return tuple(sorted({*PAGES, *_check_pages(), *_rule_pages()}))
+    return tuple(sorted({*PAGES, *_check_pages(), *_rule_pages(), *_expectation_pages()}))
+
+
+def _expectation_pages() -> dict[str, str]:
+    from .expectations import pages
+
+    return pages()
 
 
 def _check_pages() -> dict[str, str]:

@@ -45,8 +45,8 @@ def _nvml_look(profile: str, overrides: tuple[tuple[str, object], ...]) -> Look:
     around = Surroundings(
         environ=build.environment(_libraries(), conf), memory=memory, nvml_silence_s=2.0, nvml_deadline_s=20.0
     )
-    detect_nvml(around)
-    return memory.looks["command", "nvml"]
+    detect_nvml(around, depth="health")
+    return memory.looks["command", "nvml health"]
 
 
 class _Box(Replay):
@@ -218,7 +218,9 @@ class Box:
     def around(self) -> Surroundings:
         looks = dict(self.looks)
         if self.profile:
-            looks.setdefault(("command", "nvml"), _nvml_look(self.profile, tuple(sorted(self._overrides.items()))))
+            looks.setdefault(
+                ("command", "nvml health"), _nvml_look(self.profile, tuple(sorted(self._overrides.items())))
+            )
         return Surroundings(
             root=Path("/nonexistent"),
             environ={},
