@@ -69,13 +69,14 @@ def _asked_by(facts: Facts, name: str, extras: frozenset[str] = frozenset()) -> 
 
 def _libraries_of_torch(facts: Facts) -> list[Requirement]:
     """nvidia-* and cuda-* requirements of torch, those of the meta package cuda-toolkit in place of its extras."""
-    found = []
+    found: dict[str, Requirement] = {}
     for asked in _asked_by(facts, "torch"):
         if asked.name.startswith(_LIBRARIES):
-            found.append(asked)
-            if asked.extras:
-                found += _asked_by(facts, asked.name, frozenset(asked.extras))
-    return found
+            found[str(asked)] = asked
+            # Several extras ask for one library.
+            for one in _asked_by(facts, asked.name, frozenset(asked.extras)) if asked.extras else ():
+                found[f"{one.name}{one.specifier}"] = one
+    return list(found.values())
 
 
 @check("wheel.nvidia_deps", level="quick", needs=("env",), leads=("wheel.import_time",))

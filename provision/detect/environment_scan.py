@@ -324,8 +324,9 @@ def _torch(folder: str) -> dict[str, Any]:
 
 
 def _has_ptxas(torch: str) -> bool:
+    """The compiler that triton starts: its own, of wheels since 3.0 and before, or that of conda's cuda-nvcc."""
     site = os.path.dirname(torch)
-    places = ("triton/backends/nvidia/bin/ptxas", "triton/common/../third_party/cuda/bin/ptxas", "torch/bin/ptxas")
+    places = ("triton/backends/nvidia/bin/ptxas", "triton/third_party/cuda/bin/ptxas", "../../../bin/ptxas")
     return any(os.access(os.path.join(site, place), os.X_OK) for place in places)
 
 

@@ -181,11 +181,11 @@ def _library(env: Env, name: str, pin: str) -> None:
     version = {"cuda-bindings": "13.0.3"}.get(plain, pin.removeprefix("=="))
     if extras:
         asked = [_EXTRAS[one] for one in extras.split(",")]
-        lines = [
-            f'{one}=={release}; extra == "{extra}"'
-            for extra, (one, release) in zip(extras.split(","), asked, strict=True)
-        ]
-        env.dist(plain, version, requires=tuple(lines))
+        where = "(sys_platform == 'linux' and platform_machine == 'aarch64' or sys_platform == 'linux')"
+        pairs = zip(extras.split(","), asked, strict=True)
+        lines = [f"{one}=={release}.*; {where} and extra == '{extra}'" for extra, (one, release) in pairs]
+        lines.append(f"nvidia-nvjitlink<14,>=13.0.88; {where} and extra == 'cusparse'")
+        env.dist(plain, f"{version}.0", requires=tuple(lines))
         for one, release in asked:
             env.dist(one, release, files={f"nvidia/cu13/lib/lib{one.removeprefix('nvidia-')}.so.13": ""})
         return
