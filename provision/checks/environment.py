@@ -102,7 +102,7 @@ def torch_build(facts: Facts) -> TorchBuild | None:
     matrix, platform = facts.matrix, platform_of(facts)
     is_final = match[2] is None and _is_plain(match[3])
     release = matrix.release(match[1]) if matrix and is_final else None
-    name = _variant_name(match[3], cuda, release)
+    name = _variant_name(match[3], cuda, release, platform)
     variant = release.variant(name) if release and name else None
     is_rocm = bool(facts.text("env.torch_hip"))
     return TorchBuild(version, match[1], is_final, cuda, is_rocm, name, release, variant, platform)
@@ -119,13 +119,16 @@ def _cuda(text: str | None) -> CudaVersion | None:
         return None
 
 
-def _variant_name(label: str | None, cuda: CudaVersion | None, release: TorchRelease | None) -> str | None:
+def _variant_name(
+    label: str | None, cuda: CudaVersion | None, release: TorchRelease | None, platform: str
+) -> str | None:
     if label is not None:
         return label if _VARIANT.fullmatch(label) else None
     if cuda is None:
         return "cpu"
-    name = f"cu{cuda.major}{cuda.minor}"
-    return name if release and release.variant(name) else None
+    # Builds of conda, of distributions and of one's own carry no label either, and other code.
+    row = release.variant(f"cu{cuda.major}{cuda.minor}") if release else None
+    return row.name if row and platform in row.unlabelled_on else None
 
 
 # --- why a check does not apply -------------------------------------------------------------------

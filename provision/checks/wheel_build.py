@@ -34,8 +34,8 @@ def torch_present(facts: Facts, say: Verdict) -> Finding:
     """The environment holds one whole torch.
 
     What it finds
-        A folder that is no environment, an environment without torch, one whose torch has lost its metadata or its
-        files, and two records of torch in one place.
+        A folder that is no environment, one whose Python is gone, an environment without torch, one whose torch has
+        lost its metadata or its files, and two records of torch in one place.
 
     Why it matters
         `import torch` fails, or imports files of another release than the installer believes in, and the next upgrade
@@ -44,7 +44,8 @@ def torch_present(facts: Facts, say: Verdict) -> Finding:
     How it is decided
         The files of the environment are read; nothing is imported. No torch folder, no version in torch/version.py, a
         release there that differs from the one in the dist-info, or two dist-info folders fail. A torch without
-        dist-info passes: images that build it from source look like that.
+        dist-info passes: images that build it from source look like that; so does an editable one. bin/python must lead
+        to a program.
 
     What to do
         Let `gpusetup install` make an environment, or install torch into this one.
@@ -52,18 +53,10 @@ def torch_present(facts: Facts, say: Verdict) -> Finding:
     Sources
         Core metadata and recording installed projects, packaging.python.org (read 2026-11).
     """
-    if why := facts.failure("env.path"):
-        return say.failed(f"The environment could not be used: {why}.", *facts.evidence("env.path"), safe=(_ENV_HELP,))
-    held = installed(facts).get("torch")
-    version = facts.text("env.torch_version")
+    held, version = installed(facts).get("torch"), facts.text("env.torch_version")
+    if (finding := _not_there(facts, say)) is not None or version is None:
+        return finding or say.unknown("The version of torch is not known.")
     seen = facts.evidence("env.torch_version", "env.kind")
-    if version is None:
-        what = "its metadata is there and its files are not" if held else "neither files nor metadata are there"
-        return say.failed(
-            f"The environment holds no usable torch: {what}.",
-            *seen,
-            safe=("gpusetup plan", ANEW),
-        )
     twice = next((row for row in rows(facts, "env.duplicates") if row[0] == "torch"), None)
     if twice:
         return say.failed(
@@ -92,6 +85,29 @@ def torch_present(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"torch {version} is there.", *seen)
 
 
+def _not_there(facts: Facts, say: Verdict) -> Finding | None:
+    """What is to be said where there is no environment, or no torch in it whose files can be read."""
+    if why := facts.failure("env.path"):
+        return say.failed(f"The environment could not be used: {why}.", *facts.evidence("env.path"), safe=(_ENV_HELP,))
+    if facts.flag("env.python_runs") is False:
+        return say.failed(
+            "The environment's Python can't be started: bin/python is missing or leads to a program that is gone.",
+            *facts.evidence("env.python_runs", "env.python_version"),
+            safe=("ls -l PATH/bin/python*    (shows where it leads)", ANEW),
+        )
+    if facts.text("env.torch_version") is not None:
+        return None
+    held = installed(facts).get("torch")
+    if held and held.origin == "editable":
+        return say.passed("torch is there as an editable installation; its files are elsewhere and were not read.")
+    what = "its metadata is there and its files are not" if held else "neither files nor metadata are there"
+    return say.failed(
+        f"The environment holds no usable torch: {what}.",
+        *facts.evidence("env.torch_version", "env.kind", "env.broken"),
+        safe=("gpusetup plan", ANEW),
+    )
+
+
 _ENV_HELP = "name the folder that has bin/python in it: gpusetup check --env /path/to/env"
 
 
@@ -110,7 +126,8 @@ def cuda_build(facts: Facts, say: Verdict) -> Finding:
     How it is decided
         `cuda` and `hip` in torch/version.py, without importing it. A CPU build fails on a box with any NVIDIA GPU on
         its PCI bus, unless gpusetup's receipt in the environment says that a CPU build was asked for, or the box was
-        declared to be without a GPU. A CUDA build without torch/lib/libtorch_cuda.so fails too.
+        declared to be without a GPU. The wheel of a CUDA build without
+        torch/lib/libtorch_cuda.so fails too.
 
     What to do
         Install the build that `gpusetup plan` names, from its own index.
@@ -124,7 +141,10 @@ def cuda_build(facts: Facts, say: Verdict) -> Finding:
     assert build is not None  # noqa: S101 -- why_no_torch has looked
     seen = facts.evidence("env.torch_version", "env.torch_cuda")
     if build.cuda is not None:
-        if facts.flag("env.torch_cuda_library") is False:
+        held = installed(facts).get("torch")
+        # conda and distributions keep libtorch in a folder of the system.
+        is_wheel = held is not None and held.installer not in (None, "conda")
+        if is_wheel and facts.flag("env.torch_cuda_library") is False:
             return say.failed(
                 f"torch {build.version} says CUDA {build.cuda} and its library libtorch_cuda.so is missing.",
                 *facts.evidence("env.torch_cuda_library"),

@@ -14,17 +14,8 @@ if TYPE_CHECKING:
 
 _SEEDS = frozenset({"pip", "setuptools", "wheel", "uv", "distribute"})
 """What makers of environments put there themselves."""
-_NEAR_TORCH = (
-    "torch",
-    "triton",
-    "pytorch-triton",
-    "nvidia-",
-    "cuda-",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "numpy",
-)
+_OWN_OF_TORCH = ("nvidia-", "cuda-toolkit", "cuda-bindings", "triton", "pytorch-triton")
+"""What decides which libraries torch loads."""
 _CONDA_TORCH = ("pytorch", "libtorch", "pytorch-gpu", "pytorch-cpu")
 
 
@@ -110,7 +101,7 @@ def lock_drift(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         gpusetup-receipt.json in the environment against the dist-info folders. Missing packages and other versions
-        fail; added ones warn where they are torch's or CUDA's, and are only counted otherwise. pip, setuptools, wheel
+        fail; added ones warn where they are CUDA's or triton, and are only counted otherwise. pip, setuptools, wheel
         and uv themselves do not count. Without a receipt there is nothing to compare.
 
     What to do
@@ -143,14 +134,14 @@ def lock_drift(facts: Facts, say: Verdict) -> Finding:
             safe=again,
         )
     extra = sorted(held.keys() - recorded.keys() - _SEEDS)
-    near = [name for name in extra if name.startswith(_NEAR_TORCH)]
+    near = [name for name in extra if name.startswith(_OWN_OF_TORCH) and name != "nvidia-ml-py"]
     if near:
         return say.warned(
             f"{', '.join(near[:4])} came into the environment after gpusetup made it.",
             *(Evidence(name, held[name].version, source="dist-info", needs="not in the receipt") for name in near[:20]),
             safe=("python -m pip check", *again),
         )
-    more = f"; {counted(len(extra), 'package')} that torch does not use came later" if extra else ""
+    more = f"; {counted(len(extra), 'package')} came later" if extra else ""
     return say.passed(f"All {len(recorded)} packages are those of the receipt{more}.")
 
 

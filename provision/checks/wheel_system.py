@@ -21,15 +21,17 @@ def python_abi(facts: Facts, say: Verdict) -> Finding:
     """There are wheels of torch for the environment's Python, and the one that is there is for it.
 
     What it finds
-        A Python that is too new or too old for every torch, a free-threaded one without wheels, PyPy, a torch that was
-        installed for another Python, and torch.compile on a Python that this torch does not serve yet.
+        A Python that was exchanged below the environment, one that is too new or too old for every torch, a
+        free-threaded one without wheels, PyPy, a torch that was installed for another Python, and torch.compile on a
+        Python that this torch does not serve yet.
 
     Why it matters
         Installers say "No matching distribution found for torch", whatever is wrong; a wheel of another ABI fails at
         import with "No module named torch._C".
 
     How it is decided
-        The tags in the dist-info of torch must name the environment's Python, or they fail. Without torch, a Python for
+        bin/python3 must lead to the Python that the environment was made with, and the tags in the dist-info of torch
+        must name it, or they fail. Without torch, a Python for
         which no release of the matrix has wheels fails. Python 3.12 with a torch older than 2.4 warns: that torch runs
         there, and torch.compile refuses.
 
@@ -49,6 +51,15 @@ def python_abi(facts: Facts, say: Verdict) -> Finding:
         "gpusetup install --python 3.12 --env NEW_FOLDER    (makes a new environment)",
         "python3.12 -m venv NEW    (a Python that the release serves)",
     )
+    started, version = facts.text("env.python_started"), facts.text("env.python_version") or ""
+    is_venv = facts.text("env.kind") in ("venv", "uv", "virtualenv")
+    if is_venv and started and started.removesuffix("t") != ".".join(version.split(".")[:2]):
+        return say.failed(
+            f"The packages are those of Python {version}, and bin/python3 now starts {started}.",
+            *seen,
+            *facts.evidence("env.python_started"),
+            safe=(ANEW,),
+        )
     held, build = installed(facts).get("torch"), torch_build(facts)
     if build is None:
         pythons = _served_pythons(facts)

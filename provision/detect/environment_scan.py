@@ -161,6 +161,7 @@ def _python(folder: str, kind: str, settings: dict[str, str]) -> tuple[dict[str,
     match = re.match(r"3\.\d+(?:\.\d+)?(?:(?:a|b|rc)\d+)?", version)
     short = re.fullmatch(r"(python|pypy)(3\.\d+)(t?)", chosen)
     python = {
+        "started": target[6:] if re.fullmatch(r"python3\.\d+t?", target) else None,
         "version": match.group() if match else (short[2] if short else None),
         "implementation": "pypy" if short and short[1] == "pypy" else "cpython",
         "is_free_threaded": bool(short and short[3]),
@@ -211,6 +212,8 @@ def _read_site(site: str, found: dict[str, Any]) -> None:
             _read_distribution(site, name, found, owners)
         elif match := re.fullmatch(r"(.+?)-(\d[^-]*)(?:-py\S*)?\.egg-info", name):
             found["distributions"].append([canonical(match[1]), match[2], None, "unknown", None, None])
+        elif name.endswith(".egg-link"):
+            found["distributions"].append([canonical(name.removesuffix(".egg-link")), "", None, "editable", None, None])
     if "torch" in names and found["torch"] is None:
         found["torch"] = _torch(os.path.join(site, "torch"))
 
@@ -237,7 +240,8 @@ def _read_distribution(site: str, folder: str, found: dict[str, Any], owners: di
     is_cuda = bool(_CUDA_FAMILY.match(name))
     if name in WATCHED or is_cuda:
         found["requires"] += [[name, line] for line in head["requires"] if _REQUIREMENT.match(line)]
-    if is_cuda or name in ("torch", "triton"):
+    # conda moves libraries out of the packages and keeps the list that pip wrote.
+    if installer != "conda" and (is_cuda or name in ("torch", "triton")):
         _read_record(site, info, name, found, owners)
 
 

@@ -115,6 +115,8 @@ def _python_readings(scan: dict[str, Any]) -> Iterator[Reading]:
         free = "t" if python["is_free_threaded"] else ""
         yield Reading("env.python_tag", "pyvenv.cfg, lib", f"{kind}{major}{re.sub('[^0-9].*', '', minor)}{free}")
     yield Reading("env.python_runs", "bin/python", python["can_run"])
+    if python["started"]:
+        yield Reading("env.python_started", "bin/python3", python["started"])
     if scan["python_h"] is not None:
         yield Reading("env.python_h", "include/Python.h", scan["python_h"])
 

@@ -53,7 +53,25 @@ def _server_wheel_on_orin() -> Box:
     return box.nvml(**{"0.cc": 8.7, "0.name": "Orin (nvgpu)"})
 
 
+def _started(env: Env, python: str | None) -> dict[str, Any]:
+    """The scan of an environment whose bin/python3 leads elsewhere; None: nowhere."""
+    found = env.scan()
+    return {**found, "python": {**found["python"], "can_run": python is not None, "started": python}}
+
+
 _PRESENT = (
+    Case(
+        "env-python-is-gone",
+        lambda: t4().answer("env.scan", _started(_torch()(), None)),
+        "wheel.torch_present",
+        says=("leads to a program that is gone",),
+    ),
+    Case(
+        "env-python-was-upgraded",
+        lambda: t4().answer("env.scan", _started(_torch()(), "3.13")),
+        "wheel.python_abi",
+        says=("3.12.3", "3.13"),
+    ),
     Case(
         "env-is-no-environment",
         lambda: t4().answer("env.scan", {"failure": "/opt/x is not there"}),
@@ -372,11 +390,11 @@ _RECORD = (
         pitfall=("uv-run-resync-reverts",),
     ),
     Case(
-        "receipt-and-a-new-tokenizers",
-        on(l40s, lambda: _torch()().dist("tokenizers", "0.22.1").receipt("2.13.0", "cu126", RECEIPT)),
+        "receipt-and-another-cuda-library",
+        on(l40s, lambda: _torch()().dist("nvidia-cuda-runtime", "13.0.96").receipt("2.13.0", "cu126", RECEIPT)),
         "wheel.lock_drift",
         status="warn",
-        says=("tokenizers",),
+        says=("nvidia-cuda-runtime",),
     ),
     Case(
         "deprecated-pynvml", on(l40s, lambda: _torch()().dist("pynvml", "11.5.0")), "wheel.pynvml_dist", status="warn"
