@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ANEW = "gpusetup install --env NEW_FOLDER    (makes a new environment)"
 """What mends most of it without touching the environment that is there."""
+PIP_CHECK = "python -m pip check    (in that environment; with uv: uv pip check)"
 _BUILD = re.compile(r"(\d+(?:\.\d+)+)((?:a|b|rc|\.dev)\d+)?(?:\+(.+))?")
 _VARIANT = re.compile(r"cu\d{3}|cpu")
 

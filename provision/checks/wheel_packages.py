@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check
-from .environment import ANEW, installed, rows, torch_build, why_no_cuda_build, why_no_torch
+from .environment import ANEW, PIP_CHECK, installed, rows, torch_build, why_no_cuda_build, why_no_torch
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -114,11 +114,11 @@ def nvidia_deps(facts: Facts, say: Verdict) -> Finding:
     asked = _libraries_of_torch(facts)
     missing = [one.name for one in asked if one.name not in held]
     if missing:
-        more = " and others" if len(missing) > _NAMED else ""
+        named = ", ".join(missing[:_NAMED]) + (" and others" if len(missing) > _NAMED else "")
         return say.failed(
-            f"torch {version} asks for {', '.join(missing[:_NAMED])}{more}, not installed.",
-            *(Evidence(name, None, source="dist-info", needs="installed") for name in missing),
-            safe=("python -m pip check",),
+            f"Missing beside torch {version}, which asks for it: {named}.",
+            *(Evidence(name, "not installed", source="dist-info", needs="installed") for name in missing),
+            safe=(PIP_CHECK,),
             risky=(_again(facts),),
         )
     other = [one for one in asked if not one.specifier.contains(held[one.name].public, prereleases=True)]
@@ -128,20 +128,20 @@ def nvidia_deps(facts: Facts, say: Verdict) -> Finding:
         return say.failed(
             f"{wrong[0].name} {wrong[0].value} is not the {wrong[0].needs} that torch {version} was built with.",
             *wrong,
-            safe=("python -m pip check",),
+            safe=(PIP_CHECK,),
             risky=(_again(facts),),
         )
     if mixed := _mixed_majors(held):
         return say.warned(
             f"CUDA libraries of two majors are installed side by side: {', '.join(mixed[:_NAMED])}.",
             *(Evidence(name, held[name].version, source="dist-info") for name in mixed),
-            safe=("python -m pip check", _MIXED),
+            safe=(PIP_CHECK, _MIXED),
         )
     if newer:
         return say.warned(
             f"{newer[0].name} {newer[0].value} is newer than the {newer[0].needs} that torch {version} asks for.",
             *newer,
-            safe=("python -m pip check",),
+            safe=(PIP_CHECK,),
             risky=(_again(facts),),
         )
     if not asked:
@@ -165,7 +165,7 @@ def _overwritten(facts: Facts, say: Verdict) -> Finding | None:
         return say.failed(
             f"Libraries of {', '.join(row[0] for row in lost)} are gone from the disk, such as {lost[0][2]}.",
             *facts.evidence("env.missing", "env.shared"),
-            safe=("python -m pip check", _MIXED),
+            safe=(PIP_CHECK, _MIXED),
             risky=(_again(facts),),
         )
     if both := [row for row in rows(facts, "env.shared") if row[0].startswith("nvidia-")]:

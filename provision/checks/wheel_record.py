@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check, counted
-from .environment import ANEW, installed, rows, torch_build, why_no_torch
+from .environment import ANEW, PIP_CHECK, installed, rows, torch_build, why_no_torch
 
 if TYPE_CHECKING:
     from ..records import Finding
@@ -78,7 +78,7 @@ def provenance(facts: Facts, say: Verdict) -> Finding:
         return say.warned(
             f"Nothing says which program installed torch {version}.",
             shown,
-            safe=("python -m pip check", *anew),
+            safe=(PIP_CHECK, *anew),
         )
     by = f" by {held.installer}" if held.installer else ""
     where = {"index": "from an index", "file": "from a file", "url": "from an address"}.get(
@@ -139,7 +139,7 @@ def lock_drift(facts: Facts, say: Verdict) -> Finding:
         return say.warned(
             f"{', '.join(near[:4])} came into the environment after gpusetup made it.",
             *(Evidence(name, held[name].version, source="dist-info", needs="not in the receipt") for name in near[:20]),
-            safe=("python -m pip check", *again),
+            safe=(PIP_CHECK, *again),
         )
     more = f"; {counted(len(extra), 'package')} came later" if extra else ""
     return say.passed(f"All {len(recorded)} packages are those of the receipt{more}.")

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from provision.checks.wheel_build import parse_arch_list
+from provision.checks.wheel_code import parse_arch_list
 from tests.boxes.cases.python_packages import on
 from tests.boxes.environments import Env, with_torch
 from tests.boxes.healthy import cpu_only, h100x8, l40s, rtx3090_p40, t4, v100
