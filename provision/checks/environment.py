@@ -167,11 +167,15 @@ def capability_of(facts: Facts, gpu: Gpu) -> ComputeCapability | None:
 
 
 def served_gpus(facts: Facts) -> tuple[Gpu, ...]:
-    """The GPUs of the box, less those that were given away and those that the receipt leaves out."""
+    """The GPUs of the box, less those that were given away and those that the receipt leaves out.
+
+    Where the driver lists some, the others are no concern of a build: an old board for the screen, on another driver.
+    """
     left_out = facts.value("env.receipt_left_out")
     without = set(left_out) if isinstance(left_out, tuple) else set()
     given_away = passed_through(facts)
-    return tuple(gpu for gpu in facts.machine.gpus if gpu not in given_away and gpu.index not in without)
+    gpus = facts.gpus or facts.machine.gpus
+    return tuple(gpu for gpu in gpus if gpu not in given_away and gpu.index not in without)
 
 
 def label_of(gpu: Gpu) -> str:

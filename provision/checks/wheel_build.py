@@ -145,8 +145,8 @@ def cuda_build(facts: Facts, say: Verdict) -> Finding:
                 risky=(f"python -m pip install --force-reinstall 'torch=={build.version}'",),
             )
         return say.passed(f"torch {build.version} is built for CUDA {build.cuda}.", *seen)
-    if not facts.has_gpu:
-        return say.passed(f"torch {build.version} is a CPU build, and the box has no NVIDIA GPU.", *seen)
+    if not facts.has_gpu or (facts.machine.gpus and not served_gpus(facts)):
+        return say.passed(f"torch {build.version} is a CPU build, and the box has no NVIDIA GPU for it.", *seen)
     kind = "a build for AMD GPUs" if build.is_rocm else "a CPU build"
     receipt = facts.value("env.receipt")
     if not build.is_rocm and isinstance(receipt, tuple) and receipt[1] == "cpu":

@@ -10,7 +10,7 @@ import pytest
 from provision.checks.wheel_code import parse_arch_list
 from tests.boxes.cases.python_packages import on
 from tests.boxes.environments import Env, with_torch
-from tests.boxes.healthy import cpu_only, h100x8, l40s, rtx3090_p40, t4, v100
+from tests.boxes.healthy import cpu_only, h100x8, l40s, pci, rtx3090_p40, t4, v100
 
 if shutil.which("gcc") is None:
     pytest.skip("the fake NVML needs gcc", allow_module_level=True)
@@ -179,3 +179,17 @@ def test_what_people_add_to_an_environment_is_no_drift():
         "2.13.0", "cu126", {"torch": "2.13.0+cu126", "torchvision": "0.28.0", "numpy": "2.3.4", "triton": "3.7.1"}
     )
     assert verdict(on(l40s, env), "wheel.lock_drift")[0] == "pass"
+
+
+def test_a_host_that_has_given_its_gpus_away_needs_no_cuda_build():
+    box = on(l40s, with_torch("2.13.0", "cpu"))()
+    for place in ("0000:41:00.0", "0000:c1:00.0"):
+        box.link(f"/sys/bus/pci/devices/{place}/driver", "../../../bus/pci/drivers/vfio-pci")
+    box.nvml(count=0)
+    assert verdict(lambda: box, "wheel.cuda_build")[0] == "pass"
+
+
+def test_an_old_board_for_the_screen_is_no_concern_of_a_build():
+    box = on(l40s, with_torch("2.13.0", "cu130"))()
+    pci(box, "0000:02:00.0", "1b38", driver="nouveau")
+    assert verdict(lambda: box, "wheel.arch_list")[0] == "pass"
