@@ -358,7 +358,7 @@ def _conda(folder: str) -> list[list[str]]:
             r"(?:pytorch|libtorch|cuda|cudatoolkit|cudnn|nccl|mkl|python|torchvision|torchaudio|libstdcxx)\b", match[1]
         ):
             text = _text(os.path.join(folder, "conda-meta", name)) or ""
-            # "channel": "https://conda.anaconda.org/pytorch/linux-64": the name alone is kept
+            # "channel": "https://conda.example/pytorch/linux-64": the name alone is kept
             channel = re.search(r"\"channel\":\s*\"(?:[^\"]*?/)?([\w.-]+?)(?:/(?:linux-\w+|noarch))?/?\"", text)
             found.append([match[1], match[2], channel[1] if channel else ""])
     return found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 assert BOXES
 FLASH = "2.7.4.post1+cu12torch2.6cxx11abiFALSE"
 RECEIPT = {"torch": "2.13.0+cu126", "torchvision": "0.28.0", "numpy": "2.3.4", "triton": "3.7.1"}
-CONDA = '{"channel": "https://conda.anaconda.org/conda-forge/linux-64", "name": "pytorch"}'
+CONDA = '{"channel": "https://conda.example/conda-forge/linux-64", "name": "pytorch"}'
 
 
 def on(machine: Callable[[], Box], env: Env | Callable[[], Env], **changes: Any) -> Callable[[], Box]:
