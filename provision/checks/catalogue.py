@@ -41,7 +41,11 @@ from . import (
     sys_platform,
     sys_services,
     wheel_build,
+    wheel_code,
     wheel_packages,
+    wheel_record,
+    wheel_system,
+    wheel_use,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +75,11 @@ _MODULES: Final = (
     multi_gpu,
     infiniband,
     wheel_build,
+    wheel_code,
+    wheel_system,
     wheel_packages,
+    wheel_record,
+    wheel_use,
     container_inside,
     container_engine,
     sys_platform,
