@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,7 +44,11 @@ _OUTCOMES: dict[int, Outcome] = {
 }
 _LOST = {15, 16}
 """GPU is lost, GPU needs a reset: from any call these mean that the device does not work."""
-_LONGEST_LINE = 4096
+_LONGEST_LINE = 65536
+_MOST_IN_A_LIST = 1024
+_KEPT_BYTES = {"base": 1024 * 1024, "health": 8 * 1024 * 1024}
+Depth = Literal["base", "health"]
+"""`base`: what a GPU is and whether it answers. `health`: also all that the checks read (docs/readings.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def not_asked(why: str) -> NvmlFacts:
     )
 
 
-def detect_nvml(around: Surroundings) -> NvmlFacts:
+def detect_nvml(around: Surroundings, depth: Depth = "base") -> NvmlFacts:
     """What NVML says on this machine, within the deadline."""
     module = around.answer("module pynvml", _pynvml_folder)
     if module is None:
@@ -103,10 +108,10 @@ def detect_nvml(around: Surroundings) -> NvmlFacts:
     completed = around.ask(
         "nvml",
         # -I and -S: neither the user's PYTHONPATH nor site-packages, which also starts faster
-        [around.python, "-I", "-S", probe, module],
+        [around.python, "-I", "-S", probe, module, depth],
         deadline_s=around.nvml_deadline_s,
         silence_s=around.nvml_silence_s,
-        keep_bytes=1024 * 1024,
+        keep_bytes=_KEPT_BYTES[depth],
     )
     return judge(completed, parse_probe_lines(completed.stdout))
 
@@ -151,6 +156,7 @@ class Told:
 
 # {"at": "nvmlDeviceGetName", "gpu": 0}
 # {"fact": "name", "gpu": 0, "value": "NVIDIA A100-SXM4-80GB"}
+# {"facts": {"ecc_mode": "enabled", "ecc_pending": "enabled"}, "gpu": 0}
 # {"fact": "mig_mode", "gpu": 0, "code": 3, "failure": "Not Supported"}
 def parse_probe_lines(text: str) -> Told:
     """Answers of the child; a last line that a crash cut off, and anything that a library printed, is left out."""
@@ -160,7 +166,7 @@ def parse_probe_lines(text: str) -> Told:
     last_call = None
     for raw in text.splitlines():
         try:
-            line = json.loads(raw[:_LONGEST_LINE])
+            line = json.loads(raw[:_LONGEST_LINE], parse_constant=_no_number)
         except ValueError:
             continue
         if not isinstance(line, dict):
@@ -168,11 +174,18 @@ def parse_probe_lines(text: str) -> Told:
         gpu = line.get("gpu") if isinstance(line.get("gpu"), int) else None
         if isinstance(line.get("at"), str):
             last_call = line["at"]
+        elif isinstance(line.get("facts"), dict):
+            answers.extend(Answer(fact, gpu, value) for fact, value in line["facts"].items())
         elif isinstance(line.get("fact"), str):
             failure = plain(str(line["failure"])) if line.get("failure") is not None else None
             code = line.get("code") if isinstance(line.get("code"), int) else None
             answers.append(Answer(line["fact"], gpu, line.get("value"), code, failure))
     return Told(tuple(answers), last_call)
+
+
+def _no_number(word: str) -> None:
+    """NaN and Infinity are no JSON and no measurement."""
+    raise ValueError(word)
 
 
 def judge(completed: Completed, told: Told) -> NvmlFacts:
@@ -296,11 +309,33 @@ def _cuda_version(value: Any) -> CudaVersion | None:
 
 # --- readings
 
-_SYSTEM_FACTS = ("driver_version", "nvml_version", "cuda_driver_version", "count", "sweep_s")
+_SYSTEM_FACTS = (
+    "driver_version",
+    "nvml_version",
+    "cuda_driver_version",
+    "count",
+    "conf_compute",
+    "conf_compute_environment",
+    "conf_compute_dev_tools",
+    "conf_compute_ready",
+    "sweep_s",
+)
+_CODE = re.compile(r"\(NVML code (-?\d+)\)$")
+
+
+def code_of(reading: Reading | None) -> int | None:
+    """NVML's return code behind a reading that failed, such as 3 for "not supported"; None where there is none.
+
+    13 also stands for a function that nvidia-ml-py does not have.
+    """
+    found = _CODE.search(reading.failure) if reading is not None and reading.failure else None
+    return int(found[1]) if found else None
 
 
 def _system_readings(system: dict[str, Answer]) -> Iterable[Reading]:
-    return [_reading(f"nvml.{fact}", system[fact]) for fact in _SYSTEM_FACTS if fact in system]
+    """Those of the box, and `pair.<I>.<J>.<fact>` of two GPUs."""
+    known = [_reading(f"nvml.{fact}", system[fact]) for fact in _SYSTEM_FACTS if fact in system]
+    return [*known, *(_reading(fact, answer) for fact, answer in system.items() if fact.startswith("pair."))]
 
 
 def _device_readings(told: Told, devices: tuple[NvmlDevice, ...]) -> Iterable[Reading]:
@@ -320,8 +355,12 @@ def _reading(name: str, answer: Answer) -> Reading:
     value = answer.value
     if isinstance(value, str):
         value = plain(value)
-    elif isinstance(value, list):
+    elif isinstance(value, list) and name.endswith(".compute_capability"):
         value = ".".join(str(part) for part in value)
+    elif isinstance(value, list):
+        value = tuple(plain(one) if isinstance(one, str) else one for one in value[:_MOST_IN_A_LIST])
+        if not all(one is None or isinstance(one, str | int | float) for one in value):
+            return Reading(name, "nvml", failure="the answer was no list of plain values")
     elif isinstance(value, int) and name.endswith(".pci_device_id"):
         value = device_id(value)
     if value is None or value == "":
