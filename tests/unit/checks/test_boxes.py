@@ -32,7 +32,7 @@ def test_a_sick_machine_is_named(case):
     assert [words for words in case.says if words not in told] == []
     if case.status == "fail":
         assert found.safe or found.risky
-    cause, folded = lead(tuple(results.values()))
+    cause, _ = lead(tuple(results.values()))
     others = {one.id: one.happened for one in results.values() if one.status in PROBLEMS}
     assert cause == (case.leads or case.fires), others
 
