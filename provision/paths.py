@@ -59,6 +59,32 @@ def site_file(named: str | None) -> Path | None:
     return SITE_FILE if os.path.lexists(SITE_FILE) else None
 
 
+def suppressions_file(named: str | None) -> Path | None:
+    """The file of suppressions: --suppressions, else GPUSETUP_SUPPRESSIONS, else the user's own; None without one.
+
+    `none` as a name says that none counts. A file that is named must be there, and one that is there must be readable.
+    """
+    named = named or os.environ.get("GPUSETUP_SUPPRESSIONS")
+    if named:
+        return None if named == "none" else Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME")
+    with contextlib.suppress(RuntimeError):
+        own = Path(base) if base and Path(base).is_absolute() else Path.home() / ".config"
+        if os.path.lexists(own / "gpusetup" / "suppressions.yaml"):
+            return own / "gpusetup" / "suppressions.yaml"
+    return None
+
+
+def history_folder() -> Path:
+    """Where counters of this machine's GPUs are kept between checks."""
+    return data_folder() / "history"
+
+
+def fix_log() -> Path:
+    """Where `check --fix` writes down what it ran."""
+    return data_folder() / "logs" / "fixes.jsonl"
+
+
 def default_environment() -> Path:
     """Where the environment goes when --env and GPUSETUP_ENV say nothing."""
     named = os.environ.get("GPUSETUP_ENV")

@@ -197,6 +197,21 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppression:
+    """Why a result does not count: somebody wrote it into a file of suppressions, with a last day."""
+
+    was: FindingStatus
+    """The state that the check itself ended in."""
+    until: str
+    """Last day on which the result does not count, 2027-01-31."""
+    reason: str
+    by: str | None = None
+    """Who answers for it, where the file says so."""
+    place: str = ""
+    """File and line of the entry."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """What one check of the catalogue found on one machine: an entry of document check/1."""
 
@@ -212,6 +227,24 @@ class CheckResult:
     leads: tuple[str, ...] = ()
     """Ids of other failing checks that this one explains."""
     duration_s: float = 0.0
+    title: str | None = None
+    """What the check is about, in one line of the catalogue."""
+    suppression: Suppression | None = None
+    """Set where the status is `suppressed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one remedy that `check --fix` offered."""
+
+    check: str
+    """Id of the check that names it."""
+    command: str
+    undo: str
+    """What takes it back."""
+    is_done: bool
+    said: str
+    """What the program said, or why it was not run."""
 
 
 # --- resolve and plan ---------------------------------------------------------------------------

@@ -154,7 +154,7 @@ def _shadowed(facts: Facts, say: Verdict, one: First, happened: str) -> Finding:
 # --- cuda.minor_compat
 
 
-@check("cuda.minor_compat", level="quick", needs=("driver", "env"), not_on=("jetson",))
+@check("cuda.minor_compat", level="quick", needs=("gpu", "env"), not_on=("jetson",))
 def minor_compat(facts: Facts, say: Verdict) -> Finding:
     """The driver is for the CUDA minor of the torch build, or a newer one.
 

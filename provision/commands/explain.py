@@ -14,14 +14,14 @@ from ..errors import UsageError
 from .options import json_option
 
 
-@click.command(epilog="\b\nExample:\n  gpusetup explain driver.kmd_umd_match")
+@click.command(epilog="\b\nExamples:\n  gpusetup explain driver.kmd_umd_match\n  gpusetup explain xid-79")
 @click.argument("id_", metavar="ID", required=False)
 @json_option
 @click.pass_context
 def explain(context: click.Context, id_: str | None) -> int:
     """The page of a check, rule or error, offline.
 
-    Without ID: every id that has a page.
+    Numbers have one, too: xid-79, sxid-12020, nvml-18, cuda-803. Without ID: every other id that has a page.
     """
     from ..explain import known_ids, page
 

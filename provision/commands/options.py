@@ -100,6 +100,16 @@ machine_options = _stack(
     ),
 )
 
+
+def require_writable(option: str, path: Path | None) -> None:
+    """UsageError when a file of that option can't be written there: said before the work, not after it."""
+    if path is None:
+        return
+    parent = Path(os.path.realpath(path)).parent
+    if not str(path) or path.is_dir() or not os.access(parent, os.W_OK):
+        raise UsageError(f"{option}: {path} can't be written; expected a file in a folder that exists and is writable.")
+
+
 backend_option = click.option("--backend", type=click.Choice(["uv", "pip"]), default="uv", show_default=True)
 
 

@@ -11,7 +11,7 @@ import click
 
 from ..cli import emit
 from ..documents.envelope import Outcome, document, dumps
-from ..errors import ExitCode, UsageError
+from ..errors import ExitCode
 from ..paths import reports_folder, write_whole
 from ..pipeline import AcceptOptions, InstallOptions
 from ..pipeline import up as run_up
@@ -22,6 +22,7 @@ from .options import (
     json_option,
     request_of,
     request_options,
+    require_writable,
     site_option,
     torch_index_option,
 )
@@ -44,7 +45,7 @@ def up(context: click.Context, /, report_file: Path | None, **words: Any) -> int
     from ..report.summary import render_report
 
     console: Any = context.find_root().obj
-    require_writable(report_file)
+    require_writable("--report", report_file)
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
     accepting = AcceptOptions(seed=words["seed"])
@@ -68,15 +69,6 @@ def keep_report(text: str, kept: Path, asked: Path | None, console: Any) -> Path
         except OSError as err:
             console.note(f"the report could not be written to {path}: {err.strerror}")
     return written
-
-
-def require_writable(path: Path | None) -> None:
-    """UsageError when a report can't be written there: said before the work, not after it."""
-    if path is None:
-        return
-    parent = Path(os.path.realpath(path)).parent
-    if not str(path) or path.is_dir() or not os.access(parent, os.W_OK):
-        raise UsageError(f"--report: {path} can't be written; expected a file in a folder that exists and is writable.")
 
 
 COMMAND = up

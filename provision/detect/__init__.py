@@ -74,7 +74,7 @@ def _ask_driver(
     blocked = (scan_blocked(around),)
     if depth == "none":
         return not_asked("the driver is left alone at this level"), None, blocked
-    nvml = detect_nvml(around)
+    nvml = detect_nvml(around, depth=depth)
     if nvml.healthy or (nvml.outcome == "answered" and not nvml.devices):
         return nvml, None, blocked
     hung = nvml.outcome == "timed-out"

@@ -106,7 +106,7 @@ def detect_nvml(around: Surroundings, depth: Depth = "base") -> NvmlFacts:
         )
     probe = os.path.join(os.path.dirname(__file__), "nvml_probe.py")  # noqa: PTH118, PTH120 -- handed to argv
     completed = around.ask(
-        "nvml",
+        f"nvml {depth}",
         # -I and -S: neither the user's PYTHONPATH nor site-packages, which also starts faster
         [around.python, "-I", "-S", probe, module, depth],
         deadline_s=around.nvml_deadline_s,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from ..records import Evidence, FindingStatus
+from ..records import Applied, Evidence, FindingStatus, Suppression
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..records import CheckResult
 
@@ -47,6 +47,10 @@ class CheckRow:
     do: Remedy
     leads: tuple[str, ...]
     duration_s: float | None
+    title: str | None = None
+    """What the check is about, in one line."""
+    suppressed: Suppression | None = None
+    """Why it does not count, by whom and until when; null where it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,66 @@ class CheckData:
     summary: CheckSummary
     checks: tuple[CheckRow, ...]
     cause: str | None
+    folded: tuple[str, ...] = ()
+    """Ids that the cause explains, directly or through another."""
+    environment_classes: tuple[str, ...] = ()
+    """Kinds of places that switch checks off: container, wsl, jetson, ..."""
+    applied: tuple[Applied, ...] = ()
+    """What --fix ran or was told not to run, before the results above."""
 
 
-def check_data(results: Sequence[CheckResult], *, cause: str | None, level: str) -> CheckData:
+@dataclass(frozen=True, slots=True)
+class CatalogueRow:
+    """One check of the catalogue, as --list shows it."""
+
+    id: str
+    level: Literal["instant", "quick", "standard", "deep"]
+    """What it costs: reading files, asking the driver, small kernels, minutes that disturb others."""
+    component: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckList:
+    """Data of check-list/1."""
+
+    checks: tuple[CatalogueRow, ...]
+
+
+class Listed(Protocol):
+    """What --list needs to know of a check."""
+
+    @property
+    def id(self) -> str:
+        """Catalogue id."""
+
+    @property
+    def level(self) -> Literal["instant", "quick", "standard", "deep"]:
+        """What it costs."""
+
+    @property
+    def component(self) -> str:
+        """The part of the id before the dot."""
+
+    @property
+    def title(self) -> str:
+        """One line of what it is about."""
+
+
+def check_list(checks: Iterable[Listed]) -> CheckList:
+    """The catalogue as rows, in the order given."""
+    return CheckList(tuple(CatalogueRow(one.id, one.level, one.component, one.title) for one in checks))
+
+
+def check_data(
+    results: Sequence[CheckResult],
+    *,
+    cause: str | None,
+    level: str,
+    folded: Sequence[str] = (),
+    environment_classes: Sequence[str] = (),
+    applied: Sequence[Applied] = (),
+) -> CheckData:
     """The document of one pass over the checks."""
     rows = tuple(
         CheckRow(
@@ -71,6 +132,8 @@ def check_data(results: Sequence[CheckResult], *, cause: str | None, level: str)
             do=Remedy(result.safe, result.risky),
             leads=result.leads,
             duration_s=result.duration_s,
+            title=result.title,
+            suppressed=result.suppression,
         )
         for result in results
     )
@@ -87,4 +150,4 @@ def check_data(results: Sequence[CheckResult], *, cause: str | None, level: str)
         timed_out=counts.get("timed-out", 0),
         suppressed=counts.get("suppressed", 0),
     )
-    return CheckData(level, summary, rows, cause)
+    return CheckData(level, summary, rows, cause, tuple(folded), tuple(environment_classes), tuple(applied))

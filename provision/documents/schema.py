@@ -81,8 +81,10 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..acceptance import Acceptance
     from ..audit.model import AuditData
     from ..drivers.plan import DriverPlan
+    from ..expectations import ExpectationData
     from ..records import Machine
-    from .check import CheckData
+    from ..snapshot import SnapshotData
+    from .check import CheckData, CheckList
     from .fleet import FleetData
     from .matrix_data import MatrixData
     from .plan import PlanData
@@ -92,8 +94,10 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     kinds = {
         "acceptance": Acceptance,
         "check": CheckData,
+        "check-list": CheckList,
         "driver-plan": DriverPlan,
         "error": type(None),
+        "expectation": ExpectationData,
         "explanation": Explanation,
         "fleet-plan": FleetData,
         "machine": Machine,
@@ -102,6 +106,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "plan": PlanData,
         "receipt": ReceiptData,
         "report": ReportData,
+        "snapshot": SnapshotData,
     }
     return {f"{name}-1": _document_schema(name, kind) for name, kind in kinds.items()}
 

@@ -47,8 +47,8 @@ def _nvml_look(profile: str, overrides: tuple[tuple[str, object], ...]) -> Look:
     around = Surroundings(
         environ=build.environment(_libraries(), conf), memory=memory, nvml_silence_s=2.0, nvml_deadline_s=20.0
     )
-    detect_nvml(around)
-    return memory.looks["command", "nvml"]
+    detect_nvml(around, depth="health")
+    return memory.looks["command", "nvml health"]
 
 
 class _Box(Replay):
@@ -220,7 +220,9 @@ class Box:
     def around(self, level: str = "quick") -> Surroundings:
         looks = dict(self.looks)
         if self.profile:
-            looks.setdefault(("command", "nvml"), _nvml_look(self.profile, tuple(sorted(self._overrides.items()))))
+            looks.setdefault(
+                ("command", "nvml health"), _nvml_look(self.profile, tuple(sorted(self._overrides.items())))
+            )
             cuda = cuda_looks(_libraries(), self.profile, self._overrides, looks, deep=level in ("standard", "deep"))
             looks = cuda | looks
         return Surroundings(

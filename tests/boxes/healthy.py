@@ -143,8 +143,9 @@ def h100x8() -> Box:
 
 
 def l40s() -> Box:
-    """A server with an L40S."""
-    return _layered(_machine("l40s", "l40s", driver="580.82.07", devices={"0000:41:00.0": "26b9"}))
+    """A server with two L40S."""
+    devices = {"0000:41:00.0": "26b9", "0000:c1:00.0": "26b9"}
+    return _layered(_machine("l40s", "l40s", driver="580.82.07", devices=devices))
 
 
 def rtx3090_p40() -> Box:
@@ -191,7 +192,7 @@ def container() -> Box:
     box = _machine(
         "c0ffee123456", "l40s", driver="580.82.07", devices={"0000:41:00.0": "26b9"}, os=("ubuntu", "22.04", "debian")
     )
-    box.file("/.dockerenv", "")
+    box.file("/.dockerenv", "").nvml(count=1)
     return _layered(box)
 
 

@@ -44,6 +44,9 @@ def test_schemas_are_schemas(path):
     [
         ["detect"],
         ["check"],
+        ["check", "--level", "instant", "--skip", "driver"],
+        ["check", "--list"],
+        ["check", "--only", "nonsense"],
         ["plan"],
         ["plan", "--gpu", "NVIDIA H100 80GB HBM3*8", "--driver", "535.104.05", "--python", "3.11"],
         ["plan", "--compute-capability", "3.5", "--driver", "470.82.01", "--python", "3.11"],

@@ -31,6 +31,8 @@ PURE = (
     "provision/report",
     "provision/fleet",
     "provision/gate.py",
+    "provision/check_states.py",
+    "provision/selection.py",
     "provision/typed.py",
     "provision/versions.py",
     "provision/spellings.py",

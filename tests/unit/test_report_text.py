@@ -7,7 +7,6 @@ from provision.documents.receipt import EnvironmentData, ReceiptData
 from provision.documents.report_data import ReportData
 from provision.records import (
     Build,
-    CheckResult,
     Distribution,
     Gpu,
     GpuState,
@@ -21,7 +20,6 @@ from provision.records import (
     Resolution,
     Source,
 )
-from provision.report.check import render_checks
 from provision.report.machine import render_machine
 from provision.report.plan import render_plan
 from provision.report.style import Style
@@ -126,13 +124,3 @@ def test_the_verdict_is_the_last_line_and_a_cpu_verdict_says_so():
 def test_a_report_that_stopped_early_says_where():
     assert render_report(report(acceptance=False), Style()).splitlines()[-1] == "verdict  none: stopped before accept"
     assert render_report(ReportData(), Style()) == "verdict  none: stopped before detect"
-
-
-def test_checks_without_a_gpu_say_so():
-    skipped = CheckResult("pci.gpu_present", "pci", "skip", "No NVIDIA GPU is on this machine.")
-    other = CheckResult("sys.wsl", "sys", "skip", "This is not WSL.")
-    assert render_checks((other, skipped), (), Style()) == (
-        "gpu      No NVIDIA GPU is on this machine.\nok       2 skipped"
-    )
-    passed = CheckResult("driver.nvml_init", "driver", "pass", "NVML answers.")
-    assert render_checks((skipped, passed), (), Style()) == "ok       1 skipped, 1 passed"

@@ -1,0 +1,237 @@
+"""The order of the stages of `check`, `snapshot` and `expect`: facts, counters, checks, suppressions."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from .check_states import PROBLEMS
+from .documents.check import CatalogueRow
+from .errors import InputError
+from .examined import Examined, load_default_matrix, replayed, require_linux
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from .checks import Context, Facts, Level
+    from .checks.facts import HostClass, Rate
+    from .detect.surroundings import Surroundings
+    from .records import CheckResult, Finding, Machine
+    from .suppressions import SuppressionEntry
+
+#: Readings of a GPU that only ever grow: what matters is whether they still do.
+_COUNTERS: Final = (
+    "pcie_replay_count",
+    "ecc_corrected_volatile",
+    "ecc_uncorrected_volatile",
+    "ecc_corrected_aggregate",
+    "ecc_uncorrected_aggregate",
+    "remapped_rows_corrected",
+    "remapped_rows_uncorrected",
+    "retired_pages_single_bit",
+    "retired_pages_double_bit",
+    "violation_power_ns",
+    "violation_thermal_ns",
+    "violation_reliability_ns",
+    "violation_board_limit_ns",
+    "nvlink_replay_errors",
+    "nvlink_recovery_errors",
+    "nvlink_crc_flit_errors",
+    "nvlink_crc_data_errors",
+    "nvlink_dl_replay_errors",
+    "nvlink_dl_recovery_errors",
+    "nvlink_dl_crc_errors",
+    "nvlink_recovery_events",
+    "nvlink_recovery_failed_events",
+)
+_SETTLED_S: Final = 30.0
+"""Least span of a rate: over less, one event looks like a storm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What somebody wants looked at."""
+
+    level: Level = "quick"
+    env: Path | None = None
+    """An environment to read."""
+    expected_gpus: int | None = None
+    declared: frozenset[HostClass] = frozenset()
+    is_since_boot: bool = False
+    """Whether counters are judged as they stand since the boot, without regard to earlier runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A machine with everything that the checks need, before they are made."""
+
+    facts: Facts
+    level: Level
+    around: Surroundings | None = None
+    """What was looked through; None for a machine that somebody described."""
+    is_here: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def see_host(visit: Visit) -> Seen:
+    """Look at this machine."""
+    from .checks import Context, Facts
+    from .detect.examine import gather
+    from .detect.surroundings import Surroundings
+
+    require_linux()
+    around = Surroundings()
+    if visit.env is not None:
+        around.answer("env.path", lambda: str(visit.env))
+    machine = gather(around, visit.level)
+    rates, notes = _rates(around, machine)
+    rates = {} if visit.is_since_boot else rates
+    facts = Facts(machine, _context(Context, visit, around.now, rates))
+    return Seen(facts, visit.level, around, is_here=True, notes=notes)
+
+
+def see_examined(examined: Examined, visit: Visit) -> Seen:
+    """A machine that is not here: what was looked at when its snapshot was taken, or what a document says of it.
+
+    Most checks will say of a document that nobody looked.
+    """
+    from .checks import Context, Facts
+
+    recorded = examined.recorded
+    if recorded is None:
+        return Seen(Facts(examined.machine, _context(Context, visit, None, {})), visit.level)
+    machine = replayed(recorded)
+    facts = Facts(machine, _context(Context, visit, recorded.around.now, {}))
+    return Seen(facts, recorded.level, recorded.around)
+
+
+def _context(kind: type[Context], visit: Visit, now: float | None, rates: Mapping[str, Rate]) -> Context:
+    return kind(
+        now=now,
+        expected_gpus=visit.expected_gpus,
+        matrix=load_default_matrix,
+        rates=rates,
+        declared=visit.declared,
+    )
+
+
+# --- the checks
+
+
+def examine(
+    seen: Seen,
+    chosen: Collection[str],
+    entries: Sequence[SuppressionEntry] = (),
+    *,
+    expectation: Path | None = None,
+) -> tuple[Examined, tuple[Finding, ...]]:
+    """The results of the chosen checks with the suppressions applied, and warnings about suppressions.
+
+    A file of expectations adds results of its own; what a check finds is told before what the file misses.
+    """
+    from .checks import all_checks, lead, run_checks
+
+    checks = tuple(check for check in all_checks() if check.id in chosen)
+    machine = seen.facts.machine
+    results = run_checks(seen.facts, checks, clock=time.perf_counter)
+    titles = {check.id: check.title for check in checks}
+    results = tuple(replace(result, title=titles[result.id]) for result in results)
+    if expectation is not None:
+        results = (*results, *expected_results(seen.facts, expectation)[0])
+    notes: tuple[Finding, ...] = ()
+    if entries:
+        from .suppressions import apply_suppressions
+
+        today = dt.date.today()  # noqa: DTZ011  a day where the machine is
+        applied = apply_suppressions(results, entries, hostname=machine.host.hostname, today=today)
+        results, notes = applied.results, applied.findings
+    left = {result.id for result in results if result.status in PROBLEMS}
+    results = tuple(replace(one, leads=tuple(id_ for id_ in one.leads if id_ in left)) for one in results)
+    return Examined(machine, results, *lead(results), is_here=seen.is_here), notes
+
+
+def expected_results(facts: Facts, path: Path) -> tuple[tuple[CheckResult, ...], tuple[str | None, tuple[str, ...]]]:
+    """The machine held against a file of expectations, and what leads; InputError names a place in the file."""
+    from .checks import lead
+    from .documents.codec import decode
+    from .documents.envelope import decode_text, parse_json, read_bytes
+    from .expectations import ExpectationData, judge_expectation, require_sound
+
+    value = parse_json(decode_text(read_bytes(path), origin=str(path)), origin=str(path))
+    if not isinstance(value, dict) or value.get("schema") != "gpusetup.expectation/1":
+        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        raise InputError(f"{path}: schema: expected 'gpusetup.expectation/1', found {found!r}")
+    data = decode(ExpectationData, value.get("data"), where=f"{path}: data")
+    require_sound(data, origin=str(path))
+    results = judge_expectation(data, facts, origin=path.name)
+    return results, lead(results)
+
+
+def catalogue() -> tuple[CatalogueRow, ...]:
+    """The checks that there are, in the order in which they are made."""
+    from .checks import all_checks
+
+    return tuple(CatalogueRow(check.id, check.level, check.component, check.title) for check in all_checks())
+
+
+def quick_ids() -> frozenset[str]:
+    """Ids of the checks that a run without a choice makes."""
+    from .checks import checks_for
+
+    return frozenset(check.id for check in checks_for("quick"))
+
+
+def core_of(seen: Seen) -> Examined:
+    """What decides whether the GPUs can be used: a plan is not held up by anything else that a check may find."""
+    from .checks import core_checks, lead, run_checks
+
+    checks = core_checks()
+    results = run_checks(seen.facts, checks)
+    return Examined(seen.facts.machine, results, *lead(results, checks), is_here=seen.is_here)
+
+
+# --- counters
+
+
+def _rates(around: Surroundings, machine: Machine) -> tuple[dict[str, Rate], tuple[str, ...]]:
+    """How the counters moved since an earlier run of this boot; what they are now is kept for later ones."""
+    from .checks.facts import Rate
+    from .counters import Snapshot, keep_counters, rates, read_counters
+    from .paths import history_folder
+
+    boot_id = (around.text("/proc/sys/kernel/random/boot_id") or "").strip()
+    clock = time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    now = [
+        Snapshot(boot_id, gpu.gpu_uuid, clock, counters)
+        for gpu in machine.gpus
+        if gpu.gpu_uuid and (counters := _counters(machine, gpu.index))
+    ]
+    if not now or not boot_id:
+        return {}, ()
+    folder = history_folder()
+    history = read_counters(folder, boot_id)
+    found: dict[str, Rate] = {}
+    index_of = {gpu.gpu_uuid: gpu.index for gpu in machine.gpus}
+    for one in now:
+        earlier = history.since(one.gpu_uuid, clock - _SETTLED_S)
+        for name, rate in rates(earlier, one).items():
+            found[f"gpu.{index_of[one.gpu_uuid]}.{name}"] = Rate(float(rate.delta), rate.seconds)
+    keep_counters(folder, now)
+    return found, (history.note,) if history.note else ()
+
+
+def _counters(machine: Machine, index: int) -> dict[str, int]:
+    wanted = {f"gpu.{index}.{name}": name for name in _COUNTERS}
+    found: dict[str, int] = {}
+    for reading in machine.readings:
+        name = wanted.get(reading.name)
+        if name is None or reading.failure is not None:
+            continue
+        values = reading.value if isinstance(reading.value, tuple) else (reading.value,)
+        counts = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+        if counts:
+            found[name] = sum(counts)
+    return found
