@@ -57,8 +57,8 @@ def _way_out(facts: Facts, folder: str) -> tuple[str, ...]:
 
 
 def _shown(facts: Facts) -> tuple[Evidence, ...]:
-    names = ("cuda.library", "driver.cuda_library", "cuda.library_release", "driver.module_version", "cuda.init")
-    return facts.evidence(*names)
+    names = ("cuda.library", "driver.cuda_library", "cuda.library_configured_in", "cuda.library_release")
+    return facts.evidence(*names, "driver.module_version", "cuda.init")
 
 
 # --- cuda.compat_shadow
@@ -128,8 +128,10 @@ def _refusal(facts: Facts, code: float | None) -> str | None:
     refused = matrix.forward.refused_classes if matrix else ()
     for gpu in facts.machine.gpus:
         found = matrix.class_by_name(gpu.name) if matrix and gpu.name else None
+        if found is None and matrix and gpu.pci_device_id:
+            found = matrix.class_by_pci_id(gpu.pci_device_id)
         if found in refused:
-            return f"{gpu.name} does not take one: cuInit would end with error 804"
+            return f"{gpu.name or gpu.pci_device_id} does not take one: cuInit would end with error 804"
     return None
 
 

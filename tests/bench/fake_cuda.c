@@ -12,6 +12,7 @@
  *   cuda.order=1,0               how FASTEST_FIRST orders the devices
  *   [<i>.]err.<function>=code    that call fails                [<i>.]sleep.<function>=seconds    it hangs
  *   [<i>.]crash.<function>=1     it aborts                      <i>.corrupt=1                     memory reads back wrong
+ *   <i>.hidden=1                 NVML lists it and this library does not
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,7 @@ static int trouble(int device, const char *function) {
 
 /* MIG devices take the place of their GPU, and one process is given one of them. */
 static int is_usable(int device) {
+  if (number_of(device, "hidden", 0)) return 0;
   return number_of(device, "mig", 0) != 1 || number_of(device, "mig_instances", 0) > 0;
 }
 

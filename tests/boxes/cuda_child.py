@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PROBE = Path(provision.detect.__file__).with_name("cuda_probe.py")
 _ASKED = re.compile(
     r"cuda(\.\w+)?|count|driver|([\d*]+\.)?(name|uuid|pci|cc|mig|mig_instances|mig_uuid\.\d|compute_mode|display_active|"
-    r"corrupt|(err|sleep|crash)\.cu\w+)"
+    r"corrupt|hidden|(err|sleep|crash)\.cu\w+)"
 )
 """Lines of a profile that the fake libcuda reads: cases that change others share one answer."""
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
@@ -40,7 +40,7 @@ def cuda_looks(
         if ("variable", name) in looks and looks["variable", name].state != "absent"
     )
     found = {("command", "cuda"): _said(libraries, profile, asked, variables, ("init",), path)}
-    for gpu in range(8 if deep else 0):
+    for gpu in range(_count(found["command", "cuda"]) if deep else 0):
         look = _said(libraries, profile, asked, variables, ("context", str(gpu)), path)
         found["command", f"cuda context {gpu}"] = look
     return found
@@ -63,6 +63,11 @@ def _said(
     look = memory.looks["command", "cuda"]
     lines = look.value["stdout"].replace(str(libraries / "libcuda.so.1"), path)
     return Look("present", {**look.value, "stdout": lines})
+
+
+def _count(look: Look) -> int:
+    counted = re.search(r'"fact": "count", "gpu": null, "value": (\d+)', look.value["stdout"])
+    return int(counted[1]) if counted else 0
 
 
 def _no_library() -> Look:
