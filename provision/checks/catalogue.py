@@ -39,6 +39,9 @@ from . import (
     sys_platform,
     wheel_build,
     wheel_packages,
+    wheel_record,
+    wheel_system,
+    wheel_use,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +70,10 @@ _MODULES: Final = (
     multi_gpu,
     infiniband,
     wheel_build,
+    wheel_system,
     wheel_packages,
+    wheel_record,
+    wheel_use,
     container_inside,
     container_engine,
     sys_platform,
