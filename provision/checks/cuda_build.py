@@ -83,7 +83,7 @@ def _is_older(one: Numbers, other: Numbers) -> bool:
 # --- cuda.ld_shadow
 
 
-@check("cuda.ld_shadow", level="instant", needs=("gpu",))
+@check("cuda.ld_shadow", level="instant", needs=("gpu",), leads=("nccl.version",))
 def ld_shadow(facts: Facts, say: Verdict) -> Finding:
     """No variable puts other CUDA libraries before those of the torch build.
 
@@ -154,43 +154,59 @@ def _shadowed(facts: Facts, say: Verdict, one: First, happened: str) -> Finding:
 # --- cuda.minor_compat
 
 
-@check("cuda.minor_compat", level="quick", needs=("gpu", "env"), not_on=("jetson",))
+@check("cuda.minor_compat", level="quick", needs=("gpu",), not_on=("jetson",))
 def minor_compat(facts: Facts, say: Verdict) -> Finding:
-    """The driver is for the CUDA minor of the torch build, or a newer one.
+    """What is built here for CUDA can run on this driver.
 
     What it finds
-        A torch that was built with a later CUDA than the driver's, of the same major.
+        A CUDA toolkit that is newer than the driver, and a torch build that lives on minor-version compatibility.
 
     Why it matters
-        Such a build runs, by minor-version compatibility. What it can't do is have PTX compiled by that driver (error
-        222), or call what only a newer driver has (error 36). Extensions and just-in-time compilers meet this first.
+        Within one major, programs of a newer CUDA start on an older driver. What they can't do is have PTX compiled by
+        it (error 222), or call what only a newer driver has (error 36). torch brings machine code and meets neither;
+        extensions that are built on the box do.
 
     How it is decided
-        torch.version.cuda of the environment against the CUDA of libcuda. A later minor of the same major warns. A
-        later major is a matter for wheel.driver_floor.
+        The CUDA of libcuda against the toolkit in /usr/local/cuda and, with --env, torch.version.cuda. A newer toolkit
+        warns. A torch of a newer minor passes with a sentence; one of a newer major is a matter for wheel.driver_floor.
 
     What to do
-        Update the driver, or take the torch build of the driver's own CUDA (`gpusetup plan`).
+        Update the driver, or build with a toolkit of the driver's CUDA or older.
 
     Sources
         CUDA Compatibility guide, minor version compatibility (read 2026-11).
     """
-    text, number = facts.text("env.torch_cuda"), facts.number("cuda.driver_version")
-    build = CudaVersion.parse(text) if text and re.fullmatch(r"\d+\.\d+(\.\d+)*", text) else None
-    driver = CudaVersion.from_nvml(int(number)) if number else None
-    if driver is None and facts.machine.driver is not None:
-        driver = facts.machine.driver.driver_cuda_version
-    if build is None or driver is None:
-        return say.skipped("The environment has no CUDA build of torch, or the driver's CUDA is not known.")
-    if build.major > driver.major:
-        return say.skipped(f"torch is for CUDA {build} and the driver for {driver}; see wheel.driver_floor.")
-    if build <= driver:
-        return say.passed(f"torch is for CUDA {build} and the driver for {driver}.")
-    return say.warned(
-        f"torch is for CUDA {build} and the driver for {driver}: it runs, but PTX can't be compiled here (error 222).",
-        *facts.evidence("env.torch_cuda", "cuda.driver_version"),
-        safe=("gpusetup plan", "gpusetup driver plan"),
-    )
+    driver, toolkit, build = _cuda_of_driver(facts), _cuda_of_toolkit(facts), _cuda(facts.text("env.torch_cuda"))
+    if driver is None:
+        return say.skipped("The driver's CUDA is not known.")
+    shown = facts.evidence("cuda.driver_version", "cuda.toolkit", "env.torch_cuda")
+    if toolkit is not None and toolkit > driver:
+        end = "can't run" if toolkit.major > driver.major else "can't have PTX compiled (error 222)"
+        return say.warned(
+            f"The toolkit is CUDA {toolkit} and the driver is for {driver}: what is built here {end}.",
+            *shown,
+            safe=(f"build with CUDA {driver} or older", "gpusetup driver plan"),
+        )
+    if build is not None and build.major == driver.major and build > driver:
+        return say.passed(f"torch is for CUDA {build} and runs on a driver for {driver}; PTX it could not use.", *shown)
+    return say.passed(f"The driver is for CUDA {driver}; nothing here is built for a newer one of that major.", *shown)
+
+
+def _cuda(text: str | None) -> CudaVersion | None:
+    return CudaVersion.parse(text) if text and re.fullmatch(r"\d+\.\d+(\.\d+)*", text) else None
+
+
+def _cuda_of_driver(facts: Facts) -> CudaVersion | None:
+    number = facts.number("cuda.driver_version")
+    if number:
+        return CudaVersion.from_nvml(int(number))
+    return facts.machine.driver.driver_cuda_version if facts.machine.driver else None
+
+
+def _cuda_of_toolkit(facts: Facts) -> CudaVersion | None:
+    """Of the toolkit that builds take when nobody says otherwise."""
+    named = (reading for reading in facts.readings("cuda.toolkit") if reading.source == "/usr/local/cuda")
+    return next((_cuda(str(reading.value)) for reading in named if reading.failure is None), None)
 
 
 # --- nccl.version

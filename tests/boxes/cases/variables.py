@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _INSTANCE = "MIG-00000000-0000-5000-8000-00000000000"
+_TOOLKIT_FILE = '{"cuda": {"name": "CUDA SDK", "version": "12.8.1"}}'
 _TOOLKIT = "/usr/local/cuda-12.1/lib64"
 
 
@@ -26,6 +27,12 @@ def _first(box: Box, variable: str, *rows: tuple[str, str]) -> Box:
     found = [[variable, name, f"{_TOOLKIT}/{name}", real] for name, real in rows]
     box.answer("files that set variables", {variable: ["/etc/profile.d/cuda.sh"]})
     return box.answer("libraries before the loader's own", found)
+
+
+def _no_environment(box: Box) -> Box:
+    for name in ("env.path", "env.scan"):
+        box.looks.pop(("answer", name), None)
+    return box
 
 
 def _old_kernel() -> Box:
@@ -160,15 +167,15 @@ CASES: tuple[Case, ...] = (
     # --- other libraries first
     Case(
         "toolkit-before-the-wheels",
-        lambda: _first(t4(), "LD_LIBRARY_PATH", ("libnvJitLink.so.12", "libnvJitLink.so.12.1.105")),
+        lambda: _first(l40s(), "LD_LIBRARY_PATH", ("libnvJitLink.so.13", "libnvJitLink.so.13.0.39")),
         "cuda.ld_shadow",
         status="warn",
         pitfall=("ld-library-path-shadows",),
-        says=(_TOOLKIT, "/etc/profile.d/cuda.sh"),
+        says=("13.0.39", "13.0.88", "/etc/profile.d/cuda.sh"),
     ),
     Case(
         "other-cudnn-before-the-wheels",
-        lambda: _first(t4(), "LD_LIBRARY_PATH", ("libcudnn.so.9", "libcudnn.so.9.1.0")),
+        lambda: _first(_no_environment(t4()), "LD_LIBRARY_PATH", ("libcudnn.so.9", "libcudnn.so.9.1.0")),
         "cuda.ld_shadow",
         status="warn",
         pitfall=("cudnn-version-conflict",),
@@ -176,10 +183,34 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "preloaded-cublas",
-        lambda: _first(container(), "LD_PRELOAD", ("libcublas.so.12", "libcublas.so.12.1.3.1")),
+        lambda: _first(_no_environment(container()), "LD_PRELOAD", ("libcublas.so.12", "libcublas.so.12.1.3.1")),
         "cuda.ld_shadow",
         status="warn",
         says=("LD_PRELOAD",),
+    ),
+    Case(
+        "older-nccl-first",
+        lambda: _first(l40s(), "LD_LIBRARY_PATH", ("libnccl.so.2", "libnccl.so.2.18.3")),
+        "nccl.version",
+        status="warn",
+        leads="cuda.ld_shadow",
+        pitfall=("nccl-version-mismatch-ranks",),
+        says=("2.18.3",),
+    ),
+    Case(
+        "newer-nccl-first",
+        lambda: _first(l40s(), "LD_LIBRARY_PATH", ("libnccl.so.2", "libnccl.so.2.40.1")),
+        "nccl.version",
+        status="warn",
+        says=("2.40.1",),
+    ),
+    Case(
+        "toolkit-newer-than-the-driver",
+        lambda: t4().file("/usr/local/cuda/version.json", _TOOLKIT_FILE),
+        "cuda.minor_compat",
+        status="warn",
+        pitfall=("ptx-unsupported-toolchain", "call-needs-newer-driver"),
+        says=("12.8", "12.2", "222"),
     ),
     # --- NCCL
     Case(
