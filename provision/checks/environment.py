@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ..versions import ComputeCapability
     from .base import Facts, Verdict
 
+ANEW = "gpusetup install --env NEW_FOLDER    (makes a new environment)"
+"""What mends most of it without touching the environment that is there."""
 _BUILD = re.compile(r"(\d+(?:\.\d+)+)((?:a|b|rc|\.dev)\d+)?(?:\+(.+))?")
 _VARIANT = re.compile(r"cu\d{3}|cpu")
 

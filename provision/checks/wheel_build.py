@@ -10,6 +10,7 @@ from ..records import Evidence
 from ..versions import ComputeCapability
 from .base import check
 from .environment import (
+    ANEW,
     capability_of,
     installed,
     label_of,
@@ -61,7 +62,7 @@ def torch_present(facts: Facts, say: Verdict) -> Finding:
         return say.failed(
             f"The environment holds no usable torch: {what}.",
             *seen,
-            safe=("gpusetup plan", "gpusetup install --env PATH    (makes a new environment)"),
+            safe=("gpusetup plan", ANEW),
         )
     twice = next((row for row in rows(facts, "env.duplicates") if row[0] == "torch"), None)
     if twice:
@@ -75,7 +76,7 @@ def torch_present(facts: Facts, say: Verdict) -> Finding:
         return say.failed(
             f"Libraries of torch {version} are gone from the disk, such as {lost[2]}.",
             *facts.evidence("env.missing"),
-            safe=("gpusetup install --env PATH    (makes a new environment)",),
+            safe=(ANEW,),
             risky=(f"python -m pip install --force-reinstall --no-deps 'torch=={version}'",),
         )
     if held and held.public != version.partition("+")[0]:
@@ -83,7 +84,7 @@ def torch_present(facts: Facts, say: Verdict) -> Finding:
             f"The metadata says torch {held.version} and the files say {version}: two installations are mixed.",
             *seen,
             Evidence("dist-info", held.version, source="torch-*.dist-info"),
-            safe=("gpusetup install --env PATH    (makes a new environment)",),
+            safe=(ANEW,),
             risky=("python -m pip uninstall torch, remove the folder torch, install it again",),
         )
     if held is None:
@@ -127,7 +128,7 @@ def cuda_build(facts: Facts, say: Verdict) -> Finding:
             return say.failed(
                 f"torch {build.version} says CUDA {build.cuda} and its library libtorch_cuda.so is missing.",
                 *facts.evidence("env.torch_cuda_library"),
-                safe=("gpusetup install --env PATH    (makes a new environment)",),
+                safe=(ANEW,),
                 risky=(f"python -m pip install --force-reinstall 'torch=={build.version}'",),
             )
         return say.passed(f"torch {build.version} is built for CUDA {build.cuda}.", *seen)
@@ -143,7 +144,7 @@ def cuda_build(facts: Facts, say: Verdict) -> Finding:
     return say.failed(
         f"torch {build.version} is {kind}: it will not use {gpus}.",
         *seen,
-        safe=("gpusetup plan", "gpusetup install --env PATH    (makes a new environment with the CUDA build)"),
+        safe=("gpusetup plan", ANEW),
         risky=(*_other_builds(facts, build, served_gpus(facts)),),
     )
 
@@ -310,7 +311,7 @@ def _starts(facts: Facts, major: int) -> bool:
     return driver.driver_version >= (row.windows if facts.machine.host.is_wsl else row.linux)
 
 
-@check("wheel.driver_floor", level="quick", needs=("gpu", "env"), leads=("cuda.init", "cuda.minor_compat"))
+@check("wheel.driver_floor", level="quick", needs=("gpu", "env"))
 def driver_floor(facts: Facts, say: Verdict) -> Finding:
     """The driver is new enough for the CUDA of the build.
 

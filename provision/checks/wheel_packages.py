@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check
-from .environment import installed, rows, torch_build, why_no_cuda_build, why_no_torch
+from .environment import ANEW, installed, rows, torch_build, why_no_cuda_build, why_no_torch
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -23,7 +23,7 @@ _LIBRARIES = ("nvidia-", "cuda-toolkit", "cuda-bindings")
 _FLASH = re.compile(r"\+cu(\d{2})\d*torch(\d+\.\d+)(?:\.\d+)?cxx11abi(TRUE|FALSE)", re.IGNORECASE)
 _NAMED = 4
 """How many names a sentence takes."""
-_MIXED = "one CUDA major per environment: gpusetup install --env PATH makes a new one"
+_MIXED = "one CUDA major per environment: gpusetup install --env NEW_FOLDER makes a new one"
 
 
 # --- what torch asks for --------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def ecosystem(facts: Facts, say: Verdict) -> Finding:
     held, build = installed(facts), torch_build(facts)
     if build is None:
         return say.unknown("The version of torch is not known.")
-    set_again = ("gpusetup plan    (names the set)", "gpusetup install --env PATH    (makes a new environment)")
+    set_again = ("gpusetup plan    (names the set)", ANEW)
     broken = [*_other_cuda(held, build), *_unmet(facts, held, build), *_below_floor(facts, held, build)]
     broken += [*_out_of_range(held, build, "numpy"), *_flash_attention(facts, held, build)]
     if broken:

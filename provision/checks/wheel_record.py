@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check, counted
-from .environment import installed, rows, torch_build, why_no_torch
+from .environment import ANEW, installed, rows, torch_build, why_no_torch
 
 if TYPE_CHECKING:
     from ..records import Finding
@@ -56,7 +56,7 @@ def provenance(facts: Facts, say: Verdict) -> Finding:
         return skip
     held, build = installed(facts).get("torch"), torch_build(facts)
     version = build.version if build else ""
-    anew = ("gpusetup install --env PATH    (makes a new environment)",)
+    anew = (ANEW,)
     if facts.flag("env.torch_as_recorded") is False:
         return say.failed(
             f"torch/version.py of torch {version} is not the file that was installed: its hash differs from RECORD.",
@@ -132,7 +132,8 @@ def lock_drift(facts: Facts, say: Verdict) -> Finding:
         for name, version in recorded.items()
         if name not in held or held[name].version != version
     ]
-    again = ("gpusetup install --env PATH    (makes it anew; gpusetup env rollback undoes that)",)
+    path = facts.text("env.path") or "PATH"
+    again = (f"gpusetup install --env {path}    (makes it anew; gpusetup env rollback undoes that)",)
     if changed:
         first = changed[0]
         return say.failed(

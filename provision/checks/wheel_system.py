@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check
-from .environment import installed, platform_of, torch_build, why_no_torch
+from .environment import ANEW, installed, platform_of, torch_build, why_no_torch
 
 if TYPE_CHECKING:
     from ..records import Finding
@@ -46,7 +46,7 @@ def python_abi(facts: Facts, say: Verdict) -> Finding:
     if tag is None:
         return say.unknown("The version of the environment's Python is not known.", *seen)
     other = (
-        "gpusetup install --python 3.12 --env PATH    (makes a new environment)",
+        "gpusetup install --python 3.12 --env NEW_FOLDER    (makes a new environment)",
         "python3.12 -m venv NEW    (a Python that the release serves)",
     )
     held, build = installed(facts).get("torch"), torch_build(facts)
@@ -197,7 +197,7 @@ def cpu_arch(facts: Facts, say: Verdict) -> Finding:
         return say.failed(
             f"torch {build.version} was built for another processor than this {arch}.",
             shown,
-            safe=("gpusetup install --env PATH    (makes a new environment here)",),
+            safe=(ANEW,),
         )
     if arch == "aarch64" and not facts.is_any("jetson") and "+nv" in build.version and facts.machine.gpus:
         # NVIDIA's own images for servers carry +nv too, and no tag of an index: their GPU decides.
@@ -217,7 +217,7 @@ def _jetson_build_on_server(facts: Facts, say: Verdict, version: str, shown: Evi
     return say.failed(
         f"torch {version} is NVIDIA's build for Jetson, and this is an Arm server.",
         shown,
-        safe=("gpusetup plan", "gpusetup install --env PATH    (makes a new environment)"),
+        safe=("gpusetup plan", ANEW),
     )
 
 

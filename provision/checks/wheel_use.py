@@ -21,7 +21,7 @@ _REMOTE = re.compile(r"nfs\d?|cifs|smb3|lustre|gpfs|beegfs|fuse\..*|9p|ceph|weka
 
 @check("wheel.import_time", level="standard", needs=("env",), leads=("wheel.triton_toolchain",))
 def import_time(facts: Facts, say: Verdict) -> Finding:
-    """`import torch` works in the environment, within 30 s.
+    """Importing torch works in the environment, and within 30 s.
 
     What it finds
         A torch that can't be imported, one whose cuDNN is of another release than it was built with, and an environment

@@ -98,12 +98,9 @@ class Env:
                 self.remove(*(line.split(",")[0] for line in text.split()))
         return self
 
-    def receipt(self, torch: str, variant: str, distributions: dict[str, str], **more: Any) -> Env:
-        """gpusetup's receipt, with the words of it that are read."""
-        rows = [
-            {"name": name, "version": version, "sha256": None, "source": None}
-            for name, version in distributions.items()
-        ]
+    def receipt(self, torch: str, variant: str, held: dict[str, str], *, sha256: str | None = None, **more: Any) -> Env:
+        """gpusetup's receipt, with the words of it that are read; `sha256` is that of every artifact."""
+        rows = [{"name": name, "version": version, "sha256": sha256, "source": None} for name, version in held.items()]
         build = {"torch": torch, "variant": variant, "cuda_runtime_version": None if variant == "cpu" else "12.8"}
         text = json.dumps(
             {"format": 2, "receipt": {"build": build, "distributions": rows, "gpus_left_out": [], **more}}
@@ -184,7 +181,10 @@ def _library(env: Env, name: str, pin: str) -> None:
     version = {"cuda-bindings": "13.0.3"}.get(plain, pin.removeprefix("=="))
     if extras:
         asked = [_EXTRAS[one] for one in extras.split(",")]
-        lines = [f'{one}=={release}; extra == "{extra}"' for extra, (one, release) in zip(extras.split(","), asked)]
+        lines = [
+            f'{one}=={release}; extra == "{extra}"'
+            for extra, (one, release) in zip(extras.split(","), asked, strict=True)
+        ]
         env.dist(plain, version, requires=tuple(lines))
         for one, release in asked:
             env.dist(one, release, files={f"nvidia/cu13/lib/lib{one.removeprefix('nvidia-')}.so.13": ""})

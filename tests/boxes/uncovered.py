@@ -6,4 +6,13 @@ UNCOVERED: dict[str, str] = {
     "host-pinned-limit-512g": "It depends on the size of one call of a program.",
     "watchdog-kernel-timeout": "Every desktop has the limit, and only a program with a long kernel meets it.",
     "fork-cuda": "It happens inside of one program and leaves nothing on the machine.",
+    # python_packages
+    "wheel-variant-not-published": "It is an error of an installer: no file names the build that was refused.",
+    "torch-advice-names-unpublished-build": "It is a sentence that torch prints; the environment holds no trace of it.",
+    "uv-extra-index-priority": "What was chosen is an ordinary build; wheel.arch_list judges whether it fits.",
+    "conda-channel-ended": "The environment that is there works; only asking the channel for a newer torch fails.",
+    "torch-load-weights-only": "It depends on what a program loads, and any torch from 2.6 on does it.",
+    "cuda-toolkit-mismatch": "A toolkit of another CUDA is usual and does no harm until somebody builds an extension.",
+    "ninja-missing": "It is needed by programs that build extensions, and nothing says that one will.",
+    "host-compiler-too-new": "It shows when nvcc compiles; otherwise compilers and toolkits of any age get along.",
 }

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.boxes.environments import Env, with_torch
-from tests.boxes.healthy import BOXES, gh200, h100x8, l40s, rtx5090, rtx3090_p40, t4, v100, wsl
+from tests.boxes.healthy import BOXES, gh200, h100x8, l40s, rtx3090_p40, rtx5090, t4, v100, wsl
 
 from . import Case
 
@@ -41,8 +41,8 @@ def _torch(version: str = "2.13.0", variant: str = "cu126", **more: Any) -> Call
     return lambda: with_torch(version, variant, **more)
 
 
-def _beside(name: str, version: str, base: Callable[[], Env] = _torch(), **more: Any) -> Callable[[], Env]:
-    return lambda: base().without(name).dist(name, version, **more)
+def _beside(name: str, version: str, base: Callable[[], Env] | None = None, **more: Any) -> Callable[[], Env]:
+    return lambda: (base or _torch())().without(name).dist(name, version, **more)
 
 
 def _server_wheel_on_orin() -> Box:
@@ -125,6 +125,12 @@ def _retagged(tag: str) -> Env:
     return env.file(path, f"Tag: {tag}\n")
 
 
+def _old_system() -> Box:
+    box = t4()
+    box.libc = "glibc 2.17"
+    return box
+
+
 _BUILD = (
     Case(
         "cpu-build-beside-gpus",
@@ -202,7 +208,7 @@ _BUILD = (
         says=("580",),
         pitfall=("driver-too-old-for-torch",),
     ),
-    Case("glibc-before-2.28", lambda: _old_system(), "wheel.glibc", says=("2.28", "2.17"), pitfall=("glibc-too-old",)),
+    Case("glibc-before-2.28", _old_system, "wheel.glibc", says=("2.28", "2.17"), pitfall=("glibc-too-old",)),
     Case(
         "env-from-another-processor",
         on(t4, _torch("2.13.0", "cu130", arch="aarch64")),
@@ -210,12 +216,6 @@ _BUILD = (
         says=("x86_64",),
     ),
 )
-
-
-def _old_system() -> Box:
-    box = t4()
-    box.libc = "glibc 2.17"
-    return box
 
 
 _PACKAGES = (
