@@ -4,7 +4,6 @@ UNCOVERED: dict[str, str] = {
     # cuda
     "p2p-consumer-gpu": "These boards have no peer access by design: mgpu.p2p_status says so and passes.",
     "host-pinned-limit-512g": "It depends on the size of one call of a program.",
-    "watchdog-kernel-timeout": "Every desktop has the limit, and only a program with a long kernel meets it.",
     "fork-cuda": "It happens inside of one program and leaves nothing on the machine.",
     # python_packages
     "wheel-variant-not-published": "It is an error of an installer: no file names the build that was refused.",
@@ -15,4 +14,8 @@ UNCOVERED: dict[str, str] = {
     "cuda-toolkit-mismatch": "A toolkit of another CUDA is usual and does no harm until somebody builds an extension.",
     "ninja-missing": "It is needed by programs that build extensions, and nothing says that one will.",
     "host-compiler-too-new": "It shows when nvcc compiles; otherwise compilers and toolkits of any age get along.",
+    # gpu
+    "sw-power-cap": "The software power limit is normal under full load; gpu.throttle_now mentions it.",
+    "vgpu-driver-guest-host-mismatch": "NVML, when it starts at all, does not tell the release of the vGPU host.",
+    "watchdog-kernel-timeout": "A screen on a GPU is healthy; only the program that is ended gets error 702.",
 }

@@ -31,9 +31,14 @@ _ASKED_AFTER: Final = frozenset({"answered", "no-module", "library-not-found", "
 # --- files
 
 
+def is_for_cuda(around: Surroundings, machine: Machine) -> bool:
+    """Whether the files show a GPU, or at least a libcuda: some containers hide the bus."""
+    return machine.gpu_state is not GpuState.NONE or find_library(around, _LIBRARY) is not None
+
+
 def read_files(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     """Which libcuda the loader takes, the compiler beside it, and toolkits."""
-    if machine.gpu_state is GpuState.NONE:
+    if not is_for_cuda(around, machine):
         return
     found = find_library(around, _LIBRARY)
     if found is not None:

@@ -12,8 +12,9 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from ...records import GpuState, Reading
+from ...records import Reading
 from . import Probe
+from .cuda import is_for_cuda
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,7 +76,7 @@ _SYS_NICE = 23
 
 def read(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     """Every variable that is set, and what those that name paths lead to."""
-    if machine.gpu_state is GpuState.NONE:
+    if not is_for_cuda(around, machine):
         return
     yield Reading("environment.looked_at", "environment", len(FORMS) + len(PATHS))
     found = [*_plain(around), *_paths(around), *_nccl_file(around), *_shadowing(around)]

@@ -121,8 +121,8 @@ def test_cuda_is_left_alone(values, why):
     assert list(read_contexts(around, machine(**values))) == []
 
 
-def test_nothing_is_asked_without_a_gpu():
-    around = Surroundings(environ={}, runner=never)
+def test_nothing_is_asked_without_a_gpu(tmp_path):
+    around = Surroundings(root=tmp_path, environ={}, runner=never)
     for read in (cuda.read_files, read_library, read_contexts):
         assert list(read(around, Machine(gpu_state=GpuState.NONE))) == []
 
