@@ -185,7 +185,7 @@ CASES: tuple[Case, ...] = (
         says=("46",),
     ),
     Case(
-        "memory-full",
+        "context-without-memory",
         lambda: h100x8().nvml(**{"3.err.cuMemAlloc_v2": 2}),
         "cuda.context",
         level="standard",
