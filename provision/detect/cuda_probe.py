@@ -102,10 +102,14 @@ class Probe:
         self.text("pci_bus_id", "cuDeviceGetPCIBusId", handle, gpu=gpu)
 
     def uuid(self, handle: int, gpu: int) -> None:
-        """Sixteen bytes as hexadecimal digits; the second form of the call tells MIG instances apart."""
+        """As UUIDs are written, so that a snapshot can be cleaned of them; `_v2` of the call tells MIG instances apart."""
         room = (ctypes.c_ubyte * 16)()
         newest = "cuDeviceGetUuid_v2" if hasattr(self.library, "cuDeviceGetUuid_v2") else "cuDeviceGetUuid"
-        self.ask("uuid", newest, room, handle, gpu=gpu, turn=lambda: bytes(room).hex())
+        self.ask("uuid", newest, room, handle, gpu=gpu, turn=lambda: _uuid_text(bytes(room).hex()))
+
+
+def _uuid_text(digits: str) -> str:
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def load() -> Probe | None:

@@ -152,6 +152,7 @@ def test_the_child_on_a_pretended_box(tmp_path):
     assert found["cuda.device.7.compute_capability"].value == "9.0"
     assert found["cuda.device.0.context"].value is True
     assert found["cuda.device.0.equal"].value is True
+    assert found["cuda.device.1.uuid"].value == "11111111-1111-1111-1111-111111111111"
     assert found["cuda.device.2.context"].failure == "taking 1 MiB: CUDA_ERROR_OUT_OF_MEMORY (CUDA code 2)"
     assert "cuda.device.2.equal" not in found
 
