@@ -229,7 +229,8 @@ def _hard_to_find(facts: Facts, say: Verdict) -> Finding | None:
             *facts.evidence("driver.cuda_library"),
             safe=("sudo ldconfig", f"export TRITON_LIBCUDA_PATH={(where(facts) or '').rpartition('/')[0]}"),
         )
-    if facts.failure("cuda.jit_compiler") and not facts.machine.host.is_wsl:
+    # It lies beside libcuda; where the loader's own search misses both, nothing is known of it.
+    if facts.failure("cuda.jit_compiler") and facts.text("driver.cuda_library") and not facts.machine.host.is_wsl:
         return say.warned(
             "libnvidia-ptxjitcompiler.so.1 is missing: code that has to be compiled for this GPU ends with error 221.",
             *facts.evidence("cuda.jit_compiler", "cuda.library"),

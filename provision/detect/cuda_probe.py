@@ -102,7 +102,7 @@ class Probe:
         self.text("pci_bus_id", "cuDeviceGetPCIBusId", handle, gpu=gpu)
 
     def uuid(self, handle: int, gpu: int) -> None:
-        """As UUIDs are written, so that a snapshot can be cleaned of them; `_v2` of the call tells MIG instances apart."""
+        """As UUIDs are written, so that a snapshot can be cleaned of them; `_v2` knows MIG instances."""
         room = (ctypes.c_ubyte * 16)()
         newest = "cuDeviceGetUuid_v2" if hasattr(self.library, "cuDeviceGetUuid_v2") else "cuDeviceGetUuid"
         self.ask("uuid", newest, room, handle, gpu=gpu, turn=lambda: _uuid_text(bytes(room).hex()))
