@@ -14,6 +14,8 @@ UNCOVERED: dict[str, str] = {
     "cuda-toolkit-mismatch": "A toolkit of another CUDA is usual and does no harm until somebody builds an extension.",
     "ninja-missing": "It is needed by programs that build extensions, and nothing says that one will.",
     "host-compiler-too-new": "It shows when nvcc compiles; otherwise compilers and toolkits of any age get along.",
+    # fabric
+    "nccl-version-mismatch-ranks": "It shows only between several machines, and one is looked at.",
     # gpu
     "sw-power-cap": "The software power limit is normal under full load; gpu.throttle_now mentions it.",
     "vgpu-driver-guest-host-mismatch": "NVML, when it starts at all, does not tell the release of the vGPU host.",

@@ -194,7 +194,6 @@ CASES: tuple[Case, ...] = (
         "nccl.version",
         status="warn",
         leads="cuda.ld_shadow",
-        pitfall=("nccl-version-mismatch-ranks",),
         says=("2.18.3",),
     ),
     Case(
