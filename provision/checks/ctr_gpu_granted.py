@@ -21,7 +21,15 @@ _START = {
 @check(
     "ctr.gpu_granted",
     level="instant",
-    leads=("pci.count_vs_nvml", "driver.device_nodes", "driver.nvml_init", "driver.uvm", "driver.kmd_umd_match"),
+    leads=(
+        "pci.count_vs_nvml",
+        "driver.device_nodes",
+        "driver.nvml_init",
+        "driver.uvm",
+        "driver.kmd_umd_match",
+        "cuda.libcuda",
+        "cuda.init",
+    ),
 )
 def gpu_granted(facts: Facts, say: Verdict) -> Finding:
     """The GPU on the host's bus was given to this container.

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from .base import Facts, Verdict
 
 
-@check("driver.device_nodes", level="instant", leads=("pci.count_vs_nvml", "driver.nvml_init"))
+@check(
+    "driver.device_nodes", level="instant", leads=("pci.count_vs_nvml", "driver.nvml_init", "cuda.init", "cuda.context")
+)
 def device_nodes(facts: Facts, say: Verdict) -> Finding:
     """The device nodes of the driver exist and this user may open them.
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from .base import Facts, Verdict
 
 
-@check("driver.kmd_umd_match", level="quick", leads=("pci.count_vs_nvml", "driver.nvml_init", "driver.query_latency"))
+@check(
+    "driver.kmd_umd_match",
+    level="quick",
+    leads=("pci.count_vs_nvml", "driver.nvml_init", "driver.query_latency", "cuda.libcuda", "cuda.init"),
+)
 def kmd_umd_match(facts: Facts, say: Verdict) -> Finding:
     """The loaded kernel module and the installed user libraries are of one release.
 

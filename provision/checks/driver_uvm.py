@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _NODE = "/dev/nvidia-uvm"
 
 
-@check("driver.uvm", level="instant")
+@check("driver.uvm", level="instant", leads=("cuda.init", "cuda.context"))
 def uvm(facts: Facts, say: Verdict) -> Finding:
     """The driver's memory module, nvidia_uvm, is there for CUDA.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _DEFAULT, _PROHIBITED = 0, 2
 
 
-@check("gpu.compute_mode", level="quick")
+@check("gpu.compute_mode", level="quick", leads=("cuda.init", "cuda.context"))
 def compute_mode(facts: Facts, say: Verdict) -> Finding:
     """The compute mode of every GPU lets programs use it.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ENABLED = 1
 
 
-@check("gpu.mig_state", level="quick")
+@check("gpu.mig_state", level="quick", leads=("cuda.init", "cuda.context"))
 def mig_state(facts: Facts, say: Verdict) -> Finding:
     """MIG, where it is on, has instances, and no change of mode is waiting.
 

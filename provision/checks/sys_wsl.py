@@ -14,7 +14,11 @@ _FOLDER = "/usr/lib/wsl/"
 _REMOVE = "sudo apt-get purge 'libnvidia-compute-*' 'nvidia-driver-*' 'nvidia-utils-*' libcuda1"
 
 
-@check("sys.wsl", level="instant", leads=("driver.nvml_init", "pci.count_vs_nvml"))
+@check(
+    "sys.wsl",
+    level="instant",
+    leads=("driver.nvml_init", "pci.count_vs_nvml", "cuda.libcuda", "cuda.init", "cuda.api_version"),
+)
 def wsl(facts: Facts, say: Verdict) -> Finding:
     """Under WSL, the GPU is reached through Windows and nothing stands in the way.
 

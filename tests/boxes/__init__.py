@@ -29,6 +29,8 @@ from provision.matrix.load import default_matrix
 from provision.snapshot import snapshot_data
 from tests.bench import build
 
+from .cuda_child import cuda_looks
+
 NOW = 1_795_000_000.0
 """When every box is looked at: in November 2026."""
 
@@ -229,12 +231,14 @@ class Box:
 
     # --- judged
 
-    def around(self) -> Surroundings:
+    def around(self, level: str = "quick") -> Surroundings:
         looks = dict(self.looks)
         if self.profile:
             looks.setdefault(
                 ("command", "nvml health"), _nvml_look(self.profile, tuple(sorted(self._overrides.items())))
             )
+            cuda = cuda_looks(_libraries(), self.profile, self._overrides, looks, deep=level in ("standard", "deep"))
+            looks = cuda | looks
         return Surroundings(
             root=Path("/nonexistent"),
             environ={},
@@ -253,7 +257,7 @@ class Box:
 
     def facts(self, level: str = "quick") -> Facts:
         context = Context(**{"now": NOW, "matrix": _matrix, **self.context})
-        return Facts(gather(self.around(), level), context)
+        return Facts(gather(self.around(level), level), context)
 
     def results(self, level: str = "quick") -> dict[str, Any]:
         """Result by id of every check, of whatever level."""

@@ -52,7 +52,7 @@ def _machine(
     if driver:
         add_driver(box, driver, flavour, len(devices))
         places = {f"{index}.pci": bus_id.split(".")[0] for index, bus_id in enumerate(devices)}
-        box.nvml(driver=driver, nvml=driver, cuda=_CUDA[driver.split(".", maxsplit=1)[0]], **places)
+        box.nvml(driver=driver, nvml=driver, cuda=_CUDA[driver.split(".", maxsplit=1)[0]], count=len(devices), **places)
     return box
 
 

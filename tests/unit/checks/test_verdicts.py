@@ -365,7 +365,7 @@ def test_linux_driver_inside_wsl_leads():
         ("-1", "fail", "every GPU is hidden"),
         ("0,-1", "fail", "only 0 stay visible"),
         ("0,5", "fail", "beyond the last GPU, 1"),
-        ("0,0", "fail", "named twice"),
+        ("0,0", "fail", "every GPU is hidden"),
         ("GPU-000", "pass", "1 device"),
         ("GPU-", "fail", "fits several GPUs"),
         ("GPU-dead", "fail", "fits no GPU"),
