@@ -132,9 +132,9 @@ def _context(kind: type[Context], visit: Visit, now: float | None, rates: Mappin
 # --- the checks
 
 
-def examine(seen: Seen, chosen: Collection[str], entries: Sequence[SuppressionEntry] = ()) -> tuple[
-    Examined, tuple[Finding, ...]
-]:
+def examine(
+    seen: Seen, chosen: Collection[str], entries: Sequence[SuppressionEntry] = ()
+) -> tuple[Examined, tuple[Finding, ...]]:
     """The results of the chosen checks with the suppressions applied, and warnings about suppressions."""
     from .checks import all_checks, lead, run_checks
 

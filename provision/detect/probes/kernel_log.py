@@ -35,8 +35,6 @@ def read_log(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     if machine.host.system not in (None, "linux"):
         return
     booted_at = boot_time(around)
-    if booted_at is not None:
-        yield Reading("kernel.boot_time", "/proc/uptime", round(booted_at, 1))
     log: KernelLog | None = None
     whys = []
     for source, text, why in _sources(around, booted_at):
@@ -175,6 +173,9 @@ def read_traces(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     """Records of earlier crashes, counters of main memory, and kills inside of this control group."""
     if machine.host.system not in (None, "linux"):
         return
+    booted_at = boot_time(around)
+    if booted_at is not None:
+        yield Reading("kernel.boot_time", "/proc/uptime", round(booted_at, 1))
     for folder in (_PSTORE, _SAVED):
         if around.exists(folder):
             yield from _crashes(around, folder)
