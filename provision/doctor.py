@@ -1,16 +1,16 @@
-"""The order of the stages of `check`, `snapshot` and `expect`, and nothing else: facts, counters, checks, suppressions."""
+"""The order of the stages of `check`, `snapshot` and `expect`: facts, counters, checks, suppressions."""
 
 from __future__ import annotations
 
 import datetime as dt
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from .check_states import PROBLEMS
 from .documents.check import CatalogueRow
-from .errors import InputError, UsageError
-from .pipeline import Examined, load_default_matrix
+from .errors import InputError
+from .examined import Examined, load_default_matrix, replayed, require_linux
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .checks import Context, Facts, Level
     from .checks.facts import HostClass, Rate
     from .detect.surroundings import Surroundings
-    from .records import Finding, Machine
+    from .records import CheckResult, Finding, Machine
     from .suppressions import SuppressionEntry
 
 #: Readings of a GPU that only ever grow: what matters is whether they still do.
@@ -60,8 +60,8 @@ class Visit:
     """An environment to read."""
     expected_gpus: int | None = None
     declared: frozenset[HostClass] = frozenset()
-    has_history: bool = True
-    """Whether counters are compared with earlier runs of this boot, and kept for later ones."""
+    is_since_boot: bool = False
+    """Whether counters are judged as they stand since the boot, without regard to earlier runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +87,25 @@ def see_host(visit: Visit) -> Seen:
     if visit.env is not None:
         around.answer("env.path", lambda: str(visit.env))
     machine = gather(around, visit.level)
-    rates, notes = _rates(around, machine) if visit.has_history else ({}, ())
+    rates, notes = _rates(around, machine)
+    rates = {} if visit.is_since_boot else rates
     facts = Facts(machine, _context(Context, visit, around.now, rates))
     return Seen(facts, visit.level, around, is_here=True, notes=notes)
 
 
-def see_snapshot(data: object, visit: Visit, *, origin: str) -> Seen:
-    """Look at the machine of a snapshot: what was not looked at then can't be read now."""
-    from .checks import Context, Facts
-    from .detect.examine import gather
-    from .snapshot import surroundings_of
+def see_examined(examined: Examined, visit: Visit) -> Seen:
+    """A machine that is not here: what was looked at when its snapshot was taken, or what a document says of it.
 
-    around, level = surroundings_of(data, where=origin)
-    try:
-        machine = gather(around, level)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as err:
-        raise InputError(f"{origin}: data.looks: an answer has not the form that detection needs ({err})") from err
-    return Seen(Facts(machine, _context(Context, visit, around.now, {})), level, around)
-
-
-def see_machine(machine: Machine, visit: Visit) -> Seen:
-    """A machine that a document or a paste describes: most checks will say that nobody looked."""
+    Most checks will say of a document that nobody looked.
+    """
     from .checks import Context, Facts
 
-    return Seen(Facts(machine, _context(Context, visit, None, {})), visit.level)
-
-
-def require_linux() -> None:
-    """UsageError elsewhere, in one line."""
-    if not sys.platform.startswith("linux"):
-        raise UsageError("gpusetup runs on Linux and WSL 2; Windows and macOS are plan targets only (plan --os).")
+    recorded = examined.recorded
+    if recorded is None:
+        return Seen(Facts(examined.machine, _context(Context, visit, None, {})), visit.level)
+    machine = replayed(recorded)
+    facts = Facts(machine, _context(Context, visit, recorded.around.now, {}))
+    return Seen(facts, recorded.level, recorded.around)
 
 
 def _context(kind: type[Context], visit: Visit, now: float | None, rates: Mapping[str, Rate]) -> Context:
@@ -133,9 +122,16 @@ def _context(kind: type[Context], visit: Visit, now: float | None, rates: Mappin
 
 
 def examine(
-    seen: Seen, chosen: Collection[str], entries: Sequence[SuppressionEntry] = ()
+    seen: Seen,
+    chosen: Collection[str],
+    entries: Sequence[SuppressionEntry] = (),
+    *,
+    expectation: Path | None = None,
 ) -> tuple[Examined, tuple[Finding, ...]]:
-    """The results of the chosen checks with the suppressions applied, and warnings about suppressions."""
+    """The results of the chosen checks with the suppressions applied, and warnings about suppressions.
+
+    A file of expectations adds results of its own; what a check finds is told before what the file misses.
+    """
     from .checks import all_checks, lead, run_checks
 
     checks = tuple(check for check in all_checks() if check.id in chosen)
@@ -143,6 +139,8 @@ def examine(
     results = run_checks(seen.facts, checks, clock=time.perf_counter)
     titles = {check.id: check.title for check in checks}
     results = tuple(replace(result, title=titles[result.id]) for result in results)
+    if expectation is not None:
+        results = (*results, *expected_results(seen.facts, expectation)[0])
     notes: tuple[Finding, ...] = ()
     if entries:
         from .suppressions import apply_suppressions
@@ -150,7 +148,26 @@ def examine(
         today = dt.date.today()  # noqa: DTZ011  a day where the machine is
         applied = apply_suppressions(results, entries, hostname=machine.host.hostname, today=today)
         results, notes = applied.results, applied.findings
+    left = {result.id for result in results if result.status in PROBLEMS}
+    results = tuple(replace(one, leads=tuple(id_ for id_ in one.leads if id_ in left)) for one in results)
     return Examined(machine, results, *lead(results), is_here=seen.is_here), notes
+
+
+def expected_results(facts: Facts, path: Path) -> tuple[tuple[CheckResult, ...], tuple[str | None, tuple[str, ...]]]:
+    """The machine held against a file of expectations, and what leads; InputError names a place in the file."""
+    from .checks import lead
+    from .documents.codec import decode
+    from .documents.envelope import decode_text, parse_json, read_bytes
+    from .expectations import ExpectationData, judge_expectation, require_sound
+
+    value = parse_json(decode_text(read_bytes(path), origin=str(path)), origin=str(path))
+    if not isinstance(value, dict) or value.get("schema") != "gpusetup.expectation/1":
+        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        raise InputError(f"{path}: schema: expected 'gpusetup.expectation/1', found {found!r}")
+    data = decode(ExpectationData, value.get("data"), where=f"{path}: data")
+    require_sound(data, origin=str(path))
+    results = judge_expectation(data, facts, origin=path.name)
+    return results, lead(results)
 
 
 def catalogue() -> tuple[CatalogueRow, ...]:
@@ -158,6 +175,22 @@ def catalogue() -> tuple[CatalogueRow, ...]:
     from .checks import all_checks
 
     return tuple(CatalogueRow(check.id, check.level, check.component, check.title) for check in all_checks())
+
+
+def quick_ids() -> frozenset[str]:
+    """Ids of the checks that a run without a choice makes."""
+    from .checks import checks_for
+
+    return frozenset(check.id for check in checks_for("quick"))
+
+
+def core_of(seen: Seen) -> Examined:
+    """What decides whether the GPUs can be used: a plan is not held up by anything else that a check may find."""
+    from .checks import core_checks, lead, run_checks
+
+    checks = core_checks()
+    results = run_checks(seen.facts, checks)
+    return Examined(seen.facts.machine, results, *lead(results, checks), is_here=seen.is_here)
 
 
 # --- counters

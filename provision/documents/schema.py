@@ -81,7 +81,9 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..acceptance import Acceptance
     from ..audit.model import AuditData
     from ..drivers.plan import DriverPlan
+    from ..expectations import ExpectationData
     from ..records import Machine
+    from ..snapshot import SnapshotData
     from .check import CheckData, CheckList
     from .fleet import FleetData
     from .matrix_data import MatrixData
@@ -95,6 +97,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "check-list": CheckList,
         "driver-plan": DriverPlan,
         "error": type(None),
+        "expectation": ExpectationData,
         "explanation": Explanation,
         "fleet-plan": FleetData,
         "machine": Machine,
@@ -103,6 +106,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "plan": PlanData,
         "receipt": ReceiptData,
         "report": ReportData,
+        "snapshot": SnapshotData,
     }
     return {f"{name}-1": _document_schema(name, kind) for name, kind in kinds.items()}
 

@@ -13,25 +13,7 @@ from provision.records import Driver, Finding, Gpu, GpuState, Host, Machine, Oth
 from provision.versions import DriverVersion
 
 CHECKS = all_checks()
-COMPONENTS = set(
-    [
-        "pci",
-        "hw",
-        "driver",
-        "kernel",
-        "cuda",
-        "wheel",
-        "ctr",
-        "gpu",
-        "link",
-        "fabric",
-        "mgpu",
-        "nccl",
-        "ib",
-        "net",
-        "sys",
-    ]
-)
+COMPONENTS = set("pci hw driver kernel cuda wheel ctr gpu link fabric mgpu nccl ib net sys".split())  # noqa: SIM905
 BUS = "/sys/bus/pci/devices"
 HOST = Host(hostname="box", system="linux", os="ubuntu", os_version="22.04", is_wsl=False)
 NODES = ("/dev/nvidia-uvm", "/dev/nvidia0", "/dev/nvidiactl")
