@@ -161,8 +161,8 @@ def _record(line: str, booted_at: float | None) -> Record | None:
     match = _SINCE_BOOT.match(line) or _SYSLOG.match(line)
     if match is None:
         return None
-    is_known = match[1] is not None and booted_at is not None
-    return Record(round(booted_at + float(match[1]), 3) if is_known else None, match[2].replace("#012", " "))
+    at = None if match[1] is None or booted_at is None else round(booted_at + float(match[1]), 3)
+    return Record(at, match[2].replace("#012", " "))
 
 
 def _goes_on(last: Record, found: Record, joined: int) -> bool:
@@ -297,11 +297,12 @@ def _told(kind: str, text: str) -> tuple[int | None, str | None, str | None, str
         name = _NAME.search(match[5])
         process = name[1].strip() if name else None
         said = _NAME.sub("", _PID.sub("", match[5], count=1), count=1)
-        return int(match[4]), _bus_id(*match.group(1, 2, 3)), process if process != "<unknown>" else None, said
+        return int(match[4]), _bus_id(match[1], match[2], match[3]), process if process != "<unknown>" else None, said
     match = _DEVICE.search(text)
-    device = (
-        (_bus_id(*match.group(1, 2, 3), match[4]) if match[2] else _bus_id(*match.group(5, 6, 7))) if match else None
-    )
+    device = None
+    if match:
+        place = match.groups()
+        device = _bus_id(place[0], place[1], place[2], place[3]) if match[2] else _bus_id(*place[4:7])
     pattern = _PROCESS.get(kind)
     name = pattern.search(text) if pattern else None
     return None, device, name[1] if name else None, text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...process import Completed
@@ -63,7 +64,7 @@ def _sources(around: Surroundings, booted_at: float | None) -> Iterator[tuple[st
         program = line.split(" ", 1)[0]
         yield program, completed.stdout or None, _why(program, completed)
     for path in _FILES:
-        found = around.answer(f"kernel lines of {path}", lambda path=path: _tail_of_log(around, path, booted_at))
+        found = around.answer(f"kernel lines of {path}", partial(_tail_of_log, around, path, booted_at))
         text, why = found or (None, f"{path}: not there")
         yield path, text, why
 

@@ -19,7 +19,7 @@ ORDINARY = (
     "pci 0000:00:1f.0: BAR 13: no space for [io size 0x1000]",
     "nvidia: loading out-of-tree module taints kernel.",
     "NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64  580.82.07  Release Build",
-    "NVRM: Persistence mode is deprecated and will be removed in a future release. Please use nvidia-persistenced instead.",
+    "NVRM: Persistence mode is deprecated and will be removed in a future release.",
     "EXT4-fs (nvme0n1p2): re-mounted 0000 r/w. Quota mode: none.",
     "mce: CPU3: Core temperature above threshold, cpu clock throttled",
 )
@@ -45,7 +45,9 @@ def add(box: Box) -> None:
         box.command("dmesg", returncode=1, stderr="dmesg: read kernel buffer failed: Operation not permitted\n")
         return
     if box.name == "laptop":
-        box.command("dmesg", "[    0.000000] Linux version 5.15.167.4-microsoft-standard-WSL2\n[    1.2] PM: suspend exit\n")
+        box.command(
+            "dmesg", "[    0.000000] Linux version 5.15.167.4-microsoft-standard-WSL2\n[    1.2] PM: suspend exit\n"
+        )
         return
     extra: tuple[str | tuple[float, str], ...] = ()
     if box.name == "rtx5090":
@@ -54,7 +56,7 @@ def add(box: Box) -> None:
         extra = ("NVRM: Xid (PCI:0000:01:00): 31, pid=4711, name=python3, Ch 00000010, intr 00000000. MMU Fault",)
     journal(box, *extra)
     box.folder("/sys/fs/pstore")
-    if box.name not in ("t4",):
+    if box.name != "t4":
         for number in range(2):
             folder = f"/sys/devices/system/edac/mc/mc{number}"
             box.file(f"{folder}/ce_count", "4\n").file(f"{folder}/ue_count", "0\n")

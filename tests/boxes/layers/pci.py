@@ -35,17 +35,20 @@ def aer(box: Box, bus_id: str, kind: str, **counts: int) -> Box:
 
 def width(box: Box, bus_id: str, now: int, most: int = 16) -> Box:
     """Lanes of one end of a link."""
-    return box.file(f"{BUS}/{bus_id}/current_link_width", f"{now}\n").file(f"{BUS}/{bus_id}/max_link_width", f"{most}\n")
+    return box.file(f"{BUS}/{bus_id}/current_link_width", f"{now}\n").file(
+        f"{BUS}/{bus_id}/max_link_width", f"{most}\n"
+    )
 
 
 def gpus_of(box: Box) -> list[str]:
     """Bus ids of its NVIDIA GPUs."""
-    return [
-        name
-        for name in box.looks["names", BUS].value
-        if box.looks["text", f"{BUS}/{name}/class"].value.startswith("0x0302")
-        and box.looks["text", f"{BUS}/{name}/vendor"].value == "0x10de\n"
-    ]
+
+    def said(name: str, what: str) -> str:
+        look = box.looks.get(("text", f"{BUS}/{name}/{what}"))
+        return look.value if look else ""
+
+    names = box.looks["names", BUS].value
+    return [name for name in names if said(name, "vendor") == "0x10de\n" and said(name, "class").startswith("0x0302")]
 
 
 def port_of(number: int) -> str:
@@ -62,7 +65,9 @@ def add(box: Box) -> None:
     for number, bus_id in enumerate(gpus_of(box)):
         folder = f"{BUS}/{bus_id}"
         box.file(f"{folder}/resource", _WINDOWS)
-        box.file(f"{folder}/numa_node", f"{number * nodes // 8}\n" if nodes > 1 else "0\n" if box.name != "t4" else "-1\n")
+        box.file(
+            f"{folder}/numa_node", f"{number * nodes // 8}\n" if nodes > 1 else "0\n" if box.name != "t4" else "-1\n"
+        )
         if box.name == "t4":  # a hypervisor shows the function and nothing above it
             box.link(folder, f"../../../devices/pci0000:00/{bus_id}")
             width(box, bus_id, 8)
@@ -70,7 +75,9 @@ def add(box: Box) -> None:
         port = port_of(number)
         box.link(folder, f"../../../devices/pci0000:00/{port}/{bus_id}")
         box.link(f"{folder}/iommu_group", f"../../../../kernel/iommu_groups/{number + 10}")
-        box.file(f"/sys/kernel/iommu_groups/{number + 10}/type", "DMA-FQ\n" if box.name == "rtx3090-p40" else "identity\n")
+        box.file(
+            f"/sys/kernel/iommu_groups/{number + 10}/type", "DMA-FQ\n" if box.name == "rtx3090-p40" else "identity\n"
+        )
         box.folder("/sys/class/iommu", "dmar0")
         for end in (bus_id, port):
             width(box, end, 16)
@@ -81,7 +88,7 @@ def add(box: Box) -> None:
     if box.name == "h100x8":
         box.folder("/sys/class/infiniband", *(f"mlx5_{number}" for number in range(8)))
         bridges = "".join(
-            f"{port_of(number)} PCI bridge: Broadcom\n\t\tACSCtl:\tSrcValid- TransBlk- ReqRedir- CmpltRedir- UpstreamFwd-\n"
+            f"{port_of(number)} PCI bridge\n\t\tACSCtl:\tSrcValid- TransBlk- ReqRedir- CmpltRedir- UpstreamFwd-\n"
             for number in range(8)
         )
         box.command("lspci -vvv -D", bridges)
