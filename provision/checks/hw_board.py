@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "hw.power_connector",
     level="quick",
     needs=("gpu",),
-    not_on=("wsl", "jetson"),
+    not_on=("wsl", "jetson", "paste"),
     leads=("pci.count_vs_nvml", "pci.count_vs_expected", "driver.nvml_init", "kernel.xid_fatal", "hw.recovery_action"),
 )
 def power_connector(facts: Facts, say: Verdict) -> Finding:

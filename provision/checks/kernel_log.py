@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..records import Evidence
 from .base import Check, check, counted
 from .log_faults import ACTIONS, DRIVER_FAULTS, Fault, fatal_xids, judged_xid, steps, xidless
-from .log_lines import is_recent, lines, numbered, recent, told, when, why_no_log
+from .log_lines import is_recent, left_out, lines, numbered, recent, told, when, why_no_log
 from .remedies import KERNEL_LOG
 
 if TYPE_CHECKING:
@@ -253,12 +253,7 @@ def nvrm_unknown(facts: Facts, say: Verdict) -> Finding:
         return skipped
     found = lines(facts, "nvrm")
     others = tuple(line for kind in DRIVER_FAULTS for line in lines(facts, kind))
-    left_out = sum(
-        int(value[1] or 0)
-        for value in facts.values("kernel.log.left_out")
-        if isinstance(value, tuple) and value[0] == "nvrm"
-    )
-    number = sum(line.count for line in found) + left_out
+    number = sum(line.count for line in found) + left_out(facts, "nvrm")
     if number > _FLOOD:
         return say.warned(
             f"The driver wrote {number} lines to the kernel log that gpusetup does not know.",

@@ -81,6 +81,12 @@ def _is_ours(facts: Facts, line: Line) -> bool:
     return any(gpu.pci_bus_id == line.device for gpu in facts.machine.gpus)
 
 
+def left_out(facts: Facts, kind: str) -> int:
+    """How many lines of a kind the log had beyond those that were kept."""
+    found = (value for value in facts.values("kernel.log.left_out") if isinstance(value, tuple))
+    return sum(value[1] for value in found if value[0] == kind and isinstance(value[1], int))
+
+
 def is_recent(facts: Facts, line: Line) -> bool:
     """Whether it was written within the last day; a line whose age nobody knows counts as recent."""
     now = facts.context.now

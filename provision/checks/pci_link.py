@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import Check, bus_ids, check, counted
-from .log_lines import lines, recent, told, when, why_no_log
+from .log_lines import left_out, lines, recent, told, when, why_no_log
 
 if TYPE_CHECKING:
     from ..records import Finding, Gpu
@@ -180,8 +180,8 @@ def _replay_limit(facts: Facts, gpu: Gpu) -> float:
     return _ERROR_RATE * _GBIT_PER_LANE.get(int(generation), 64.0) * 1e9 * lanes * 60
 
 
-_CORRECTED_A_DAY = 1000
-"""Corrected errors of one hop in the kernel log within a day that warn without an earlier run. Our proposal."""
+_CORRECTED = 1000
+"""Corrected errors in the kernel log that warn without an earlier run. Our proposal."""
 
 
 @check("pci.aer", level="quick", needs=("gpu",), not_on=("wsl", "jetson", "paste"), leads=("pci.replay_rate",))
@@ -196,9 +196,9 @@ def aer(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         The counters aer_dev_* in sysfs of each GPU and each port above it, since the machine started. A fatal error
-        fails, one that is not fatal warns. Corrected ones count when more than 15 per minute came since the last run of
-        this boot (one bit error in 10^12 on 16 lanes of generation 4), or when the log has more than 1,000 of the last
-        day (our proposal).
+        fails. One that is not fatal warns, but for unsupported requests, which looking for devices causes. Corrected
+        ones count when more than 15 per minute came since the last run of this boot (one bit error in 10^12 on 16 lanes
+        of generation 4), or when the log has more than 1,000 of them (our proposal).
 
     What to do
         Reseat what is plugged in at that hop, exchange riser or cable, update the firmware.
@@ -209,10 +209,11 @@ def aer(facts: Facts, say: Verdict) -> Finding:
     hops = _hops(facts)
     counted_at = {hop: facts.number(f"pci.{hop}.aer_fatal") for hop in hops}
     fatal = tuple(hop for hop, count in counted_at.items() if count)
-    nonfatal = tuple(hop for hop in hops if facts.number(f"pci.{hop}.aer_nonfatal"))
+    nonfatal = tuple(hop for hop in hops if _has_nonfatal(facts, hop))
     growing = tuple(hop for hop in hops if _grows(facts, hop))
     logged = tuple(line for line in recent(facts, lines(facts, "aer_corrected")) if line.device in hops)
-    noisy = tuple(line for line in logged if line.count > _CORRECTED_A_DAY)
+    beyond = left_out(facts, "aer_corrected")
+    noisy = tuple(line for line in logged if line.count + beyond > _CORRECTED)
     safe = (
         "grep -H . /sys/bus/pci/devices/*/aer_dev_fatal | grep -v ' 0$'",
         "reseat the board, riser or cable at that hop",
@@ -250,6 +251,11 @@ def _hops(facts: Facts) -> tuple[str, ...]:
         if gpu.pci_bus_id:
             found |= dict.fromkeys((gpu.pci_bus_id, *(facts.texts(f"pci.{gpu.pci_bus_id}.ports") or ())))
     return tuple(found)
+
+
+def _has_nonfatal(facts: Facts, hop: str) -> bool:
+    kinds = facts.texts(f"pci.{hop}.aer_nonfatal_kinds") or ()
+    return any(not kind.startswith("UnsupReq ") for kind in kinds)
 
 
 def _grows(facts: Facts, hop: str) -> bool:

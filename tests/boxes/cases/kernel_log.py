@@ -36,14 +36,12 @@ def _xid(box, bus_id, text):
 
 def _minutes(box, *names, count=12):
     """An Xid 31 in `count` different minutes, of programs in turn."""
-    lines = (
-        (
-            120.0 + 600 * number,
-            f"NVRM: Xid (PCI:0000:41:00): 31, pid={number + 100}, name={names[number % len(names)]}, Ch 00000010, intr"
-            " 00000000. MMU Fault: ENGINE GRAPHICS GPCCLIENT_T1_0 faulted @ 0x7f12_34560000",
-        )
-        for number in range(count)
-    )
+
+    def line(number):
+        name = names[number % len(names)]
+        return f"NVRM: Xid (PCI:0000:41:00): 31, pid={number}, name={name}, MMU Fault: faulted @ 0x7f12_34560000"
+
+    lines = ((120.0 + 600 * number, line(number)) for number in range(count))
     return journal(box, *lines)
 
 

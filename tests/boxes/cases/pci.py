@@ -201,7 +201,7 @@ CASES: tuple[Case, ...] = (
         "adapter-without-power",
         lambda: journal(
             healthy.h100x8(),
-            "mlx5_core 0000:5c:00.0: mlx5_pcie_event:299:(pid 268269): Detected insufficient power on the PCIe slot (27W).",
+            "mlx5_core 0000:5c:00.0: mlx5_pcie_event:299:(pid 7): Detected insufficient power on the PCIe slot (27W).",
         ),
         "pci.nic_power",
         "warn",
