@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -47,6 +48,12 @@ _COUNTERS: Final = (
     "nvlink_recovery_events",
     "nvlink_recovery_failed_events",
 )
+_OF_THE_HOST: Final = re.compile(
+    r"edac\.mc\d+\.(?:un)?corrected|pci\.[0-9a-f:.]+\.aer_(?:fatal|nonfatal|correctable)|kernel\.cgroup_oom_kills"
+)
+"""Counters that belong to no GPU."""
+_HOST: Final = "host"
+"""Stands where the uuid of a GPU stands."""
 _SETTLED_S: Final = 30.0
 """Least span of a rate: over less, one event looks like a storm."""
 
@@ -209,6 +216,8 @@ def _rates(around: Surroundings, machine: Machine) -> tuple[dict[str, Rate], tup
         for gpu in machine.gpus
         if gpu.gpu_uuid and (counters := _counters(machine, gpu.index))
     ]
+    if of_the_host := _host_counters(machine):
+        now.append(Snapshot(boot_id, _HOST, clock, of_the_host))
     if not now or not boot_id:
         return {}, ()
     folder = history_folder()
@@ -218,9 +227,18 @@ def _rates(around: Surroundings, machine: Machine) -> tuple[dict[str, Rate], tup
     for one in now:
         earlier = history.since(one.gpu_uuid, clock - _SETTLED_S)
         for name, rate in rates(earlier, one).items():
-            found[f"gpu.{index_of[one.gpu_uuid]}.{name}"] = Rate(float(rate.delta), rate.seconds)
+            whole = name if one.gpu_uuid == _HOST else f"gpu.{index_of[one.gpu_uuid]}.{name}"
+            found[whole] = Rate(float(rate.delta), rate.seconds)
     keep_counters(folder, now)
     return found, (history.note,) if history.note else ()
+
+
+def _host_counters(machine: Machine) -> dict[str, int]:
+    return {
+        one.name: one.value
+        for one in machine.readings
+        if isinstance(one.value, int) and one.failure is None and _OF_THE_HOST.fullmatch(one.name)
+    }
 
 
 def _counters(machine: Machine, index: int) -> dict[str, int]:

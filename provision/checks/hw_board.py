@@ -220,8 +220,8 @@ def recovery_action(facts: Facts, say: Verdict) -> Finding:
             Evidence(f"gpu.{gpu.index}.recovery_action", word, source="nvml", needs="none")
             for gpu, word in wanting.items()
         ),
-        safe=(row.do,) if row else ("nvidia-smi -q | grep -A2 'Recovery Action'",),
-        risky=tuple(dict.fromkeys(risky)),
+        safe=("nvidia-smi -q | grep -A2 'Recovery Action'",),
+        risky=tuple(dict.fromkeys((*((row.do,) if row else ()), *risky))),
     )
 
 

@@ -281,12 +281,11 @@ def mce_edac(facts: Facts, say: Verdict) -> Finding:
             risky=("take the machine out of service and replace the memory module",),
         )
     if many:
-        total = sum(facts.number(name) or 0 for name in many)
+        rate = facts.rate(many[0])
+        number = rate.delta if rate else facts.number(many[0]) or 0
+        since = "the last run" if rate else "the machine started"
         return say.warned(
-            f"Main memory repairs many errors: {total:.0f} since the machine started.",
-            *facts.evidence(*many),
-            *modules,
-            safe=safe,
+            f"Main memory repaired {number:.0f} errors since {since}.", *facts.evidence(*many), *modules, safe=safe
         )
     if not counts:
         if failed := next(

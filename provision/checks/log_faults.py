@@ -133,8 +133,8 @@ def xidless(facts: Facts) -> tuple[Fault, ...]:
                 told = f"The driver could not start the GPU {line.device or ''} (RmInitAdapter failed)"
                 found.append(Fault(line, told.replace("  ", " "), "power-cycle", "support", _NOT_STARTED))
                 lost.add(line.device)
-    for kind, told, do in _MEMORY_TROUBLE:
-        found += [Fault(line, told, "none", None, do, is_doubtful=True) for line in lines(facts, kind)]
+    for kind, told, action, do in _MEMORY_TROUBLE:
+        found += [Fault(line, told, action, None, do, is_doubtful=True) for line in lines(facts, kind)]
     return tuple(found)
 
 
@@ -145,11 +145,13 @@ _MEMORY_TROUBLE = (
     (
         "uvm_hmm",
         "The driver found no room in the kernel's address map for GPU memory, so CUDA may not start",
-        "set the option uvm_disable_hmm=1 of nvidia_uvm in /etc/modprobe.d, rebuild the initramfs, restart",
+        "reboot",
+        "set the option uvm_disable_hmm=1 of nvidia_uvm in /etc/modprobe.d, rebuild the initramfs",
     ),
     (
         "uvm_vgpu",
         "This type of virtual GPU has no unified memory",
+        "none",
         "choose a vGPU profile for compute, or pass the whole GPU through",
     ),
 )
@@ -160,8 +162,9 @@ def steps(found: tuple[Fault, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     safe: dict[str, None] = {KERNEL_LOG: None}
     risky: dict[str, None] = {}
     for fault in found:
+        is_harmless = fault.action in _HARMLESS or fault.action not in ACTIONS
         if fault.do:
-            safe[fault.do] = None
+            (safe if is_harmless else risky)[fault.do] = None
         for action in (fault.action, fault.then):
             if action == "support":
                 safe[SUPPORT] = None

@@ -2,6 +2,9 @@
 
 UNCOVERED: dict[str, str] = {
     # kernel log, PCI and boards
-    "suspend-resume-uvm": "the kernel log shows that the machine slept, which healthy laptops do every day; that CUDA"
-    " then fails is found where CUDA is started",
+    "suspend-resume-uvm": "The log shows that the machine slept, as healthy laptops do; CUDA fails where it is started.",
+    # gpu
+    "sw-power-cap": "The software power limit is normal under full load; gpu.throttle_now mentions it.",
+    "vgpu-driver-guest-host-mismatch": "NVML, when it starts at all, does not tell the release of the vGPU host.",
+    "watchdog-kernel-timeout": "A screen on a GPU is healthy; only the program that is ended gets error 702.",
 }
