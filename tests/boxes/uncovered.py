@@ -3,6 +3,8 @@
 UNCOVERED: dict[str, str] = {
     # kernel log, PCI and boards
     "suspend-resume-uvm": "The log shows that the machine slept, as healthy laptops do; CUDA fails where it is started.",
+    # fabric
+    "nccl-version-mismatch-ranks": "It shows only between several machines, and one is looked at.",
     # gpu
     "sw-power-cap": "The software power limit is normal under full load; gpu.throttle_now mentions it.",
     "vgpu-driver-guest-host-mismatch": "NVML, when it starts at all, does not tell the release of the vGPU host.",
