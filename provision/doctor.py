@@ -48,17 +48,12 @@ _COUNTERS: Final = (
     "nvlink_recovery_events",
     "nvlink_recovery_failed_events",
 )
-<<<<<<< HEAD
-_OF_THE_HOST: Final = re.compile(
-    r"edac\.mc\d+\.(?:un)?corrected|pci\.[0-9a-f:.]+\.aer_(?:fatal|nonfatal|correctable)|kernel\.cgroup_oom_kills"
-)
-"""Counters that belong to no GPU."""
-_HOST: Final = "host"
-"""Stands where the uuid of a GPU stands."""
-=======
 #: Readings of an InfiniBand port that only ever grow, after the name of the port.
 _PORT_COUNTER: Final = re.compile(r"(ib\.[^.]+\.\d+)\.(\w+)")
->>>>>>> main
+#: Readings of the machine that only ever grow: repaired memory, corrected errors of PCIe, kills of a control group.
+_HOST_COUNTER: Final = re.compile(
+    r"(edac|pci|kernel)\.(mc\d+\.corrected|[0-9a-f:]+\.\d\.aer_correctable|cgroup_oom_kills)"
+)
 _SETTLED_S: Final = 30.0
 """Least span of a rate: over less, one event looks like a storm."""
 
@@ -221,15 +216,10 @@ def _rates(around: Surroundings, machine: Machine) -> tuple[dict[str, Rate], tup
         for gpu in machine.gpus
         if gpu.gpu_uuid and (counters := _counters(machine, gpu.index))
     ]
-<<<<<<< HEAD
-    if of_the_host := _host_counters(machine):
-        now.append(Snapshot(boot_id, _HOST, clock, of_the_host))
-=======
     owners = {gpu.gpu_uuid: f"gpu.{gpu.index}" for gpu in machine.gpus if gpu.gpu_uuid}
     for port, counters in _port_counters(machine).items():
         owners[port] = port
         now.append(Snapshot(boot_id, port, clock, counters))
->>>>>>> main
     if not now or not boot_id:
         return {}, ()
     folder = history_folder()
@@ -238,33 +228,19 @@ def _rates(around: Surroundings, machine: Machine) -> tuple[dict[str, Rate], tup
     for one in now:
         earlier = history.since(one.gpu_uuid, clock - _SETTLED_S)
         for name, rate in rates(earlier, one).items():
-<<<<<<< HEAD
-            whole = name if one.gpu_uuid == _HOST else f"gpu.{index_of[one.gpu_uuid]}.{name}"
-            found[whole] = Rate(float(rate.delta), rate.seconds)
-=======
             found[f"{owners[one.gpu_uuid]}.{name}"] = Rate(float(rate.delta), rate.seconds)
->>>>>>> main
     keep_counters(folder, now)
     return found, (history.note,) if history.note else ()
 
 
-<<<<<<< HEAD
-def _host_counters(machine: Machine) -> dict[str, int]:
-    return {
-        one.name: one.value
-        for one in machine.readings
-        if isinstance(one.value, int) and one.failure is None and _OF_THE_HOST.fullmatch(one.name)
-    }
-=======
 def _port_counters(machine: Machine) -> dict[str, dict[str, int]]:
-    """Counters of each InfiniBand port, by the name of the port."""
+    """Counters of each InfiniBand port and of the machine, by the name of the port or the beginning of their names."""
     found: dict[str, dict[str, int]] = {}
     for reading in machine.readings:
-        match = _PORT_COUNTER.fullmatch(reading.name)
+        match = _PORT_COUNTER.fullmatch(reading.name) or _HOST_COUNTER.fullmatch(reading.name)
         if match and type(reading.value) is int:
             found.setdefault(match[1], {})[match[2]] = reading.value
     return found
->>>>>>> main
 
 
 def _counters(machine: Machine, index: int) -> dict[str, int]:

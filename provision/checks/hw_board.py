@@ -287,8 +287,8 @@ def homogeneous(facts: Facts, say: Verdict) -> Finding:
         compute capabilities.
 
     How it is decided
-        Several kinds are information and pass: the plan reckons with all of them. GPUs of one name warn when their
-        memory differs by more than 1 % (our proposal) or their power limits differ.
+        Several kinds are information and pass: the plan reckons with all of them. GPUs of one name and PCI device warn
+        when their memory differs by more than 1 % (our proposal) or their power limits differ.
 
     What to do
         Less memory: look at remapped rows and retired channels of that GPU. A lower power limit: set it as on the
@@ -297,10 +297,10 @@ def homogeneous(facts: Facts, say: Verdict) -> Finding:
     Sources
         NVML, nvmlDeviceGetMemoryInfo and nvmlDeviceGetPowerManagementLimit; DCGM runs one kind per test (read 2026-11).
     """
-    kinds: dict[str, list[Gpu]] = {}
+    kinds: dict[tuple[str, str | None], list[Gpu]] = {}
     for gpu in facts.gpus:
-        kinds.setdefault(gpu.name or "unnamed", []).append(gpu)
-    for name, gpus in kinds.items():
+        kinds.setdefault((gpu.name or "unnamed", gpu.pci_device_id), []).append(gpu)
+    for (name, _), gpus in kinds.items():
         sizes = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes]
         if sizes and max(sizes) - min(sizes) > _SAME * max(sizes):
             least = tuple(gpu for gpu in gpus if gpu.memory_bytes == min(sizes))
@@ -319,7 +319,7 @@ def homogeneous(facts: Facts, say: Verdict) -> Finding:
                 risky=(f"sudo nvidia-smi --power-limit={max(limits):.0f}",),
             )
     if len(kinds) > 1:
-        table = ", ".join(f"{len(gpus)} {name}" for name, gpus in kinds.items())
+        table = ", ".join(f"{len(gpus)} {name}" for (name, _), gpus in kinds.items())
         return say.passed(f"The box has {len(kinds)} kinds of GPU, and a build must fit all of them: {table}.")
     return say.passed(f"{counted(len(facts.gpus), 'GPU')} of one kind.")
 

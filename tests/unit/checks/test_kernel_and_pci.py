@@ -273,3 +273,13 @@ def test_a_box_of_two_kinds_is_told_and_no_fault():
 def test_a_question_that_a_gpu_does_not_support_is_skipped():
     assert status(healthy.t4(), "hw.unrepairable_memory") == "skip"
     assert status(healthy.t4(), "hw.recovery_action") == "skip"
+
+
+def test_counters_of_the_machine_are_kept_for_the_next_run():
+    from provision.doctor import _port_counters
+
+    found = _port_counters(healthy.l40s().facts("instant").machine)
+    assert found["edac"] == {"mc0.corrected": 4, "mc1.corrected": 4}
+    assert found["pci"]["0000:41:00.0.aer_correctable"] == 3
+    container = _port_counters(healthy.container().facts("instant").machine)
+    assert container["kernel"] == {"cgroup_oom_kills": 0}
