@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from ...process import Completed
 from ...records import Reading
-from ..kernel_lines import KernelLog, kept, parse_kernel_log
 from . import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ...records import Machine
+    from ..kernel_lines import KernelLog
     from ..surroundings import Surroundings
 
 _MOST_LINES = 30000
@@ -33,6 +33,9 @@ _MOST_PER_KIND = 16
 
 def read_log(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     """What the kernel wrote since it started, from the first source that may be read."""
+    # Its patterns take longer to build than the whole instant level has.
+    from ..kernel_lines import parse_kernel_log
+
     if machine.host.system not in (None, "linux"):
         return
     booted_at = boot_time(around)
@@ -71,6 +74,8 @@ def _sources(around: Surroundings, booted_at: float | None) -> Iterator[tuple[st
 
 def _tell(around: Surroundings, line: str, booted_at: float | None) -> Completed:
     """As `Surroundings.tell`, with room for a whole log, of which little is remembered."""
+    from ..kernel_lines import kept
+
     program, *arguments = line.split(" ")
     path = around.program(program)
 
@@ -97,6 +102,8 @@ def _why(program: str, completed: Completed) -> str:
 
 def _tail_of_log(around: Surroundings, path: str, booted_at: float | None) -> list[str | None]:
     """Kept lines of the end of a file of the system log since the kernel started, and why there are none."""
+    from ..kernel_lines import kept
+
     try:
         text = _tail(around, path)
     except OSError as err:
@@ -135,6 +142,8 @@ def _readings(source: str, log: KernelLog) -> Iterator[Reading]:
 
 def _audit(around: Surroundings) -> Iterator[Reading]:
     """Denials that went to the audit daemon and so never reached the kernel log."""
+    from ..kernel_lines import parse_kernel_log
+
     found = around.answer(f"denials of {_AUDIT}", lambda: _denials(around))
     if found is None or (found[0] is None and "No such file" in (found[1] or "")):
         return
@@ -157,6 +166,8 @@ def audit_lines(text: str) -> str:
 
 
 def _denials(around: Surroundings) -> list[str | None]:
+    from ..kernel_lines import kept
+
     try:
         return [kept(audit_lines(_tail(around, _AUDIT)), None), None]
     except OSError as err:
