@@ -50,6 +50,10 @@ _COUNTERS: Final = (
 )
 #: Readings of an InfiniBand port that only ever grow, after the name of the port.
 _PORT_COUNTER: Final = re.compile(r"(ib\.[^.]+\.\d+)\.(\w+)")
+#: Readings of the machine that only ever grow: repaired memory, corrected errors of PCIe, kills of a control group.
+_HOST_COUNTER: Final = re.compile(
+    r"(edac|pci|kernel)\.(mc\d+\.corrected|[0-9a-f:]+\.\d\.aer_correctable|cgroup_oom_kills)"
+)
 _SETTLED_S: Final = 30.0
 """Least span of a rate: over less, one event looks like a storm."""
 
@@ -230,10 +234,10 @@ def _rates(around: Surroundings, machine: Machine) -> tuple[dict[str, Rate], tup
 
 
 def _port_counters(machine: Machine) -> dict[str, dict[str, int]]:
-    """Counters of each InfiniBand port, by the name of the port."""
+    """Counters of each InfiniBand port and of the machine, by the name of the port or the beginning of their names."""
     found: dict[str, dict[str, int]] = {}
     for reading in machine.readings:
-        match = _PORT_COUNTER.fullmatch(reading.name)
+        match = _PORT_COUNTER.fullmatch(reading.name) or _HOST_COUNTER.fullmatch(reading.name)
         if match and type(reading.value) is int:
             found.setdefault(match[1], {})[match[2]] = reading.value
     return found

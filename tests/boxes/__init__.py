@@ -109,8 +109,9 @@ class Box:
 
     def folder(self, path: str, *names: str) -> Box:
         """A folder; names are added to those that it has."""
-        self._parents(path + "/x")
+        self._parents(path)
         self.looks["exists", path] = Look("present", True)
+        self.looks.setdefault(("names", path), Look("present", []))
         for name in names:
             self._parents(f"{path}/{name}")
         return self

@@ -5,6 +5,8 @@ UNCOVERED: dict[str, str] = {
     "p2p-consumer-gpu": "These boards have no peer access by design: mgpu.p2p_status says so and passes.",
     "host-pinned-limit-512g": "It depends on the size of one call of a program.",
     "fork-cuda": "It happens inside of one program and leaves nothing on the machine.",
+    # kernel log, PCI and boards
+    "suspend-resume-uvm": "The log shows that the machine slept, as healthy laptops do; CUDA fails later.",
     # python_packages
     "wheel-variant-not-published": "It is an error of an installer: no file names the build that was refused.",
     "torch-advice-names-unpublished-build": "It is a sentence that torch prints; the environment holds no trace of it.",
