@@ -1,9 +1,16 @@
-"""Pages of `gpusetup explain`: checks and rules carry theirs in the source, errors have theirs here."""
+"""Pages of `gpusetup explain`: checks and rules carry theirs in the source, errors have theirs here.
+
+Numbers of the driver and of CUDA (xid-79, sxid-12020, nvml-18, cuda-803) have theirs from the rows of the matrix.
+"""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any, Final
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .matrix.faults import ErrorCode, Faults, Sxid, Xid
 
 #: Pages of the errors and findings that are neither a check nor a rule of the resolver.
 PAGES: Final[dict[str, str]] = {
@@ -196,11 +203,11 @@ count words reach one half, far below it, so only a model that really learned pa
 
 def page(id_: str) -> str | None:
     """The page of an id; None when nothing has that id."""
-    return PAGES.get(id_) or _check_pages().get(id_) or _rule_pages().get(id_)
+    return _number_page(id_) or PAGES.get(id_) or _check_pages().get(id_) or _rule_pages().get(id_)
 
 
 def known_ids() -> tuple[str, ...]:
-    """Every id that has a page, sorted."""
+    """Every id that has a page, sorted; not the some three hundred numbers of the matrix."""
     return tuple(sorted({*PAGES, *_check_pages(), *_rule_pages()}))
 
 
@@ -216,3 +223,76 @@ def _rule_pages() -> dict[str, str]:
 
     rules: tuple[Any, ...] = (*RULES, *IMAGE_RULES, *LAST_RESORT_IMAGE_RULES)
     return {rule_id(rule): inspect.cleandoc(rule.__doc__ or "") for rule in rules}
+
+
+# --- numbers of the matrix ----------------------------------------------------------------------
+
+_NUMBER: Final = re.compile(r"(xid|sxid|nvml|cuda)-(\d{1,6})", re.ASCII)
+
+_XID_CLASSES: Final = {
+    "hardware": "A part of the machine is at fault.",
+    "reset": "The GPU is of no use until something was done.",
+    "application": "A program failed; the GPU is most likely sound.",
+    "info": "Nothing has failed by this alone.",
+}
+_SXID_CLASSES: Final = {
+    "non_fatal": "Jobs go on.",
+    "fatal": "Jobs over this link end, and its GPU prints Xid 74: reset the GPUs of that link, or restart the machine.",
+    "always_fatal": "The whole fabric has to start anew: restart the machine.",
+}
+_ACTIONS: Final = {
+    "none": "nothing",
+    "restart-app": "start the program again",
+    "reset-gpu": "reset the GPU",
+    "restart-fabric": "restart the service of the fabric",
+    "reboot": "restart the machine",
+    "power-cycle": "switch the machine off and on",
+    "check-power": "check cables and power supply",
+    "drain": "let work on the GPU end",
+    "support": "a test of the board, and its vendor",
+}
+
+
+def _number_page(id_: str) -> str | None:
+    match = _NUMBER.fullmatch(id_)
+    if not match:
+        return None
+    from .matrix import default_matrix
+    from .paths import cache_folder
+
+    matrix = default_matrix(cache_folder())
+    found = _numbered(matrix.faults, match[1], int(match[2]))
+    if found is None:
+        return None
+    paragraphs, row = found
+    if row.doubtful:
+        paragraphs.append(f"Not certain: {row.doubtful}.")
+    sources = dict(matrix.sources)
+    paragraphs.append(f"From: {'; '.join(sources[key] for key in row.source)}.")
+    return "\n\n".join(paragraphs)
+
+
+def _numbered(faults: Faults, kind: str, number: int) -> tuple[list[str], Xid | Sxid | ErrorCode] | None:
+    """The paragraphs of a row, and the row itself for its doubts and sources."""
+    if kind == "xid":
+        return (_xid_paragraphs(xid), xid) if (xid := faults.xid(number)) else None
+    if kind == "sxid":
+        sxid = faults.sxid(number)
+        return ([f"{_titled(sxid.name)} {sxid.means}", _SXID_CLASSES[sxid.sxid_class]], sxid) if sxid else None
+    code = faults.nvml_error(number) if kind == "nvml" else faults.cuda_error(number)
+    return ([f"{code.name}: {code.means}", f"What to do: {code.do}"], code) if code else None
+
+
+def _xid_paragraphs(row: Xid) -> list[str]:
+    steps = f"At once: {_ACTIONS[row.action]}."
+    if row.then:
+        steps += f" When it comes back: {_ACTIONS[row.then]}."
+    paragraphs = [f"{_titled(row.name)} {row.means}", f"{_XID_CLASSES[row.xid_class]} {steps}", f"What to do: {row.do}"]
+    if row.texts:
+        words = [f"`{text.words}`: {text.xid_class}, {_ACTIONS[text.action]}" for text in row.texts]
+        paragraphs.append("Words of the kernel line decide: " + "; ".join(words) + ".")
+    return paragraphs
+
+
+def _titled(name: str) -> str:
+    return f"{name[0].upper()}{name[1:]}."

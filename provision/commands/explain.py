@@ -14,12 +14,12 @@ from ..errors import UsageError
 from .options import json_option
 
 
-@click.command(epilog="\b\nExample:\n  gpusetup explain driver.kmd_umd_match")
+@click.command(epilog="\b\nExamples:\n  gpusetup explain driver.kmd_umd_match\n  gpusetup explain xid-79")
 @click.argument("id_", metavar="ID", required=False)
 @json_option
 @click.pass_context
 def explain(context: click.Context, id_: str | None) -> int:
-    """The page of a check, rule or error, offline.
+    """The page of a check, rule or error, offline, or of a number: xid-79, sxid-12020, nvml-18, cuda-803.
 
     Without ID: every id that has a page.
     """

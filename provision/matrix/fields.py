@@ -217,6 +217,13 @@ def whole(value: Any) -> int:
     return int(value)
 
 
+def flag(value: Any) -> bool:
+    """Whether the text is true and not false."""
+    if value not in {"true", "false"}:
+        raise PlaceError(shown(value), "true or false")
+    return bool(value == "true")
+
+
 def one_of(*choices: str) -> Callable[[Any], Any]:
     """A reader of one of a few words."""
 

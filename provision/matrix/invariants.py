@@ -250,6 +250,28 @@ def vgpu_boards_are_known(matrix: Matrix) -> None:
                 raise _fault(repr(part), "the board of a vGPU", "vgpu", "series", series.letter, "only_gib", part)
 
 
+def denied_drivers_are_known(matrix: Matrix) -> None:
+    """Boards of a denied driver have a row; branches of kernel_drivers are listed; bits of clocks stand once."""
+    names = {row.name for row in matrix.gpus}
+    for driver in matrix.faults.denied_drivers:
+        for index, name in enumerate(driver.gpus):
+            if name not in names:
+                raise _fault(repr(name), "a row of gpus", "denied_drivers", "rows", driver.name, "gpus", index)
+    branches = {row.branch for row in matrix.branches}
+    for row in matrix.faults.kernel_drivers:
+        for index, branch in enumerate(row.branches):
+            if branch not in branches:
+                expected = "a branch of driver_branches"
+                raise _fault(str(branch), expected, "kernel_drivers", "rows", row.name, "branches", index)
+
+
+def toolkit_minimum_is_sound(matrix: Matrix) -> None:
+    """The least container toolkit has none of the weaknesses that are listed."""
+    minimum = matrix.faults.container_toolkit_minimum
+    if minimum and (weak := matrix.faults.container_toolkit_of(minimum)):
+        raise _fault(f"{minimum}, which has {weak[0].name}", "a release without it", "container_toolkit", "minimum")
+
+
 INVARIANTS: Final = (
     releases_ascend,
     newer_cuda_needs_no_older_driver,
@@ -262,4 +284,6 @@ INVARIANTS: Final = (
     open_only_gpus_are_known,
     chips_are_known,
     vgpu_boards_are_known,
+    denied_drivers_are_known,
+    toolkit_minimum_is_sound,
 )

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 GpuClass = Literal["data_center", "workstation", "geforce", "embedded"]
 
+Form = Literal["pcie", "sxm", "superchip", "soc"]
+"""A card in a slot, a module on a baseboard, a module with its processor, or both on one chip."""
+
 PLATFORMS: Final = ("linux_x86_64", "linux_aarch64", "windows_x86_64", "darwin_arm64", "darwin_x86_64")
 """The platforms that torch wheels are listed for; darwin is macOS, where every wheel counts as a CPU build."""
 
@@ -359,8 +362,45 @@ class GpuRow:
     bandwidth_gb_s: float | None
     tdp_w: int | None
     nvlink_gb_s: float | None
+    form: Form | None
+    pcie_generation: int | None
+    pcie_lanes: int | None
+    """The most that the board can do; the slot may have less."""
+    nvlinks: int | None
+    """Links of one GPU, on a PCIe card those that bridges can use."""
+    needs_fabric_manager: bool | None
+    """Whether CUDA waits for the fabric manager on machines that join these boards by NVSwitches; False on boards that
+    never are, or whose fabric is managed elsewhere."""
+    has_ecc: bool | None
     dense_tflops: Peaks
     note: str | None
+    doubtful: str | None
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GpuFigures:
+    """What checks compare a GPU with, as far as all products of its name or PCI id agree. None: unknown or several."""
+
+    names: tuple[str, ...]
+    """The rows of `gpus` that it is from."""
+    compute_capability: ComputeCapability | None
+    architecture: str | None
+    gpu_class: GpuClass | None
+    memory_mib: int | None
+    """Total that nvidia-smi prints."""
+    bandwidth_gb_s: float | None
+    tdp_w: int | None
+    """Default power limit in W."""
+    nvlink_gb_s: float | None
+    form: Form | None
+    pcie_generation: int | None
+    pcie_lanes: int | None
+    nvlinks: int | None
+    needs_fabric_manager: bool | None
+    has_ecc: bool | None
+    peaks: Peaks | None
+    """Of one product alone."""
     doubtful: str | None
     source: tuple[str, ...]
 

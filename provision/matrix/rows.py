@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..versions import ComputeCapability
     from .containers import Containers
+    from .faults import Faults
     from .site import Site
 
 SCHEMA: Final = "gpusetup.matrix/1"
@@ -52,13 +53,19 @@ _TABLES = (
 _GPU_TABLES = ("gpus", "chips", "vgpu")
 _ROOT = frozenset(("schema", "revision", "read_on", "sources", "torch", *_TABLES, *_GPU_TABLES))
 _BLOCK = frozenset(("source", "read_on", "rows"))
-_CONTAINER_TABLES = frozenset(("containers", "jetson", "systems"))
+_LATE_TABLES = frozenset(
+    (
+        *("containers", "jetson", "systems"),
+        *("xids", "sxids", "recovery_actions", "nvml_errors", "cuda_errors", "clock_reasons", "kernel_messages"),
+        *("memory_repair", "kernel_drivers", "denied_drivers", "denied_torch", "container_toolkit"),
+    )
+)
 _NONE: frozenset[str] = frozenset()
 
 
 def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
     """The matrix of a plain tree; rows of GPUs are read when they are first asked for."""
-    root = fields.mapping(tree, _ROOT, _CONTAINER_TABLES)
+    root = fields.mapping(tree, _ROOT, _LATE_TABLES)
     fields.field(root, "schema", fields.one_of(SCHEMA))
     sources = fields.field(
         root, "sources", lambda value: fields.rows(value, lambda key, entry: (key, fields.text(entry)))
@@ -108,6 +115,7 @@ def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
         read_gpus=partial(_table, gpus, "gpus", partial(gpu, cite=cite)),
         read_chips=partial(_chips, chips),
         read_containers=partial(_containers, root, cite),
+        read_faults=partial(_faults, root, cite),
         site=site,
     )
 
@@ -123,6 +131,12 @@ def _containers(root: dict[str, Any], cite: Callable[[Any], str]) -> Containers:
     from .containers import read_containers
 
     return read_containers(root, cite)
+
+
+def _faults(root: dict[str, Any], cite: Callable[[Any], str]) -> Faults:
+    from .faults import read_faults
+
+    return read_faults(root, cite)
 
 
 def _within(key: str, read: Callable[[], Any]) -> Any:

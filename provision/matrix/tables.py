@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
     from .containers import Containers
+    from .faults import ClockReason, Faults, Sxid, Xid
     from .model import (
         Architecture,
         ChipTable,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         ForwardCompatibility,
         ForwardRow,
         GpuClass,
+        GpuFigures,
         GpuRow,
         ModuleBranches,
         Numbers,
@@ -111,6 +113,7 @@ class Matrix:
     """Reads the rows of `gpus`, which is what is asked for."""
     read_chips: Callable[[], ChipTable] = field(repr=False)
     read_containers: Callable[[], Containers] = field(repr=False)
+    read_faults: Callable[[], Faults] = field(repr=False)
     site: Site | None = None
     """The site file whose rows are among these, and what it forbids."""
 
@@ -131,9 +134,14 @@ class Matrix:
         """Images and boards whose system decides: no plan of wheels pays for them."""
         return self.read_containers()
 
+    @cached_property
+    def faults(self) -> Faults:
+        """What codes and bits mean, which drivers and releases are denied: for checks and explanations, no plan."""
+        return self.read_faults()
+
     def build(self) -> None:
         """Build the tables that are built late; PlaceError where a row is not what it should be."""
-        _ = self.gpus, self.chips, self.containers
+        _ = self.gpus, self.chips, self.containers, self.faults
 
     @cached_property
     def _names(self) -> dict[str, GpuRow]:
@@ -182,6 +190,19 @@ class Matrix:
     def gpus_by_pci_id(self, pci_device_id: str) -> tuple[GpuRow, ...]:
         """Every row with that vendor:device, such as 10de:2330."""
         return self._pci.get(pci_device_id.lower(), ())
+
+    def gpu_figures(self, *, name: str | None = None, pci_device_id: str | None = None) -> GpuFigures | None:
+        """What checks compare a GPU with: by the name that nvidia-smi prints, else by vendor:device (10de:2330).
+
+        A name of one product is better than a PCI id that several have: for those only what they agree on is told. None
+        for a GPU without a row, such as a laptop's.
+        """
+        from .gpu_rows import figures_of
+
+        row = self.gpu_by_name(name) if name else None
+        if row is None and pci_device_id:
+            return figures_of(self.gpus_by_pci_id(pci_device_id))
+        return figures_of((row,)) if row else None
 
     def identity_by_pci_id(self, pci_device_id: str) -> GpuIdentity | None:
         """What a vendor:device tells, as far as all products with it agree; None for an unknown one."""
@@ -324,3 +345,18 @@ class Matrix:
                 break
             found = row
         return found
+
+    # --- faults ---------------------------------------------------------------------------------
+
+    def xid(self, number: int) -> Xid | None:
+        """The row of an Xid of the kernel log."""
+        return self.faults.xid(number)
+
+    def sxid(self, number: int) -> Sxid | None:
+        """The row of an SXid of the kernel log."""
+        return self.faults.sxid(number)
+
+    @property
+    def clock_reasons(self) -> tuple[ClockReason, ...]:
+        """Bits of the reasons for a lower clock, lowest first."""
+        return self.faults.clock_reasons

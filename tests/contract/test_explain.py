@@ -10,6 +10,7 @@ import pytest
 
 from provision.cli import run
 from provision.explain import known_ids, page
+from provision.matrix import read_matrix
 
 ROOT = Path(__file__).parents[2] / "provision"
 ID = re.compile(r"[a-z]+(?:[-.][a-z_0-9]+)*")
@@ -56,3 +57,44 @@ def test_explain_prints_the_page(capsys):
 def test_a_near_miss_is_suggested(capsys):
     assert run(["explain", "driver-to-old"]) == 2
     assert "gpusetup explain driver-too-old" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("id_", "beginning", "part"),
+    [
+        ("xid-79", "GPU lost from the bus. ", "switch the machine off and on"),
+        ("xid-154", "Driver names what is to be done. ", "`to 0x1 (`: reset, reset the GPU"),
+        ("sxid-12020", "Sequence broken. ", "restart the machine"),
+        ("nvml-18", "ERROR_LIB_RM_VERSION_MISMATCH: ", "Restart the machine"),
+        ("cuda-803", "SystemDriverMismatch: ", "libcuda"),
+    ],
+)
+def test_numbers_have_pages_with_their_source(id_, beginning, part):
+    text = page(id_)
+    assert text.startswith(beginning)
+    assert part in text
+    assert "\n\nFrom: " in text
+
+
+def test_the_doubt_of_a_number_is_said():
+    assert "\n\nNot certain: " in page("xid-56")
+
+
+def test_every_number_of_the_matrix_has_a_page():
+    faults = read_matrix().faults
+    numbered = {"xid": faults.xids, "sxid": faults.sxids, "nvml": faults.nvml_errors, "cuda": faults.cuda_errors}
+    for kind, rows in numbered.items():
+        for row in rows:
+            assert page(f"{kind}-{row.number}").endswith("."), (kind, row.number)
+
+
+@pytest.mark.parametrize("id_", ["xid-2", "xid-", "xid-79x", "sxid-1", "nvml-777", "cuda-1"])
+def test_an_unknown_number_has_none(id_, capsys):
+    assert page(id_) is None
+    assert run(["explain", id_]) == 2
+    assert f"Nothing has the id {id_!r}." in capsys.readouterr().err
+
+
+def test_explain_prints_the_row_of_an_xid(capsys):
+    assert run(["explain", "xid-79"]) == 0
+    assert capsys.readouterr().out.startswith("xid-79\n\nGPU lost from the bus.")

@@ -88,7 +88,7 @@ gpus:
   source: [notes]
   read_on: 2026-11-23
   rows:
-    A100-SXM4-40GB: {nvml: [NVIDIA A100-SXM4-40GB], architecture: Ampere, capability: 8.0, class: data_center, pci: ["10de:20b0"], memory_gib: 40, bandwidth: 1555, tdp_w: 400, tflops: {fp32: 19.5, bf16: 312}, source: [notes]}
+    A100-SXM4-40GB: {nvml: [NVIDIA A100-SXM4-40GB], architecture: Ampere, capability: 8.0, class: data_center, pci: ["10de:20b0"], memory_gib: 40, bandwidth: 1555, tdp_w: 400, form: sxm, pcie: 4x16, nvlinks: 12, fabric_manager: true, ecc: true, tflops: {fp32: 19.5, bf16: 312}, source: [notes]}
     A16: {nvml: [NVIDIA A16], architecture: Ampere, capability: 8.6, class: data_center, pci: ["10de:25b6"], subsystem: ["25b6:10de:14a9"], tflops: {}, source: [notes]}
     A2: {nvml: [NVIDIA A2], architecture: Ampere, capability: 8.6, class: data_center, pci: ["10de:25b6"], subsystem: ["25b6:10de:157e"], tflops: {}, source: [notes]}
 forward_compatibility:

@@ -108,7 +108,7 @@ BROKEN = [
     ("accepted: [470, 535]", "accepted: [470, R535]", "forward_compatibility.rows['12.8'].accepted[1]: found 'R535', expected a whole number above 0"),
     ("classes: [data_center]", "classes: [server]", "forward_compatibility.classes[0]: found 'server', expected one of data_center, workstation, geforce, embedded"),
     ("12.8: {accepted", "12.x: {accepted", "forward_compatibility.rows['12.x']: found '12.x', expected a CUDA release such as 12.8"),
-    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses: found unknown key 'guesses', expected one of accelerate, architectures, chips, containers, cubins, cuda_majors, cuda_toolkits, driver_branches, forward_compatibility, gpus, jetson, peft, read_on, revision, schema, sources, systems, torch, transformers, vgpu"),
+    ("gpus:\n", "guesses: 1\ngpus:\n", "guesses: found unknown key 'guesses', expected one of accelerate, architectures, chips, clock_reasons, container_toolkit, containers, cubins, cuda_errors, cuda_majors, cuda_toolkits, denied_drivers, denied_torch, driver_branches, forward_compatibility, gpus, jetson, kernel_drivers, kernel_messages, memory_repair, nvml_errors, peft, read_on, recovery_actions, revision, schema, sources, sxids, systems, torch, transformers, vgpu, xids"),
     ("RTX 2050 = 25a7 25a9", "RTX 2050 = 25a7 25A9", "chips.rows.GA107.geforce: found '25A9', expected a PCI device id in lower case such as 2330"),
     ("RTX 2050 = 25a7 25a9", "RTX 2050 = 25a7 25a7", "chips.rows.GA107.geforce: found ' 25a7 25a7', expected each PCI device id once"),
     ("CMP 170HX = 2082", "CMP 170HX =", "chips.rows.GA100.geforce: found '', expected text"),

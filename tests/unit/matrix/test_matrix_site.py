@@ -128,7 +128,7 @@ FAULTS = [
     (f"gpus: {{rows: {{B16: {{nvml: [], {GPU}, source: [], read_on: 2026-11-20}}}}}}\n", "site.yaml: gpus.rows.B16.source (line 3): found a list of 0, expected at least one key of `sources`"),
     (f"gpus: {{rows: {{B16: {{nvml: [], {GPU}, source: [gossip], read_on: 2026-11-20}}}}}}\n", "site.yaml: gpus.rows.B16.source[0] (line 3): found 'gossip', expected a key of `sources`, here or in the matrix"),
     (f"gpus: {{rows: {{B16: {{nvml: [], {GPU}, source: [lab], read_on: soon}}}}}}\n", "site.yaml: gpus.rows.B16.read_on (line 3): found 'soon', expected a date such as 2026-11-23"),
-    (f"gpus: {{rows: {{B16: {{nvml: [], colour: red, {GPU}, {ROW}}}}}}}\n", "site.yaml: gpus.rows.B16.colour (line 3): found unknown key 'colour', expected one of architecture, bandwidth, capability, class, doubtful, memory_gib, memory_mib, note, nvlink, nvml, pci, source, subsystem, tdp_w, tflops"),
+    (f"gpus: {{rows: {{B16: {{nvml: [], colour: red, {GPU}, {ROW}}}}}}}\n", "site.yaml: gpus.rows.B16.colour (line 3): found unknown key 'colour', expected one of architecture, bandwidth, capability, class, doubtful, ecc, fabric_manager, form, memory_gib, memory_mib, note, nvlink, nvlinks, nvml, pci, pcie, source, subsystem, tdp_w, tflops"),
     (f"gpus: {{rows: {{B16: {{nvml: [NVIDIA A16], {GPU}, {ROW}}}}}}}\n", "site.yaml: gpus.rows.B16.nvml[0] (line 3): found 'NVIDIA A16', already of A16, expected each name once"),
     ("gpus: {rows: {B16: 1}}\n", "site.yaml: gpus.rows.B16 (line 3): found '1', expected a mapping"),
     ("gpus: {rows: {}, read_on: 2026-11-20}\n", "site.yaml: gpus.read_on (line 3): found unknown key 'read_on', expected one of rows"),
