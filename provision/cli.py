@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "accept": ("Fine-tune a BERT in the environment and judge the machine by it.", "acceptance/1"),
     "up": ("Detect, check, plan, install, accept, report: the main job.", "report/1"),
     "report": ("Show a report for people.", "report/1"),
+    "snapshot": ("Record everything that detect and check read into one JSON file.", "snapshot/1"),
     "driver": ("The steps that put the right NVIDIA driver on this distribution.", "driver-plan/1"),
     "matrix": ("Browse the compatibility matrix, check a file, compare it with an index.", "matrix/1"),
     "explain": ("The page of a check, rule or error, offline.", "explanation/1"),

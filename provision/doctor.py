@@ -1,16 +1,15 @@
-"""The order of the stages of `check`, `snapshot` and `expect`, and nothing else: facts, counters, checks, suppressions."""
+"""The order of the stages of `check`, `snapshot` and `expect`: facts, counters, checks, suppressions."""
 
 from __future__ import annotations
 
 import datetime as dt
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from .check_states import PROBLEMS
 from .documents.check import CatalogueRow
-from .errors import InputError, UsageError
-from .pipeline import Examined, load_default_matrix
+from .pipeline import Examined, load_default_matrix, replayed, require_linux
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -60,8 +59,8 @@ class Visit:
     """An environment to read."""
     expected_gpus: int | None = None
     declared: frozenset[HostClass] = frozenset()
-    has_history: bool = True
-    """Whether counters are compared with earlier runs of this boot, and kept for later ones."""
+    is_since_boot: bool = False
+    """Whether counters are judged as they stand since the boot, without regard to earlier runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +86,25 @@ def see_host(visit: Visit) -> Seen:
     if visit.env is not None:
         around.answer("env.path", lambda: str(visit.env))
     machine = gather(around, visit.level)
-    rates, notes = _rates(around, machine) if visit.has_history else ({}, ())
+    rates, notes = _rates(around, machine)
+    rates = {} if visit.is_since_boot else rates
     facts = Facts(machine, _context(Context, visit, around.now, rates))
     return Seen(facts, visit.level, around, is_here=True, notes=notes)
 
 
-def see_snapshot(data: object, visit: Visit, *, origin: str) -> Seen:
-    """Look at the machine of a snapshot: what was not looked at then can't be read now."""
-    from .checks import Context, Facts
-    from .detect.examine import gather
-    from .snapshot import surroundings_of
+def see_examined(examined: Examined, visit: Visit) -> Seen:
+    """A machine that is not here: what was looked at when its snapshot was taken, or what a document says of it.
 
-    around, level = surroundings_of(data, where=origin)
-    try:
-        machine = gather(around, level)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as err:
-        raise InputError(f"{origin}: data.looks: an answer has not the form that detection needs ({err})") from err
-    return Seen(Facts(machine, _context(Context, visit, around.now, {})), level, around)
-
-
-def see_machine(machine: Machine, visit: Visit) -> Seen:
-    """A machine that a document or a paste describes: most checks will say that nobody looked."""
+    Most checks will say of a document that nobody looked.
+    """
     from .checks import Context, Facts
 
-    return Seen(Facts(machine, _context(Context, visit, None, {})), visit.level)
-
-
-def require_linux() -> None:
-    """UsageError elsewhere, in one line."""
-    if not sys.platform.startswith("linux"):
-        raise UsageError("gpusetup runs on Linux and WSL 2; Windows and macOS are plan targets only (plan --os).")
+    recorded = examined.recorded
+    if recorded is None:
+        return Seen(Facts(examined.machine, _context(Context, visit, None, {})), visit.level)
+    machine = replayed(recorded)
+    facts = Facts(machine, _context(Context, visit, recorded.around.now, {}))
+    return Seen(facts, recorded.level, recorded.around)
 
 
 def _context(kind: type[Context], visit: Visit, now: float | None, rates: Mapping[str, Rate]) -> Context:
@@ -132,9 +120,9 @@ def _context(kind: type[Context], visit: Visit, now: float | None, rates: Mappin
 # --- the checks
 
 
-def examine(seen: Seen, chosen: Collection[str], entries: Sequence[SuppressionEntry] = ()) -> tuple[
-    Examined, tuple[Finding, ...]
-]:
+def examine(
+    seen: Seen, chosen: Collection[str], entries: Sequence[SuppressionEntry] = ()
+) -> tuple[Examined, tuple[Finding, ...]]:
     """The results of the chosen checks with the suppressions applied, and warnings about suppressions."""
     from .checks import all_checks, lead, run_checks
 
@@ -150,6 +138,8 @@ def examine(seen: Seen, chosen: Collection[str], entries: Sequence[SuppressionEn
         today = dt.date.today()  # noqa: DTZ011  a day where the machine is
         applied = apply_suppressions(results, entries, hostname=machine.host.hostname, today=today)
         results, notes = applied.results, applied.findings
+    left = {result.id for result in results if result.status in PROBLEMS}
+    results = tuple(replace(one, leads=tuple(id_ for id_ in one.leads if id_ in left)) for one in results)
     return Examined(machine, results, *lead(results), is_here=seen.is_here), notes
 
 

@@ -12,7 +12,7 @@ from .documents.check import check_data
 from .documents.envelope import finding_of
 from .documents.plan import plan_data, plan_digest
 from .documents.receipt import receipt_data
-from .errors import ExitCode, GpusetupError, HarnessError, UsageError
+from .errors import ExitCode, GpusetupError, HarnessError, InputError, UsageError
 from .events import Event
 from .gate import require_gpus, require_plannable, usable_gpus, visible_devices
 from .planning import no_build, plan_for
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .accept.launch import Progress
     from .acceptance import Acceptance
     from .audit.model import AuditData
+    from .checks import Level
+    from .detect.surroundings import Surroundings
     from .documents.report_data import ReportData
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
@@ -48,6 +50,16 @@ _SHOWN = (*_BAD, "warn", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """A snapshot to look through, as if its machine were here."""
+
+    around: Surroundings
+    level: Level
+    origin: str
+    """The file, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
 class Examined:
     """A machine with what the checks say of it."""
 
@@ -59,6 +71,8 @@ class Examined:
     """Ids that the cause explains."""
     is_here: bool = False
     """Whether it is the machine that gpusetup runs on."""
+    recorded: Recorded | None = None
+    """The snapshot that it comes from."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -96,11 +110,39 @@ def examine_host() -> Examined:
     from .checks import core_checks, lead, run_checks
     from .detect import detect_machine
 
-    if not sys.platform.startswith("linux"):
-        raise UsageError("gpusetup runs on Linux and WSL 2; Windows and macOS are plan targets only (plan --os).")
+    require_linux()
     machine, checks = detect_machine(), core_checks()
     results = run_checks(machine, checks, clock=time.perf_counter)
     return Examined(machine, results, *lead(results, checks), is_here=True)
+
+
+def require_linux() -> None:
+    """UsageError elsewhere, in one line."""
+    if not sys.platform.startswith("linux"):
+        raise UsageError("gpusetup runs on Linux and WSL 2; Windows and macOS are plan targets only (plan --os).")
+
+
+def examine_snapshot(data: object, *, origin: str) -> Examined:
+    """The machine of a snapshot, judged as `examine_host` judges this one; InputError names the place."""
+    from .checks import core_checks, lead, run_checks
+    from .snapshot import surroundings_of
+
+    around, level = surroundings_of(data, where=origin)
+    recorded = Recorded(around, level, origin)
+    machine, checks = replayed(recorded), core_checks()
+    results = run_checks(machine, checks)
+    return Examined(machine, results, *lead(results, checks), recorded=recorded)
+
+
+def replayed(recorded: Recorded) -> Machine:
+    """The machine that a snapshot shows; what was not looked at then can't be read now."""
+    from .detect.examine import gather
+
+    try:
+        return gather(recorded.around, recorded.level)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as err:
+        said = f"{recorded.origin}: data.looks: an answer has not the form that detection needs ({err})"
+        raise InputError(said) from err
 
 
 def examine_paste(machine: Machine) -> Examined:

@@ -18,6 +18,8 @@ from .errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .detect.probes import Level
+
 LARGEST_BYTES = 16 * 1024 * 1024
 """Longest snapshot that is written or read."""
 _LARGEST_LOOK = 512 * 1024
@@ -83,7 +85,7 @@ def _cut(look: Look) -> Look:
 # --- back
 
 
-def surroundings_of(data: object, *, where: str) -> tuple[Surroundings, str]:
+def surroundings_of(data: object, *, where: str) -> tuple[Surroundings, Level]:
     """The machine of a snapshot as something to detect, and the level it was taken at; InputError names the place."""
     if not isinstance(data, dict):
         raise InputError(f"{where}: data: expected an object, found {type(data).__name__}")

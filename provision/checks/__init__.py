@@ -19,6 +19,7 @@ __all__ = [
     "Check",
     "Context",
     "Facts",
+    "Level",
     "all_checks",
     "checks_for",
     "core_checks",

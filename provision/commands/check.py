@@ -15,12 +15,13 @@ from ..documents.envelope import Outcome
 from ..errors import ExitCode, GpusetupError, UsageError
 from ..gate import require_gpus
 from ..records import Request
-from ..selection import LEVELS, Selection, patterns_of, select
+from ..selection import LEVELS, Level, Selection, patterns_of, select
 from .options import json_option, require_gpu_option, require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..doctor import Seen
     from ..documents.check import CatalogueRow
     from ..pipeline import Examined
     from ..records import Finding
@@ -49,7 +50,20 @@ class _CheckCommand(click.Command):
 @click.option("--only", multiple=True, metavar="ID", help="These checks: ids, components (gpu), patterns ('gpu.*').")
 @click.option("--skip", multiple=True, metavar="ID", help="Not these; both may be repeated, or hold commas.")
 @click.option("--list", "is_list", is_flag=True, help="Show the checks instead of making them.")
-@click.option("--from", "from_", metavar="FILE", help="A machine that is not this one, as plan --from takes it.")
+@click.option(
+    "--from",
+    "from_",
+    metavar="FILE",
+    help="A machine that is not this one: a snapshot, or what plan --from takes; - is stdin.",
+)
+@click.option("--env", type=_FILE, metavar="PATH", help="Also check the packages of this environment; it is only read.")
+@click.option("--expect-gpus", type=click.IntRange(min=0), metavar="N", help="How many GPUs the box should have.")
+@click.option(
+    "--host-class",
+    type=click.Choice(["login-node", "cpu-only"]),
+    help="What the box is for, where nothing tells: checks that mean nothing there are left out.",
+)
+@click.option("--since-boot", is_flag=True, help="Judge counters since the boot, not since the check before.")
 @click.option(
     "--suppressions",
     metavar="FILE",
@@ -75,7 +89,7 @@ def check(context: click.Context, /, **words: Any) -> int:
 
 
 def _check(context: click.Context, words: dict[str, Any]) -> int:
-    from ..pipeline import catalogue, judged
+    from ..doctor import catalogue, examine
 
     console: Any = context.find_root().obj
     if words["nagios"] and console.wants_json:
@@ -88,33 +102,55 @@ def _check(context: click.Context, words: dict[str, Any]) -> int:
     require_writable("--junit", words["junit"])
     require_writable("--prometheus", words["prometheus"])
     entries = _suppressions(words["suppressions"], rows)
-    whole = _examined(words["from_"])
-    examined, notes = judged(whole, chosen, entries)
+    seen = _seen(words, selection.level)
+    examined, notes = examine(seen, chosen, entries)
+    for note in seen.notes:
+        console.note(note)
     is_written = _write_files(words, examined, console)
     has_failed = is_bad(examined.results, is_strict=words["strict"]) or bool(words["strict"] and notes)
     request = Request(require_gpu=words["require_gpu"] or 0)
     if words["nagios"]:
-        return _nagios(context, examined, whole, request)
-    require_gpus(whole.machine, request, whole.findings)
+        return _nagios(context, examined, request)
+    require_gpus(examined.machine, request, examined.findings)
     code = ExitCode.FAILED if has_failed or not is_written else ExitCode.OK
-    return emit(context, _outcome(examined, notes, console, words, level=selection.level, code=code))
+    return emit(context, _outcome(examined, notes, console, words, seen=seen, code=code))
 
 
 def _selection(words: dict[str, Any], *, default: Any) -> Selection:
     return Selection(words["level"] or default, patterns_of(words["only"]), patterns_of(words["skip"]))
 
 
-def _examined(from_: str | None) -> Examined:
-    from ..pipeline import Examined, examine_facts, examine_host, load_default_matrix
+def _seen(words: dict[str, Any], level: Level) -> Seen:
+    """The machine that is meant, with everything that the checks look at."""
+    from ..doctor import Visit, see_examined, see_host
+    from ..pipeline import Examined, load_default_matrix, require_linux
 
-    if from_ is None:
-        return examine_host()
+    visit = Visit(
+        level=level,
+        env=_environment(words["env"]),
+        expected_gpus=words["expect_gpus"],
+        declared=frozenset({words["host_class"]} if words["host_class"] else ()),
+        is_since_boot=words["since_boot"],
+    )
+    if words["from_"] is None:
+        require_linux()
+        return see_host(visit)
+    if visit.env is not None:
+        raise UsageError("--env: found it beside --from, expected one of them: an environment is read where it is.")
     from .machines import examined_or_fleet
 
-    found = examined_or_fleet({"from_": from_}, load_default_matrix())
+    found = examined_or_fleet({"from_": words["from_"]}, load_default_matrix())
     if not isinstance(found, Examined):
         raise UsageError("--from: found many machines, expected one: check judges one machine at a time.")
-    return examine_facts(found)
+    return see_examined(found, visit)
+
+
+def _environment(named: Path | None) -> Path | None:
+    if named is None:
+        return None
+    if not named.is_dir():
+        raise UsageError(f"--env: {named}: found no folder, expected a virtual environment or a conda environment.")
+    return named.absolute()
 
 
 def _suppressions(named: str | None, rows: Sequence[CatalogueRow]) -> tuple[SuppressionEntry, ...]:
@@ -164,12 +200,18 @@ def _outcome(
     console: Any,
     words: dict[str, Any],
     *,
-    level: str,
+    seen: Seen,
     code: ExitCode,
 ) -> Outcome:
     from ..report.check_text import render_check_text
 
-    data = check_data(examined.results, cause=examined.cause, level=level, folded=examined.folded)
+    data = check_data(
+        examined.results,
+        cause=examined.cause,
+        level=seen.level,
+        folded=examined.folded,
+        environment_classes=sorted(seen.facts.classes),
+    )
     text = render_check_text(
         examined.results,
         console.out,
@@ -191,12 +233,12 @@ def _list(context: click.Context, rows: Sequence[CatalogueRow]) -> int:
     return emit(context, Outcome("gpusetup.check-list/1", "check", listed, text=render_check_list(listed, console.out)))
 
 
-def _nagios(context: click.Context, examined: Examined, whole: Examined, request: Request) -> int:
+def _nagios(context: click.Context, examined: Examined, request: Request) -> int:
     from ..report.check_nagios import nagios_line, render_check_nagios
 
     line, code = render_check_nagios(examined.results, cause=examined.cause, folded=examined.folded)
     try:
-        require_gpus(whole.machine, request, whole.findings)
+        require_gpus(examined.machine, request, examined.findings)
     except GpusetupError as err:
         line, code = nagios_line(2, f"{err.happened} {line.partition(' - ')[2].partition(' | ')[0]}"), 2
     emit(context, Outcome("gpusetup.check/1", "check", text=line, has_findings_in_text=True))

@@ -51,6 +51,10 @@ def examined_from_bytes(raw: bytes, matrix: Matrix, *, origin: str, words: Typed
         return Examined(machine_from_document(value, matrix, origin=origin, words=words))
     schema = str(value["schema"])
     data = value.get("data")
+    if schema == "gpusetup.snapshot/1":
+        from ..pipeline import examine_snapshot
+
+        return examine_snapshot(data, origin=origin)
     if schema == "gpusetup.report/1" and isinstance(data, dict):
         data = data.get("machine")
     elif schema != "gpusetup.machine/1":

@@ -82,6 +82,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..audit.model import AuditData
     from ..drivers.plan import DriverPlan
     from ..records import Machine
+    from ..snapshot import SnapshotData
     from .check import CheckData, CheckList
     from .fleet import FleetData
     from .matrix_data import MatrixData
@@ -103,6 +104,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "plan": PlanData,
         "receipt": ReceiptData,
         "report": ReportData,
+        "snapshot": SnapshotData,
     }
     return {f"{name}-1": _document_schema(name, kind) for name, kind in kinds.items()}
 

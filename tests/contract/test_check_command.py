@@ -103,6 +103,16 @@ def test_a_suppressed_failure_counts_neither_for_the_exit_code_nor_as_cause(sick
     assert run(["check", "--from", sick, "--suppressions", "none"]) == 1
 
 
+def test_a_cause_does_not_explain_what_is_suppressed_or_was_not_chosen(sick, tmp_path, capsys):
+    path = tmp_path / "known.yaml"
+    path.write_text("- {id: driver.nvml_init, until: 2999-12-31, reason: known}\n")
+    for words in (["--suppressions", str(path)], ["--skip", "driver.nvml_init"]):
+        data = document(capsys, "--from", sick, *words, code=1)["data"]
+        assert data["cause"] == "driver.kmd_umd_match"
+        assert "driver.nvml_init" not in data["folded"]
+        assert all("driver.nvml_init" not in row["leads"] for row in data["checks"])
+
+
 def test_an_expired_entry_warns_and_with_strict_fails(healthy, tmp_path, capsys):
     path = tmp_path / "known.yaml"
     path.write_text("- {id: driver.uvm, until: 2020-01-01, reason: long ago}\n")
