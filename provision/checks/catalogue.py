@@ -13,6 +13,7 @@ from . import (
     core,
     cuda_library,
     cuda_variables,
+    driver_life,
     driver_packages,
     driver_release,
     driver_setup,
@@ -25,6 +26,7 @@ from . import (
     infiniband,
     kernel_boot,
     kernel_log,
+    kernel_state,
     links,
     multi_gpu,
     net,
@@ -45,8 +47,9 @@ if TYPE_CHECKING:
 _MODULES: Final = (
     hw_board,
     pci_setup,
-    kernel_boot,
+    kernel_state,
     driver_release,
+    kernel_boot,
     driver_packages,
     core,
     kernel_log,
@@ -72,5 +75,6 @@ _MODULES: Final = (
     sys_cpu,
     sys_host,
     net,
+    driver_life,
 )
 CHECKS: Final[tuple[Check, ...]] = tuple(check for module in _MODULES for check in module.CHECKS)

@@ -37,6 +37,7 @@ _MODULES: Final = (
     "pci_bus",
     "boot",
     "packages",
+    "driver_setup",
     "kernel_log",
     "cuda",
     "variables",
