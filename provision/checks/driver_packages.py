@@ -82,7 +82,7 @@ def _drifted(facts: Facts, say: Verdict) -> Finding | None:
         "rhel": ("sudo dnf distro-sync '*nvidia*'",),
     }
     return say.failed(
-        f"The kernel module's package {module[0]} is of {module[1]}, that of the libraries, {library[0]}, of {library[1]}.",
+        f"The kernel module of {module[0]} is of {module[1]}, the libraries of {library[0]} are of {library[1]}.",
         Evidence(module[0], str(module[1]), source="packages"),
         Evidence(library[0], str(library[1]), source="packages", needs=str(module[1])),
         safe=who_owns_the_driver(facts.machine) or ("list the driver's packages",),

@@ -118,8 +118,10 @@ def may_lack(function: str, fact: str) -> bool:
     if re.fullmatch(DEPENDENTS.get(name, "-"), fact):
         return True
     cell = documented().get(fact, "")
-    return fact == "handle" or name in {stem(one) for one in re.findall(r"nvml[A-Za-z0-9_]+", cell)} or (
-        name == "nvmlDeviceGetFieldValues" and "NVML_FI_" in cell
+    return (
+        fact == "handle"
+        or name in {stem(one) for one in re.findall(r"nvml[A-Za-z0-9_]+", cell)}
+        or (name == "nvmlDeviceGetFieldValues" and "NVML_FI_" in cell)
     )
 
 

@@ -64,11 +64,11 @@ def _disk(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     if not with_image:
         yield Reading("kernel.installed", _MODULES, failure="no kernel there has its image in /boot")
     else:
-        yield Reading("kernel.installed", _MODULES, tuple(sorted(with_image, key=kernel_order)))
+        with_image.sort(key=kernel_order)
+        yield Reading("kernel.installed", _MODULES, tuple(with_image))
         yield from _next(around, with_image, running)
-    names: list[str] = sorted({*with_image, *((running,) if running in folder.value else ())}, key=kernel_order)[
-        -_MOST_KERNELS:
-    ]
+    known = {*with_image, *((running,) if running in folder.value else ())}
+    names = sorted(known, key=kernel_order)[-_MOST_KERNELS:]
     found: Any = around.answer("driver modules on disk", lambda: _search(around.path(_MODULES), names)) or {}
     for name in names:
         source = f"{_MODULES}/{name}"

@@ -157,9 +157,9 @@ def _dnf(around: Surroundings) -> Iterator[Reading]:
 
 # --- installed packages
 
-_NAMES = ("*nvidia*", "libcuda1*", "cuda-drivers*")
-_DPKG_FORMAT = "${db:Status-Abbrev}\\t${Package}\\t${Version}\\n"
-_RPM_FORMAT = "ii\\t%{NAME}\\t%{VERSION}-%{RELEASE}\\n"
+NAMES = ("*nvidia*", "libcuda1*", "cuda-drivers*")
+DPKG_FORMAT = "${db:Status-Abbrev}\\t${Package}\\t${Version}\\n"
+RPM_FORMAT = "ii\\t%{NAME}\\t%{VERSION}-%{RELEASE}\\n"
 
 
 # ii 	nvidia-driver-535	535.183.01-0ubuntu0.22.04.1
@@ -178,8 +178,8 @@ def _packages(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     """The driver's packages, those that are held, and when they changed."""
     if machine.gpu_state is GpuState.NONE or machine.host.is_wsl:
         return
-    for program, arguments in (("dpkg-query", ("-W", "-f", _DPKG_FORMAT)), ("rpm", ("-qa", "--qf", _RPM_FORMAT))):
-        said = around.tell(program, *arguments, *_NAMES)
+    for program, arguments in (("dpkg-query", ("-W", "-f", DPKG_FORMAT)), ("rpm", ("-qa", "--qf", RPM_FORMAT))):
+        said = around.tell(program, *arguments, *NAMES)
         if not said.failure and not said.timed_out:
             # dpkg-query ends with 1 where one of the names fits nothing.
             rows = parse_packages(said.stdout)
