@@ -29,7 +29,8 @@ def module_options(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         blacklist and install lines about nvidia in the folders of modprobe.d fail while no module is loaded. Each
-        NVreg_ option there is compared with /proc/driver/nvidia/params; numbers in either base. A difference warns.
+        NVreg_ option there that is a number, and that one file alone sets, is compared with /proc/driver/nvidia/params.
+        A difference warns.
 
     What to do
         Remove the line, or the other one; rebuild the initramfs, since it holds a copy; restart. On a laptop:
@@ -55,10 +56,14 @@ def module_options(facts: Facts, say: Verdict) -> Finding:
     if facts.failure("driver.params"):
         return say.unknown(f"The module's options were not read ({facts.failure('driver.params')}).")
     rows = [value for value in facts.values("driver.module_option") if isinstance(value, tuple)]
+    given: dict[str, list[tuple[str, int | None, int | None]]] = {}
+    for name, wanted, found in rows:
+        given.setdefault(str(name), []).append((str(wanted), _number(str(wanted)), _number(str(found))))
+    # Where two files differ, which one counts is not for us to guess; texts come back in other forms.
     wrong = [
-        (str(name), str(wanted), str(found))
-        for name, wanted, found in rows
-        if found is not None and _plain_option(str(wanted)) != _plain_option(str(found))
+        (name, told[0][0], str(told[0][2]))
+        for name, told in given.items()
+        if len(told) == 1 and None not in told[0] and told[0][1] != told[0][2]
     ]
     if wrong:
         said = "; ".join(f"{name} is {found}, configured {wanted}" for name, wanted, found in wrong)
@@ -74,14 +79,12 @@ def module_options(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"The module has the {counted(len(rows), 'option')} that modprobe.d gives it.")
 
 
-def _plain_option(value: str) -> str:
-    """0660 of DeviceFileMode is octal and shown as 432; 0x10 as 16; the rest is text."""
-    value = value.strip().strip('"')
-    for pattern, base in ((r"0[0-7]+", 8), (r"0x[0-9a-fA-F]+", 16)):
+def _number(value: str) -> int | None:
+    """Value of an option as the kernel reads it: 0660 is octal, 0x10 is 16, -1 a mask of 32 bits; None for a text."""
+    for pattern, base in ((r"0[0-7]+", 8), (r"0x[0-9a-fA-F]+", 16), (r"-?\d+", 10)):
         if re.fullmatch(pattern, value):
-            return str(int(value, base))
-    # A mask of all bits is shown as the largest unsigned number.
-    return str(int(value) % 2**32) if re.fullmatch(r"-?\d+", value) else value
+            return int(value, base) % 2**32
+    return None
 
 
 @check("driver.gsp", level="quick", needs=("gpu", "driver"), not_on=NOT_THE_HOST, leads=("pci.count_vs_nvml",))

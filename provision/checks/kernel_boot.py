@@ -268,7 +268,8 @@ def reboot_required(facts: Facts, say: Verdict) -> Finding:
         What runs is not what is installed: the next restart, planned or not, changes kernel and driver at once.
 
     How it is decided
-        /run/reboot-required warns. A kernel of the next start that is newer than the running one warns.
+        /run/reboot-required warns, and so does a kernel of the next start that is not the running one, where GRUB's
+        settings say for sure which that is.
 
     What to do
         Restart when nothing runs, after kernel.next_boot_module passes.
@@ -278,7 +279,7 @@ def reboot_required(facts: Facts, say: Verdict) -> Finding:
     """
     asked = facts.flag("kernel.reboot_required")
     following, running = _next(facts), running_kernel(facts)
-    if following and running and following[0] != running:
+    if following and running and following[0] != running and (following[1] or asked):
         return say.warned(
             f"The next start brings another kernel: {following[0]} in place of {running}.",
             *facts.evidence("kernel.next", "kernel.reboot_required", "kernel.reboot_packages"),

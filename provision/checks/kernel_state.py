@@ -128,7 +128,7 @@ def cmdline(facts: Facts, say: Verdict) -> Finding:
             safe=("cat /proc/cmdline",),
             risky=edit,
         )
-    others = [flag for flag in flags if not flag.startswith("pcie_aspm=") and "blacklist=" not in flag]
+    others = [flag for flag in flags if "blacklist=" not in flag]
     if others:
         return say.warned(
             f"The kernel's command line has words that get in the driver's way: {' '.join(others)}.",
@@ -189,8 +189,8 @@ def peer_modules(facts: Facts, say: Verdict) -> Finding:
         a word.
 
     How it is decided
-        Names in /etc/modules and modules-load.d against /sys/module. nvidia_peermem replaces nv_peer_mem. Missing
-        warns. Where nothing is asked for it passes.
+        Names in /etc/modules and modules-load.d against /sys/module. nvidia_peermem replaces nv_peer_mem, and
+        neither is missed where no RDMA adapter is. Missing warns. Where nothing is asked for it passes.
 
     What to do
         `sudo modprobe <module>` loads it or says why not; after a change of the driver it has to be built again.
@@ -202,7 +202,9 @@ def peer_modules(facts: Facts, say: Verdict) -> Finding:
     if wanted is None or loaded is None:
         return say.unknown("Which modules are asked for and loaded was not read.")
     same = {"nv_peer_mem": "nvidia_peermem"}
-    missing = [name for name in wanted if name not in loaded and same.get(name) not in loaded]
+    # Without an adapter nothing offers what nvidia_peermem plugs into, and it can't load.
+    idle = set() if facts.flag("kernel.has_rdma_adapter") else {"nvidia_peermem", "nv_peer_mem"}
+    missing = [name for name in wanted if name not in (*loaded, *idle) and same.get(name) not in loaded]
     if not missing:
         return say.passed(f"Modules beside the driver: {', '.join(loaded) or 'none'}; no more is asked for.")
     return say.warned(

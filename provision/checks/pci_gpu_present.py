@@ -25,8 +25,9 @@ def gpu_present(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         PCI functions of vendor 10de and class 03xx in /sys/bus/pci/devices: at least one passes. None, and no other
-        sign of a GPU, fails where GPUs are expected and else skips: a machine without a GPU is not a broken one. GPUs that the driver lists while the bus is
-        hidden, as in some sandboxes, pass as well. GPUs of AMD or Intel are named: gpusetup does not serve them.
+        sign of a GPU, fails where GPUs are expected and else skips: a machine without a GPU is not a broken one. GPUs
+        that the driver lists while the bus is hidden, as in some sandboxes, pass as well. GPUs of AMD or Intel are
+        named: gpusetup does not serve them.
 
     What to do
         A card that should be there: seating, auxiliary power, the slot's settings in the firmware (above-4G

@@ -47,6 +47,8 @@ def _kernel(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     yield Reading("kernel.modules_wanted", "/etc/modules-load.d", _wanted(around))
     loaded = tuple(name for name in PEERS if around.exists(f"/sys/module/{name}"))
     yield Reading("kernel.peer_modules", "/sys/module", loaded)
+    adapters = around.names("/sys/class/infiniband")
+    yield Reading("kernel.has_rdma_adapter", "/sys/class/infiniband", bool(adapters))
 
 
 def _disk(around: Surroundings, machine: Machine) -> Iterator[Reading]:
@@ -84,8 +86,8 @@ def _disk(around: Surroundings, machine: Machine) -> Iterator[Reading]:
 # --- words of the kernel's command line that a check knows
 
 _FLAG = re.compile(
-    r"nomodeset|pci=\S*\b(?:noaer|nomsi)\b\S*|(?:module_blacklist|modprobe\.blacklist|rd\.driver\.blacklist)=\S*nvidia\S*"
-    r"|nvidia\.blacklist=\S+|nouveau\.modeset=1|pcie_aspm=\S+"
+    r"nomodeset|pci=\S*\b(?:noaer|nomsi)\b\S*|nouveau\.modeset=1"
+    r"|(?:module_blacklist|modprobe\.blacklist|rd\.driver\.blacklist)=\S*nvidia\S*"
 )
 
 
@@ -164,18 +166,19 @@ def _wanted(around: Surroundings) -> tuple[str, ...]:
 
 
 def kernel_order(name: str) -> tuple[tuple[int, ...], bool]:
-    """Sort key as boot loaders order kernels: by numbers; a release candidate and a debug build before the real one."""
-    numbers = tuple(int(part) for part in re.findall(r"\d+", name.split("+", 1)[0]))
-    return numbers, "+" not in name
+    """Sort key as boot loaders order kernels: by the numbers before the flavour; a debug build before the real one."""
+    match = re.match(r"[\d.-]*", name)
+    return tuple(int(part) for part in re.findall(r"\d+", match.group() if match else "")), "+debug" not in name
 
 
 # GRUB_DEFAULT="Advanced options for Ubuntu>Ubuntu, with Linux 6.8.0-79-generic"
-def parse_grub_default(texts: Iterable[str]) -> str | None:
-    """The last GRUB_DEFAULT of these files, without quotes; None when there is none."""
-    found = None
+# GRUB_FLAVOUR_ORDER=gcp
+def parse_grub_defaults(texts: Iterable[str]) -> dict[str, str]:
+    """GRUB_DEFAULT and GRUB_FLAVOUR_ORDER of these files without quotes, the last of each."""
+    found = {}
     for text in texts:
-        for match in re.finditer(r"^\s*GRUB_DEFAULT=(.*)$", text, re.MULTILINE):
-            found = match[1].strip().strip("\"'")
+        for match in re.finditer(r"^\s*(GRUB_DEFAULT|GRUB_FLAVOUR_ORDER)=(.*)$", text, re.MULTILINE):
+            found[match[1]] = match[2].strip().strip("\"'")
     return found
 
 
@@ -188,9 +191,10 @@ def parse_grubenv(text: str) -> dict[str, str]:
 
 
 def next_kernel(
-    installed: list[str], running: str, default: str | None, env: dict[str, str]
+    installed: list[str], running: str, defaults: dict[str, str], env: dict[str, str]
 ) -> tuple[str, str, bool] | None:
     """Kernel of the next start, how that is known, and whether it is sure; None when no kernel is installed."""
+    default = defaults.get("GRUB_DEFAULT")
 
     def named(entry: str | None) -> str | None:
         return max((name for name in installed if name in (entry or "")), key=len, default=None)
@@ -203,18 +207,20 @@ def next_kernel(
         return name, "saved_entry of grubenv", True
     if not installed:
         return None
+    order = defaults.get("GRUB_FLAVOUR_ORDER", "").split()
+    preferred = next((some for one in order if (some := [k for k in installed if k.endswith(f"-{one}")])), installed)
     # Two flavours of one release: the one that runs now goes on.
-    newest = max(installed, key=lambda name: (kernel_order(name), name == running))
+    newest = max(preferred, key=lambda name: (kernel_order(name), name == running))
     return newest, "the newest kernel", default == "0"
 
 
 def _next(around: Surroundings, installed: list[str], running: str) -> Iterator[Reading]:
     files = [f"/etc/default/grub.d/{name}" for name in around.names("/etc/default/grub.d") if name.endswith(".cfg")]
-    default = parse_grub_default(around.text(path) or "" for path in ("/etc/default/grub", *files))
+    defaults = parse_grub_defaults(around.text(path) or "" for path in ("/etc/default/grub", *files))
     env: dict[str, str] = {}
     for path in ("/boot/grub/grubenv", "/boot/grub2/grubenv"):
         env |= parse_grubenv(around.text(path, longest=4096) or "")
-    found = next_kernel(installed, running, default, env)
+    found = next_kernel(installed, running, defaults, env)
     if found:
         yield Reading("kernel.next", found[1], found[0])
         yield Reading("kernel.next_is_sure", found[1], found[2])

@@ -53,7 +53,7 @@ def _options(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     if machine.gpu_state is GpuState.NONE or machine.host.is_wsl:
         return
     read: set[str] = set()
-    wanted: dict[str, tuple[str, str]] = {}
+    wanted: dict[str, set[tuple[str, str]]] = {}
     for folder in _MODPROBE_FOLDERS:
         for name in around.names(folder):
             if not name.endswith(".conf") or name in read:
@@ -61,15 +61,16 @@ def _options(around: Surroundings, machine: Machine) -> Iterator[Reading]:
             read.add(name)
             text = around.text(f"{folder}/{name}", longest=64 * 1024)
             options, against = parse_modprobe(text or "")
-            wanted.update((option, (value, f"{folder}/{name}")) for option, value in options)
+            for option, value in options:
+                wanted.setdefault(option, set()).add((value, f"{folder}/{name}"))
             for line in against:
                 yield Reading("driver.kept_from_loading", f"{folder}/{name}", line)
     text, why = around.attempt(_PARAMS, longest=16 * 1024)
     params = parse_params(text or "")
     yield Reading("driver.params", _PARAMS, None if text is None else len(params), why)
-    for option, (value, path) in wanted.items():
+    for option, told in wanted.items():
         name = option.removeprefix("NVreg_")
-        if option.startswith("NVreg_"):
+        for value, path in sorted(told) if option.startswith("NVreg_") else ():
             yield Reading("driver.module_option", path, (name, plain(value.strip("\"'")), params.get(name)))
 
 

@@ -153,7 +153,11 @@ CASES: tuple[Case, ...] = (
     Case("machine check", lambda: gh200().file("/proc/sys/kernel/tainted", "12305\n"), "kernel.taint"),
     Case(
         "peermem asked for and not loaded",
-        lambda: a100_mig().file("/etc/modules-load.d/rdma.conf", "# GPUDirect\nnvidia-peermem\n"),
+        lambda: (
+            a100_mig()
+            .folder("/sys/class/infiniband", "mlx5_0")
+            .file("/etc/modules-load.d/rdma.conf", "# GPUDirect\nnvidia-peermem\n")
+        ),
         "kernel.peer_modules",
         "warn",
         says=("nvidia_peermem",),

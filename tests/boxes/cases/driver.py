@@ -152,7 +152,7 @@ def debian13() -> Box:
     return sources(box, **{"cuda-debian12-x86_64.list": f"deb {key} {_CUDA}/debian12/x86_64/ /\n"})
 
 
-def stuck(lasting: bool) -> Box:  # noqa: FBT001
+def stuck(*, lasting: bool) -> Box:
     found = ["nvidia-smi (process 4711)"]
     return t4().answer("driver.blocked_processes", found).answer("driver.blocked_lasting", found if lasting else [])
 
