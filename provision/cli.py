@@ -31,7 +31,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "accept": ("Fine-tune a BERT in the environment and judge the machine by it.", "acceptance/1"),
     "up": ("Detect, check, plan, install, accept, report: the main job.", "report/1"),
     "report": ("Show a report for people.", "report/1"),
-    "snapshot": ("Record everything that detect and check read into one JSON file.", "snapshot/1"),
+    "expect": ("One file that says what a machine must show, made from good machines.", "expectation/1"),
+    "snapshot": ("Record all that detect and check read into one JSON file; --from reads it.", "snapshot/1"),
     "driver": ("The steps that put the right NVIDIA driver on this distribution.", "driver-plan/1"),
     "matrix": ("Browse the compatibility matrix, check a file, compare it with an index.", "matrix/1"),
     "explain": ("The page of a check, rule or error, offline.", "explanation/1"),
@@ -40,12 +41,13 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 #: Commands that are groups. An error is told with the full name, and may come before the module is imported.
 SUBCOMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "report": ("show",),
+    "expect": ("create", "check"),
     "driver": ("plan",),
     "matrix": ("validate", "show", "audit"),
 }
 
 #: Commands of a group whose document is not that of the group.
-OWN_SCHEMAS: Final[dict[str, str]] = {"matrix audit": "matrix-audit/1"}
+OWN_SCHEMAS: Final[dict[str, str]] = {"matrix audit": "matrix-audit/1", "expect check": "check/1"}
 
 EPILOG: Final = """\b
 Exit codes:

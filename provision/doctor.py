@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from .check_states import PROBLEMS
 from .documents.check import CatalogueRow
-from .pipeline import Examined, load_default_matrix, replayed, require_linux
+from .errors import InputError
+from .examined import Examined, load_default_matrix, replayed, require_linux
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .checks import Context, Facts, Level
     from .checks.facts import HostClass, Rate
     from .detect.surroundings import Surroundings
-    from .records import Finding, Machine
+    from .records import CheckResult, Finding, Machine
     from .suppressions import SuppressionEntry
 
 #: Readings of a GPU that only ever grow: what matters is whether they still do.
@@ -121,9 +122,16 @@ def _context(kind: type[Context], visit: Visit, now: float | None, rates: Mappin
 
 
 def examine(
-    seen: Seen, chosen: Collection[str], entries: Sequence[SuppressionEntry] = ()
+    seen: Seen,
+    chosen: Collection[str],
+    entries: Sequence[SuppressionEntry] = (),
+    *,
+    expectation: Path | None = None,
 ) -> tuple[Examined, tuple[Finding, ...]]:
-    """The results of the chosen checks with the suppressions applied, and warnings about suppressions."""
+    """The results of the chosen checks with the suppressions applied, and warnings about suppressions.
+
+    A file of expectations adds results of its own; what a check finds is told before what the file misses.
+    """
     from .checks import all_checks, lead, run_checks
 
     checks = tuple(check for check in all_checks() if check.id in chosen)
@@ -131,6 +139,8 @@ def examine(
     results = run_checks(seen.facts, checks, clock=time.perf_counter)
     titles = {check.id: check.title for check in checks}
     results = tuple(replace(result, title=titles[result.id]) for result in results)
+    if expectation is not None:
+        results = (*results, *expected_results(seen.facts, expectation)[0])
     notes: tuple[Finding, ...] = ()
     if entries:
         from .suppressions import apply_suppressions
@@ -143,11 +153,44 @@ def examine(
     return Examined(machine, results, *lead(results), is_here=seen.is_here), notes
 
 
+def expected_results(facts: Facts, path: Path) -> tuple[tuple[CheckResult, ...], tuple[str | None, tuple[str, ...]]]:
+    """The machine held against a file of expectations, and what leads; InputError names a place in the file."""
+    from .checks import lead
+    from .documents.codec import decode
+    from .documents.envelope import decode_text, parse_json, read_bytes
+    from .expectations import ExpectationData, judge_expectation, require_sound
+
+    value = parse_json(decode_text(read_bytes(path), origin=str(path)), origin=str(path))
+    if not isinstance(value, dict) or value.get("schema") != "gpusetup.expectation/1":
+        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        raise InputError(f"{path}: schema: expected 'gpusetup.expectation/1', found {found!r}")
+    data = decode(ExpectationData, value.get("data"), where=f"{path}: data")
+    require_sound(data, origin=str(path))
+    results = judge_expectation(data, facts, origin=path.name)
+    return results, lead(results)
+
+
 def catalogue() -> tuple[CatalogueRow, ...]:
     """The checks that there are, in the order in which they are made."""
     from .checks import all_checks
 
     return tuple(CatalogueRow(check.id, check.level, check.component, check.title) for check in all_checks())
+
+
+def quick_ids() -> frozenset[str]:
+    """Ids of the checks that a run without a choice makes."""
+    from .checks import checks_for
+
+    return frozenset(check.id for check in checks_for("quick"))
+
+
+def core_of(seen: Seen) -> Examined:
+    """What decides whether the GPUs can be used: a plan is not held up by anything else that a check may find."""
+    from .checks import core_checks, lead, run_checks
+
+    checks = core_checks()
+    results = run_checks(seen.facts, checks)
+    return Examined(seen.facts.machine, results, *lead(results, checks), is_here=seen.is_here)
 
 
 # --- counters

@@ -203,12 +203,24 @@ count words reach one half, far below it, so only a model that really learned pa
 
 def page(id_: str) -> str | None:
     """The page of an id; None when nothing has that id."""
-    return _number_page(id_) or PAGES.get(id_) or _check_pages().get(id_) or _rule_pages().get(id_)
+    return (
+        _number_page(id_)
+        or PAGES.get(id_)
+        or _check_pages().get(id_)
+        or _rule_pages().get(id_)
+        or _expectation_pages().get(id_)
+    )
 
 
 def known_ids() -> tuple[str, ...]:
     """Every id that has a page, sorted; not the some three hundred numbers of the matrix."""
-    return tuple(sorted({*PAGES, *_check_pages(), *_rule_pages()}))
+    return tuple(sorted({*PAGES, *_check_pages(), *_rule_pages(), *_expectation_pages()}))
+
+
+def _expectation_pages() -> dict[str, str]:
+    from .expectations import pages
+
+    return pages()
 
 
 def _check_pages() -> dict[str, str]:

@@ -80,6 +80,11 @@ def history_folder() -> Path:
     return data_folder() / "history"
 
 
+def fix_log() -> Path:
+    """Where `check --fix` writes down what it ran."""
+    return data_folder() / "logs" / "fixes.jsonl"
+
+
 def default_environment() -> Path:
     """Where the environment goes when --env and GPUSETUP_ENV say nothing."""
     named = os.environ.get("GPUSETUP_ENV")

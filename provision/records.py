@@ -233,6 +233,20 @@ class CheckResult:
     """Set where the status is `suppressed`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one remedy that `check --fix` offered."""
+
+    check: str
+    """Id of the check that names it."""
+    command: str
+    undo: str
+    """What takes it back."""
+    is_done: bool
+    said: str
+    """What the program said, or why it was not run."""
+
+
 # --- resolve and plan ---------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,10 +22,11 @@ from .options import json_option, require_gpu_option, require_writable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..doctor import Seen
+    from ..doctor import Seen, Visit
     from ..documents.check import CatalogueRow
-    from ..pipeline import Examined
-    from ..records import Finding
+    from ..examined import Examined
+    from ..fixing import Offer
+    from ..records import Applied, Finding
     from ..suppressions import SuppressionEntry
 
 _FILE: Final = click.Path(path_type=Path)
@@ -57,6 +59,7 @@ class _CheckCommand(click.Command):
     help="A machine that is not this one: a snapshot, or what plan --from takes; - is stdin.",
 )
 @click.option("--env", type=_FILE, metavar="PATH", help="Also check the packages of this environment; it is only read.")
+@click.option("--expect", type=_FILE, metavar="FILE", help="Hold the box against this file of expectations too.")
 @click.option("--expect-gpus", type=click.IntRange(min=0), metavar="N", help="How many GPUs the box should have.")
 @click.option(
     "--host-class",
@@ -71,6 +74,8 @@ class _CheckCommand(click.Command):
     "gpusetup/suppressions.yaml in the user's configuration].",
 )
 @require_gpu_option
+@click.option("--fix", is_flag=True, help="Offer the safe remedies that mend something one by one, then check again.")
+@click.option("--yes", is_flag=True, help="Agree to everything that --fix offers.")
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Also write JUnit XML.")
 @click.option("--prometheus", type=_FILE, metavar="FILE", help="Also write a file for node_exporter's textfile folder.")
@@ -102,8 +107,13 @@ def _check(context: click.Context, words: dict[str, Any]) -> int:
     require_writable("--junit", words["junit"])
     require_writable("--prometheus", words["prometheus"])
     entries = _suppressions(words["suppressions"], rows)
-    seen = _seen(words, selection.level)
-    examined, notes = examine(seen, chosen, entries)
+    _require_fixable(words, console)
+    seen = seen_of(words["from_"], _visit(words, selection.level))
+    examined, notes = examine(seen, chosen, entries, expectation=words["expect"])
+    applied = _fixed(examined, console, is_agreed=words["yes"]) if words["fix"] else ()
+    if any(one.is_done for one in applied):
+        seen = seen_of(None, _visit(words, selection.level))
+        examined, notes = examine(seen, chosen, entries, expectation=words["expect"])
     for note in seen.notes:
         console.note(note)
     is_written = _write_files(words, examined, console)
@@ -113,39 +123,83 @@ def _check(context: click.Context, words: dict[str, Any]) -> int:
         return _nagios(context, examined, request)
     require_gpus(examined.machine, request, examined.findings)
     code = ExitCode.FAILED if has_failed or not is_written else ExitCode.OK
-    return emit(context, _outcome(examined, notes, console, words, seen=seen, code=code))
+    return emit(context, _outcome(examined, notes, console, words, seen=seen, code=code, applied=applied))
 
 
 def _selection(words: dict[str, Any], *, default: Any) -> Selection:
     return Selection(words["level"] or default, patterns_of(words["only"]), patterns_of(words["skip"]))
 
 
-def _seen(words: dict[str, Any], level: Level) -> Seen:
-    """The machine that is meant, with everything that the checks look at."""
-    from ..doctor import Visit, see_examined, see_host
-    from ..pipeline import Examined, load_default_matrix, require_linux
+def _require_fixable(words: dict[str, Any], console: Any) -> None:
+    """UsageError where --fix could not ask, or would mend another machine than the one that was looked at."""
+    if words["yes"] and not words["fix"]:
+        raise UsageError("--yes: found it without --fix, expected both: it agrees to what --fix offers.")
+    if not words["fix"]:
+        return
+    if words["from_"] is not None:
+        raise UsageError("--fix: found it beside --from, expected one of them: only this machine can be mended.")
+    if words["nagios"]:
+        raise UsageError("--fix: found it beside --nagios, expected one of them.")
+    if not words["yes"] and (console.wants_json or not sys.stdin.isatty()):
+        raise UsageError("--fix: found no terminal to ask at, expected --yes beside it.")
 
-    visit = Visit(
+
+def _fixed(examined: Examined, console: Any, *, is_agreed: bool) -> tuple[Applied, ...]:
+    """Offer every safe remedy that mends something, run those that are wanted, and log them."""
+    from ..fixing import fix, offers, write_log
+    from ..paths import fix_log
+    from ..process import run
+
+    def agrees(offer: Offer) -> bool:
+        console.note(f"{offer.check}: {offer.command}\n  undone by: {offer.undo}")
+        return is_agreed or click.confirm("Run it?", default=False, err=True)
+
+    found = offers(examined.results)
+    if not found:
+        console.note("No safe remedy here is a command that mends something; what is left is for a person to decide.")
+        return ()
+    done = fix(found, run, agrees)
+    for one in done:
+        console.note(f"{'done' if one.is_done else 'not done'}: {one.command}: {one.said}")
+    try:
+        write_log(fix_log(), done)
+    except OSError as err:
+        console.note(f"{fix_log()}: what was run could not be logged: {err.strerror}")
+    return done
+
+
+def _visit(words: dict[str, Any], level: Level) -> Visit:
+    from ..doctor import Visit
+
+    return Visit(
         level=level,
-        env=_environment(words["env"]),
+        env=environment_to_read(words["env"]),
         expected_gpus=words["expect_gpus"],
         declared=frozenset({words["host_class"]} if words["host_class"] else ()),
         is_since_boot=words["since_boot"],
     )
-    if words["from_"] is None:
+
+
+def seen_of(from_: str | None, visit: Visit) -> Seen:
+    """The machine that is meant, this one or that of --from, with everything that the checks look at."""
+    from ..doctor import see_examined, see_host
+    from ..examined import Examined, load_default_matrix, require_linux
+
+    if from_ is None:
         require_linux()
         return see_host(visit)
     if visit.env is not None:
         raise UsageError("--env: found it beside --from, expected one of them: an environment is read where it is.")
     from .machines import examined_or_fleet
 
-    found = examined_or_fleet({"from_": words["from_"]}, load_default_matrix())
+    found = examined_or_fleet({"from_": from_}, load_default_matrix())
     if not isinstance(found, Examined):
-        raise UsageError("--from: found many machines, expected one: check judges one machine at a time.")
+        raise UsageError("--from: found many machines, expected one: a check is of one machine at a time.")
     return see_examined(found, visit)
 
 
-def _environment(named: Path | None) -> Path | None:
+def environment_to_read(named: Path | None) -> Path | None:
+    """The absolute path of a folder that --env names; UsageError when it is none."""
     if named is None:
         return None
     if not named.is_dir():
@@ -202,6 +256,7 @@ def _outcome(
     *,
     seen: Seen,
     code: ExitCode,
+    applied: Sequence[Applied] = (),
 ) -> Outcome:
     from ..report.check_text import render_check_text
 
@@ -211,6 +266,7 @@ def _outcome(
         level=seen.level,
         folded=examined.folded,
         environment_classes=sorted(seen.facts.classes),
+        applied=applied,
     )
     text = render_check_text(
         examined.results,

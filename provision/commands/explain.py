@@ -19,9 +19,9 @@ from .options import json_option
 @json_option
 @click.pass_context
 def explain(context: click.Context, id_: str | None) -> int:
-    """The page of a check, rule or error, offline, or of a number: xid-79, sxid-12020, nvml-18, cuda-803.
+    """The page of a check, rule or error, offline.
 
-    Without ID: every id that has a page.
+    Numbers have one, too: xid-79, sxid-12020, nvml-18, cuda-803. Without ID: every other id that has a page.
     """
     from ..explain import known_ids, page
 

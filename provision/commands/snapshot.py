@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def snapshot(context: click.Context, file: Path | None, level: Level, env: Path | None, redact: bool) -> int:  # noqa: FBT001
-    """Record everything that detect and check read into one JSON file; --from reads it anywhere."""
+    """Record all that detect and check read into one JSON file; --from reads it."""
     from ..doctor import Visit, see_host
-    from ..pipeline import require_linux
+    from ..examined import require_linux
     from ..snapshot import LARGEST_BYTES, redacted, snapshot_data
 
     console: Any = context.find_root().obj

@@ -23,6 +23,8 @@ _INVALID_ARGUMENT, _NOT_SUPPORTED, _INSUFFICIENT_SIZE, _CORRUPTED_INFOROM = 2, 3
 _MOST_PAIRED = 16  # pairs grow with the square of the GPUs, and no box that is known holds more
 _MOST_LINKS = 36  # NVML_NVLINK_MAX_LINKS
 _MOST_LISTED = 1024  # processes of one kind on one GPU
+_AFFINITY_WORDS = 16  # of 64 NUMA nodes each
+_GSP_VERSION_BYTES = 64  # NVML_GSP_FIRMWARE_VERSION_BUF_SIZE
 _MOST_PAGES = 256  # a board retires 64 at most
 
 # --- answers as plain values
@@ -35,6 +37,12 @@ def number(answer: Any) -> int:
     return int(answer)
 
 
+def signed(answer: Any) -> int:
+    """A figure that may be below zero, also where NVML calls its 32 bits unsigned."""
+    figure = int(answer)
+    return figure - 2**32 if 2**31 <= figure < 2**32 else figure
+
+
 def watts(answer: Any) -> float:
     """From milliwatts."""
     return number(answer) / 1000
@@ -43,6 +51,11 @@ def watts(answer: Any) -> float:
 def mask(answer: Any) -> int:
     """Bits as they are."""
     return int(answer)
+
+
+def bits(words: Iterable[int]) -> list[int]:
+    """Numbers of the bits that are set in 64-bit words, the lowest first."""
+    return [64 * place + bit for place, word in enumerate(words) for bit in range(64) if word >> bit & 1]
 
 
 def flag(answer: Any) -> bool:
@@ -73,6 +86,11 @@ def word(words: dict[int, str]) -> Turn:
     return turn
 
 
+def numbered(words: str, *, first: int = 0) -> Turn:
+    """The same for numbers in a row."""
+    return word(dict(enumerate(words.split(), first)))
+
+
 def each(turn: Turn) -> Turn:
     """The same for every part of an answer."""
     return lambda answer: [turn(part) for part in answer]
@@ -83,58 +101,25 @@ def parts(names: str, turn: Turn = number) -> Turn:
     return lambda answer: [turn(getattr(answer, name)) for name in names.split()]
 
 
-_MODE = word({0: "disabled", 1: "enabled"})
-_BRAND = word(
-    dict(
-        enumerate(
-            (
-                *("unknown", "quadro", "tesla", "nvs", "grid", "geforce", "titan", "nvidia-vapps", "nvidia-vpc"),
-                *("nvidia-vcs", "nvidia-vws", "nvidia-cloud-gaming", "quadro-rtx", "nvidia-rtx", "nvidia"),
-                *("geforce-rtx", "titan-rtx", "nvidia-dla", "nvidia-vgamedev", "nvidia-npu"),
-            )
-        )
-    )
+_MODE = numbered("disabled enabled")
+_BRAND = numbered(
+    "unknown quadro tesla nvs grid geforce titan nvidia-vapps nvidia-vpc nvidia-vcs nvidia-vws nvidia-cloud-gaming "
+    "quadro-rtx nvidia-rtx nvidia geforce-rtx titan-rtx nvidia-dla nvidia-vgamedev nvidia-npu"
 )
-_ARCHITECTURE = word(
-    {
-        **dict(
-            enumerate(("kepler", "maxwell", "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell"), 2)
-        ),
-        11: "dla",
-        12: "dla2",
-        13: "rubin",
-        15: "npu3",
-    }
-)
-_VIRTUALIZATION = word(dict(enumerate(("none", "passthrough", "vgpu", "host-vgpu", "host-vsga"))))
+_ARCHITECTURE = numbered("kepler maxwell pascal volta turing ampere ada hopper blackwell dla dla2 rubin", first=2)
+_VIRTUALIZATION = numbered("none passthrough vgpu host-vgpu host-vsga")
 _TOPOLOGY = word({0: "internal", 10: "single", 20: "multiple", 30: "hostbridge", 40: "node", 50: "system"})
-_P2P = word(
-    dict(
-        enumerate(
-            (
-                *("ok", "chipset-not-supported", "gpu-not-supported", "topology-not-supported"),
-                *("disabled-by-regkey", "not-supported", "unknown"),
-            )
-        )
-    )
+_P2P = numbered(
+    "ok chipset-not-supported gpu-not-supported topology-not-supported disabled-by-regkey not-supported unknown"
 )
-_RECOVERY = word(
-    dict(
-        enumerate(
-            (
-                *("none", "gpu-reset", "node-reboot", "drain-p2p", "drain-and-reset", "recover-imex-domain"),
-                *("bus-reset", "system-reboot"),
-            )
-        )
-    )
-)
-_FABRIC_STATE = word(dict(enumerate(("not-supported", "not-started", "in-progress", "completed"))))
-_FABRIC_SUMMARY = word(dict(enumerate(("not-supported", "healthy", "unhealthy", "limited-capacity"))))
-_LINK_STATE = word(dict(enumerate(("inactive", "active"))))
-_LINK_VERSION = word({1: "1.0", 2: "2.0", 3: "2.2", 4: "3.0", 5: "3.1", 6: "4.0", 7: "5.0", 8: "6.0"})
+_RECOVERY = numbered("none gpu-reset node-reboot drain-p2p drain-and-reset recover-imex-domain bus-reset system-reboot")
+_FABRIC_STATE = numbered("not-supported not-started in-progress completed")
+_FABRIC_SUMMARY = numbered("not-supported healthy unhealthy limited-capacity")
+_LINK_STATE = numbered("inactive active sleep traffic-disabled")
+_LINK_VERSION = numbered("1.0 2.0 2.2 3.0 3.1 4.0 5.0 6.0", first=1)
 _LINK_REMOTE = word({0: "gpu", 1: "ibm-npu", 2: "switch", 255: "unknown"})
-_LICENCE_EXPIRY = word(dict(enumerate(("not-available", "invalid", "valid", "not-applicable", "permanent"))))
-_CONF_ENVIRONMENT = word(dict(enumerate(("unavailable", "simulation", "production"))))
+_LICENCE_EXPIRY = numbered("not-available invalid valid not-applicable permanent")
+_CONF_ENVIRONMENT = numbered("unavailable simulation production")
 
 # facts; NVML functions, the later ones asked where the first is unknown or wants another structure; arguments; turn
 _ROWS: tuple[Row, ...] = (
@@ -145,10 +130,9 @@ _ROWS: tuple[Row, ...] = (
     ("architecture", "nvmlDeviceGetArchitecture", (), _ARCHITECTURE),
     ("minor_number", "nvmlDeviceGetMinorNumber", (), number),
     ("numa_node", "nvmlDeviceGetNumaNodeId", (), number),
+    ("numa_affinity", "nvmlDeviceGetMemoryAffinity", (_AFFINITY_WORDS, 0), bits),
     ("virtualization_mode", "nvmlDeviceGetVirtualizationMode", (), _VIRTUALIZATION),
     ("host_vgpu_mode", "nvmlDeviceGetHostVgpuMode", (), word({0: "non-sriov", 1: "sriov"})),
-    ("gsp_mode gsp_mode_default", "nvmlDeviceGetGspFirmwareMode", (), each(_MODE)),
-    ("gsp_version", "nvmlDeviceGetGspFirmwareVersion", (), text),
     ("display_mode", "nvmlDeviceGetDisplayMode", (), _MODE),
     ("display_active", "nvmlDeviceGetDisplayActive", (), _MODE),
     # memory errors
@@ -237,35 +221,40 @@ _SRAM = (
     "sram_ecc_uncorrected_mcu sram_ecc_uncorrected_other"
 )
 _SRAM_FIELDS = (
-    "volatileUncParity volatileUncSecDed volatileCor aggregateUncParity aggregateUncSecDed aggregateCor "
-    "aggregateUncBucketL2 aggregateUncBucketSm aggregateUncBucketPcie aggregateUncBucketMcu aggregateUncBucketOther"
+    "volatile_parity volatile_secded volatile_corrected aggregate_parity aggregate_secded aggregate_corrected "
+    "l2 sm pcie mcu other"
 )
+_SRAM_COUNTS = (
+    "aggregate_parity aggregate_secded aggregate_corrected volatile_parity volatile_secded volatile_corrected "
+    "l2 sm pcie mcu other"
+)  # as they lie in the structure
 _MEMORY = "memory_total_bytes memory_used_bytes memory_free_bytes memory_reserved_bytes"
 _FABRIC = "fabric_state fabric_status fabric_clique_id fabric_health_mask fabric_health_summary"
 _LICENCE = "licence_supported licence_active licence_product licence_expiry licence_expires"
 
-# Field values. Only ids up to 250: those above were given other meanings between driver branches.
-_FIELDS: tuple[tuple[str, str, Turn], ...] = (
-    ("recovery_action", "NVML_FI_DEV_GET_GPU_RECOVERY_ACTION", _RECOVERY),
-    ("temperature_memory_c", "NVML_FI_DEV_MEMORY_TEMP", number),
-    ("temperature_shutdown_tlimit_c", "NVML_FI_DEV_TEMPERATURE_SHUTDOWN_TLIMIT", number),
-    ("temperature_slowdown_tlimit_c", "NVML_FI_DEV_TEMPERATURE_SLOWDOWN_TLIMIT", number),
-    ("temperature_memory_max_tlimit_c", "NVML_FI_DEV_TEMPERATURE_MEM_MAX_TLIMIT", number),
-    ("temperature_gpu_max_tlimit_c", "NVML_FI_DEV_TEMPERATURE_GPU_MAX_TLIMIT", number),
-    ("nvlink_count", "NVML_FI_DEV_NVLINK_LINK_COUNT", number),
-    ("c2c_link_count", "NVML_FI_DEV_C2C_LINK_COUNT", number),
+# Field values by number, because older releases of nvidia-ml-py lack the names. Only up to 250: the numbers above were
+# given other meanings between driver branches.
+_FIELDS: tuple[tuple[str, int, Turn], ...] = (
+    ("recovery_action", 230, _RECOVERY),  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
+    ("temperature_memory_c", 82, number),  # NVML_FI_DEV_MEMORY_TEMP
+    ("temperature_shutdown_tlimit_c", 193, signed),  # NVML_FI_DEV_TEMPERATURE_SHUTDOWN_TLIMIT
+    ("temperature_slowdown_tlimit_c", 194, signed),  # NVML_FI_DEV_TEMPERATURE_SLOWDOWN_TLIMIT
+    ("temperature_memory_max_tlimit_c", 195, signed),  # NVML_FI_DEV_TEMPERATURE_MEM_MAX_TLIMIT
+    ("temperature_gpu_max_tlimit_c", 196, signed),  # NVML_FI_DEV_TEMPERATURE_GPU_MAX_TLIMIT
+    ("nvlink_count", 91, number),  # NVML_FI_DEV_NVLINK_LINK_COUNT
+    ("c2c_link_count", 170, number),  # NVML_FI_DEV_C2C_LINK_COUNT
 )
-_LINK_FIELDS: tuple[tuple[str, str, Turn], ...] = (
-    ("nvlink_dl_replay_errors", "NVML_FI_DEV_NVLINK_ERROR_DL_REPLAY", number),
-    ("nvlink_dl_recovery_errors", "NVML_FI_DEV_NVLINK_ERROR_DL_RECOVERY", number),
-    ("nvlink_dl_crc_errors", "NVML_FI_DEV_NVLINK_ERROR_DL_CRC", number),
-    ("nvlink_integrity_errors", "NVML_FI_DEV_NVLINK_COUNT_LOCAL_LINK_INTEGRITY_ERRORS", number),
-    ("nvlink_recovery_events", "NVML_FI_DEV_NVLINK_COUNT_LINK_RECOVERY_EVENTS", number),
-    ("nvlink_recovery_failed_events", "NVML_FI_DEV_NVLINK_COUNT_LINK_RECOVERY_FAILED_EVENTS", number),
-    ("nvlink_effective_errors", "NVML_FI_DEV_NVLINK_COUNT_EFFECTIVE_ERRORS", number),
-    ("nvlink_effective_ber", "NVML_FI_DEV_NVLINK_COUNT_EFFECTIVE_BER", error_rate),
-    ("nvlink_symbol_errors", "NVML_FI_DEV_NVLINK_COUNT_SYMBOL_ERRORS", number),
-    ("nvlink_symbol_ber", "NVML_FI_DEV_NVLINK_COUNT_SYMBOL_BER", error_rate),
+_LINK_FIELDS: tuple[tuple[str, int, Turn], ...] = (
+    ("nvlink_dl_replay_errors", 161, number),  # NVML_FI_DEV_NVLINK_ERROR_DL_REPLAY
+    ("nvlink_dl_recovery_errors", 162, number),  # NVML_FI_DEV_NVLINK_ERROR_DL_RECOVERY
+    ("nvlink_dl_crc_errors", 163, number),  # NVML_FI_DEV_NVLINK_ERROR_DL_CRC
+    ("nvlink_integrity_errors", 211, number),  # NVML_FI_DEV_NVLINK_COUNT_LOCAL_LINK_INTEGRITY_ERRORS
+    ("nvlink_recovery_events", 215, number),  # NVML_FI_DEV_NVLINK_COUNT_LINK_RECOVERY_EVENTS
+    ("nvlink_recovery_failed_events", 214, number),  # NVML_FI_DEV_NVLINK_COUNT_LINK_RECOVERY_FAILED_EVENTS
+    ("nvlink_effective_errors", 219, number),  # NVML_FI_DEV_NVLINK_COUNT_EFFECTIVE_ERRORS
+    ("nvlink_effective_ber", 220, error_rate),  # NVML_FI_DEV_NVLINK_COUNT_EFFECTIVE_BER
+    ("nvlink_symbol_errors", 221, number),  # NVML_FI_DEV_NVLINK_COUNT_SYMBOL_ERRORS
+    ("nvlink_symbol_ber", 222, error_rate),  # NVML_FI_DEV_NVLINK_COUNT_SYMBOL_BER
 )
 _LINK_ROWS: tuple[Row, ...] = (
     ("nvlink_version", "nvmlDeviceGetNvLinkVersion", (), _LINK_VERSION),
@@ -275,6 +264,45 @@ _LINK_ROWS: tuple[Row, ...] = (
     ("nvlink_crc_flit_errors", "nvmlDeviceGetNvLinkErrorCounter", (2,), number),
     ("nvlink_crc_data_errors", "nvmlDeviceGetNvLinkErrorCounter", (3,), number),
 )
+
+
+class SramStatus(ctypes.Structure):
+    """nvmlEccSramErrorStatus_v1_t (nvml.h). nvidia-ml-py got such structures late, or renamed their parts."""
+
+    number = 0x01000068
+    _fields_ = (
+        ("version", ctypes.c_uint),
+        *((name, ctypes.c_ulonglong) for name in _SRAM_COUNTS.split()),
+        ("exceeded", ctypes.c_uint),
+    )
+
+
+_FABRIC_FIELDS = (
+    ("cluster", ctypes.c_uint8 * 16),
+    ("status", ctypes.c_uint),
+    ("clique", ctypes.c_uint32),
+    ("state", ctypes.c_uint),
+)
+
+
+class Fabric1(ctypes.Structure):
+    """nvmlGpuFabricInfo_t, without a version."""
+
+    _fields_ = _FABRIC_FIELDS
+
+
+class Fabric2(ctypes.Structure):
+    """nvmlGpuFabricInfo_v2_t."""
+
+    number = 0x02000024
+    _fields_ = (("version", ctypes.c_uint), *_FABRIC_FIELDS, ("mask", ctypes.c_uint32))
+
+
+class Fabric3(ctypes.Structure):
+    """nvmlGpuFabricInfo_v3_t."""
+
+    number = 0x03000028
+    _fields_ = (*Fabric2._fields_, ("summary", ctypes.c_uint8))
 
 
 def field_number(value: Any) -> int | float:
@@ -319,6 +347,7 @@ class Device:
         for facts, functions, arguments, turn in _ROWS:
             self.tell(facts, functions, *arguments, turn=turn)
         self.inforom()
+        self.gsp()
         self.memory()
         self.sram()
         self.retired_pages()
@@ -339,6 +368,18 @@ class Device:
             answer = False
         self.probe.answer("inforom_valid", answer, gpu=self.gpu, turn=lambda told: told is not False)
 
+    def gsp(self) -> None:
+        """Mode and release of the firmware; nvidia-ml-py asked for other arguments in every branch."""
+        modes = (ctypes.c_uint(), ctypes.c_uint())
+        places = [ctypes.byref(mode) for mode in modes]
+        answer = self.probe.call_library("nvmlDeviceGetGspFirmwareMode", self.handle, *places, gpu=self.gpu)
+        self.probe.answer(
+            "gsp_mode gsp_mode_default", answer, gpu=self.gpu, turn=lambda _: [_MODE(mode.value) for mode in modes]
+        )
+        release = ctypes.create_string_buffer(_GSP_VERSION_BYTES)
+        answer = self.probe.call_library("nvmlDeviceGetGspFirmwareVersion", self.handle, release, gpu=self.gpu)
+        self.probe.answer("gsp_version", answer, gpu=self.gpu, turn=lambda _: release.value.decode("utf-8"))
+
     def memory(self) -> None:
         """The structure that tells the driver's reserve from what is used; the old one counts it as used."""
         version = getattr(self.pynvml, "nvmlMemory_v2", None)
@@ -356,68 +397,59 @@ class Device:
             failure="the driver counts its own reserve as used memory: it has only the old structure",
         )
 
-    def filled(self, function: str, *structures: str) -> Any:
-        """A structure that the caller makes and NVML fills; the later ones for older libraries."""
+    def filled(self, function: str, *structures: type[ctypes.Structure]) -> Any:
+        """A structure of ours that NVML filled; the later ones are for older libraries."""
         answer: Any = None
         for structure in structures:
-            make = getattr(self.pynvml, structure, None)
-            if make is None:
-                answer = self.probe.missing(structure)
-                continue
-            told = make()
-            answer = self.probe.call(function, self.handle, ctypes.byref(told), gpu=self.gpu)
+            told = structure()
+            if hasattr(structure, "number"):
+                told.version = structure.number
+            answer = self.probe.call_library(function, self.handle, ctypes.byref(told), gpu=self.gpu)
             if not isinstance(answer, Exception):
                 return told
             if not self.probe.is_unknown(answer):
-                return answer
+                break
         return answer
 
     def sram(self) -> None:
         """Errors of the on-chip memories; the sums per unit are aggregate."""
-        answer = self.filled("nvmlDeviceGetSramEccErrorStatus", "c_nvmlEccSramErrorStatus_v1_t")
+        answer = self.filled("nvmlDeviceGetSramEccErrorStatus", SramStatus)
         counts = parts(_SRAM_FIELDS)
-        self.probe.answer(_SRAM, answer, gpu=self.gpu, turn=lambda told: [flag(told.bThresholdExceeded), *counts(told)])
+        self.probe.answer(_SRAM, answer, gpu=self.gpu, turn=lambda told: [flag(told.exceeded), *counts(told)])
 
     def fabric(self) -> None:
         """How the GPU stands in its NVLink fabric; the older structures tell less."""
-        answer = self.filled("nvmlDeviceGetGpuFabricInfoV", "c_nvmlGpuFabricInfo_v3_t", "c_nvmlGpuFabricInfo_v2_t")
+        answer = self.filled("nvmlDeviceGetGpuFabricInfoV", Fabric3, Fabric2)
         if self.probe.is_unknown(answer):
-            answer = self.filled("nvmlDeviceGetGpuFabricInfo", "c_nvmlGpuFabricInfo_t")
+            answer = self.filled("nvmlDeviceGetGpuFabricInfo", Fabric1)
 
         def turn(told: Any) -> list[Any]:
-            has_mask, has_summary = hasattr(told, "healthMask"), hasattr(told, "healthSummary")
+            has_mask, has_summary = hasattr(told, "mask"), hasattr(told, "summary")
             return [
                 _FABRIC_STATE(told.state),
                 int(told.status),
-                int(told.cliqueId),
-                mask(told.healthMask) if has_mask else self.probe.missing("a health mask"),
-                _FABRIC_SUMMARY(told.healthSummary) if has_summary else self.probe.missing("a health summary"),
+                int(told.clique),
+                mask(told.mask) if has_mask else self.probe.missing_from_library("a health mask"),
+                _FABRIC_SUMMARY(told.summary) if has_summary else self.probe.missing_from_library("a health summary"),
             ]
 
         self.probe.answer(_FABRIC, answer, gpu=self.gpu, turn=turn)
 
-    def fields(self, wanted: Sequence[tuple[str, str, Turn]], scope: int = 0) -> dict[str, Any]:
+    def fields(self, wanted: Sequence[tuple[str, int, Turn]], scope: int = 0) -> dict[str, Any]:
         """Field values in one call; the numbers that came."""
         values = self.field_values(wanted, scope)
         for fact, value in values.items():
             self.probe.answer(fact, value, gpu=self.gpu, turn=lambda told: told)
         return {fact: value for fact, value in values.items() if not isinstance(value, Exception)}
 
-    def field_values(self, wanted: Sequence[tuple[str, str, Turn]], scope: int) -> dict[str, Any]:
+    def field_values(self, wanted: Sequence[tuple[str, int, Turn]], scope: int) -> dict[str, Any]:
         """For each fact its value, or the exception that says why there is none."""
-        found: dict[str, Any] = {}
-        known = []
-        for fact, name, turn in wanted:
-            number_of_field = getattr(self.pynvml, name, None)
-            if number_of_field is None:
-                found[fact] = self.probe.missing(name)
-            else:
-                known.append((fact, number_of_field, turn))
-        asked = [(field, scope) for _, field, _ in known]
-        answer = self.probe.call("nvmlDeviceGetFieldValues", self.handle, asked, gpu=self.gpu) if asked else ()
-        for place, (fact, _, turn) in enumerate(known):
-            found[fact] = answer if isinstance(answer, Exception) else self.field_value(answer[place], turn)
-        return found
+        asked = [(number_of_field, scope) for _, number_of_field, _ in wanted]
+        answer = self.probe.call("nvmlDeviceGetFieldValues", self.handle, asked, gpu=self.gpu)
+        return {
+            fact: answer if isinstance(answer, Exception) else self.field_value(answer[place], turn)
+            for place, (fact, _, turn) in enumerate(wanted)
+        }
 
     def field_value(self, value: Any, turn: Turn) -> Any:
         """One field value, or the exception that says why there is none."""
@@ -559,7 +591,7 @@ class Device:
         """State of every chip-to-chip link."""
         if not isinstance(count, int) or not count:
             return
-        wanted = (("c2c_link_state", "NVML_FI_DEV_C2C_LINK_GET_STATUS", _LINK_STATE),)
+        wanted = (("c2c_link_state", 171, _LINK_STATE),)  # NVML_FI_DEV_C2C_LINK_GET_STATUS
         column = [self.field_values(wanted, link)["c2c_link_state"] for link in range(min(count, _MOST_LINKS))]
         self.probe.column("c2c_link_state", column, gpu=self.gpu, turn=lambda told: told)
 

@@ -114,6 +114,10 @@ class Probe:
         """The exception for something that this nvidia-ml-py does not have."""
         return Missing(f"this nvidia-ml-py has no {what}")
 
+    def missing_from_library(self, what: str) -> Any:
+        """The exception for something that this driver's library does not tell."""
+        return Missing(f"this driver's NVML does not tell {what}")
+
     def is_unknown(self, answer: Any) -> bool:
         """Whether another version of the function or of its structure may know what this one does not."""
         return isinstance(answer, Exception) and getattr(answer, "value", None) in _UNKNOWN
@@ -213,6 +217,7 @@ class Probe:
 
     def has_mig_device(self, handle: Any, place: int) -> bool:
         """Whether that place of a GPU holds a MIG device."""
+        emit(at="nvmlDeviceGetMigDeviceHandleByIndex", gpu=None)
         try:
             self.pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
         except self.pynvml.NVMLError as err:

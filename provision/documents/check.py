@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ..records import Evidence, FindingStatus, Suppression
+from ..records import Applied, Evidence, FindingStatus, Suppression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,6 +65,8 @@ class CheckData:
     """Ids that the cause explains, directly or through another."""
     environment_classes: tuple[str, ...] = ()
     """Kinds of places that switch checks off: container, wsl, jetson, ..."""
+    applied: tuple[Applied, ...] = ()
+    """What --fix ran or was told not to run, before the results above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ def check_data(
     level: str,
     folded: Sequence[str] = (),
     environment_classes: Sequence[str] = (),
+    applied: Sequence[Applied] = (),
 ) -> CheckData:
     """The document of one pass over the checks."""
     rows = tuple(
@@ -147,4 +150,4 @@ def check_data(
         timed_out=counts.get("timed-out", 0),
         suppressed=counts.get("suppressed", 0),
     )
-    return CheckData(level, summary, rows, cause, tuple(folded), tuple(environment_classes))
+    return CheckData(level, summary, rows, cause, tuple(folded), tuple(environment_classes), tuple(applied))

@@ -81,6 +81,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..acceptance import Acceptance
     from ..audit.model import AuditData
     from ..drivers.plan import DriverPlan
+    from ..expectations import ExpectationData
     from ..records import Machine
     from ..snapshot import SnapshotData
     from .check import CheckData, CheckList
@@ -96,6 +97,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "check-list": CheckList,
         "driver-plan": DriverPlan,
         "error": type(None),
+        "expectation": ExpectationData,
         "explanation": Explanation,
         "fleet-plan": FleetData,
         "machine": Machine,

@@ -293,6 +293,13 @@ NUMBER(nvmlDeviceGetBrand, "brand")
 NUMBER(nvmlDeviceGetArchitecture, "architecture")
 NUMBER(nvmlDeviceGetNumGpuCores, "cores")
 NUMBER(nvmlDeviceGetNumaNodeId, "numa_node")
+R nvmlDeviceGetMemoryAffinity(D d, U words, ULL *o, int scope) {
+  DEVICE
+  (void)scope;
+  if (is_garbled(d, __func__)) return rubbish(o, words * sizeof *o);
+  memset(o, 0, words * sizeof *o);
+  return wide(d, "numa_affinity", o);
+}
 
 R nvmlDeviceGetCudaComputeCapability(D d, int *major, int *minor) {
   DEVICE

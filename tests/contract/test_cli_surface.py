@@ -16,11 +16,15 @@ from provision.cli import COMMANDS, SUBCOMMANDS, gpusetup, run
 from provision.errors import ExitCode, GpusetupError
 
 SURFACE = {
-    "detect": ["--require-gpu", "--json"],
+    "detect": ["--from", "--require-gpu", "--json"],
     "check": [
-        *("--level", "--only", "--skip", "--list", "--from", "--suppressions", "--require-gpu", "--strict"),
+        *("--level", "--only", "--skip", "--list", "--from", "--env", "--expect", "--expect-gpus", "--host-class"),
+        *("--since-boot", "--suppressions", "--require-gpu", "--fix", "--yes", "--strict"),
         *("--junit", "--prometheus", "--nagios", "-v", "--json"),
     ],
+    "expect create": ["--from", "--env", "--json"],
+    "expect check": ["--from", "--env", "-v", "--json"],
+    "snapshot": ["--level", "--env", "--redact", "--json"],
     "plan": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
         *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),

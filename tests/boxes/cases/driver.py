@@ -179,6 +179,14 @@ def half_mig() -> Box:
     return h100x8().nvml(**{"0.mig": 1, "0.mig_max": 7, "0.mig_instances": 1})
 
 
+def server_edition() -> Box:
+    """A board that its driver can't cut into instances yet."""
+    box = with_release(rtx5090(), "575.57.08", "open").nvml(count=1)
+    box.nvml(**{"0.name": "NVIDIA RTX PRO 6000 Blackwell Server Edition", "0.pci_device_id": "0x2BB510DE"})
+    box.file(f"{functions(box)[0]}/device", "0x2bb5\n")
+    return box.nvml(**{"*.gsp_version": "575.57.08", "0.mig": 1, "0.mig_max": 4, "0.mig_instances": 4})
+
+
 def closed_nodes() -> Box:
     return t4().node("/dev/nvidia0", mode=0o660, may_open=False).nvml(**{INIT: 4})
 

@@ -11,6 +11,8 @@ from tests.boxes import healthy
 from tests.boxes.cases import all_cases
 from tests.boxes.catalogue import CATALOGUE, OWN
 from tests.boxes.layers.driver import ENDED
+from tests.boxes.pitfalls import PITFALLS
+from tests.boxes.uncovered import UNCOVERED
 
 if shutil.which("gcc") is None:
     pytest.skip("the fake NVML needs gcc", allow_module_level=True)
@@ -60,3 +62,17 @@ def test_which_checks_count(capsys):
         print("  count:", " ".join(sorted(fired & CATALOGUE)))
         print("  there, without a case:", " ".join(sorted(known - fired)))
         print("  not there:", " ".join(sorted(CATALOGUE - known)))
+
+
+def test_every_known_failure_has_a_case_or_a_reason(capsys):
+    covered = {pitfall for case in CASES for pitfall in case.pitfall}
+    assert covered <= PITFALLS
+    assert set(UNCOVERED) <= PITFALLS
+    assert covered.isdisjoint(UNCOVERED)
+    with capsys.disabled():
+        print(
+            f"\n{len(covered)} of {len(PITFALLS)} known failures have a case that names them, {len(UNCOVERED)} can't:"
+        )
+        for pitfall, why in sorted(UNCOVERED.items()):
+            print(f"  {pitfall}: {why}")
+    assert PITFALLS - covered - set(UNCOVERED) == set()
