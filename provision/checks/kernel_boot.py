@@ -243,9 +243,10 @@ def driver_range(facts: Facts, say: Verdict) -> Finding:
         return say.skipped("No driver release is known here.")
     for kernel, words, _ in _kernels(facts):
         row = facts.matrix.faults.kernel_driver(kernel, found[0])
-        if row is None or modules_on_disk(facts).get(kernel):
+        is_now = kernel == running_kernel(facts)
+        # A module that is loaded or on disk was built, by whatever patch.
+        if row is None or modules_on_disk(facts).get(kernel) or (is_now and loaded_release(facts)):
             continue
-        is_now = kernel == running_kernel(facts) and loaded_release(facts) is None
         better = row.needs or row.instead
         needs = f"{better} or newer" if better else "an older kernel"
         return (say.failed if is_now else say.warned)(
