@@ -36,6 +36,7 @@ class Probe:
 _MODULES: Final = (
     "pci_bus",
     "boot",
+    "kernel_modules",
     "packages",
     "driver_setup",
     "kernel_log",

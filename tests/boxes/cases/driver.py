@@ -221,6 +221,7 @@ CASES: tuple[Case, ...] = (
         "nothing on the bus though a GPU is expected",
         lambda: cpu_only().given(expected_gpus=1),
         "pci.gpu_present",
+        pitfall=("gpu-not-on-pcie",),
     ),
     Case("module not loaded", lambda: unloaded(rtx5090()), "driver.module_loaded", says=("libraries are installed",)),
     Case("nouveau holds the GPU", nouveau, "driver.nouveau", pitfall=("nouveau-loaded",)),
@@ -398,6 +399,14 @@ CASES: tuple[Case, ...] = (
         pitfall=("open-modules-unsupported",),
     ),
     Case("MIG beside whole GPUs", half_mig, "driver.denylist", "warn", pitfall=("mig-mixed-570-regression",)),
+    Case(
+        "board without MIG under this driver",
+        server_edition,
+        "driver.denylist",
+        "warn",
+        pitfall=("rtx-pro-6000-se-mig",),
+        says=("575.57.08",),
+    ),
     # --- packages
     Case(
         "module and libraries drift apart", suse_drift, "driver.package_mix", pitfall=("sles-userspace-kmp-mismatch",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from provision.detect.probes import boot
+from provision.detect.probes import boot, kernel_modules
 from provision.detect.surroundings import Kernel, Surroundings
 from provision.process import Completed
 from provision.records import GpuState, Machine
@@ -72,7 +72,7 @@ def test_both_forms_of_dkms_status():
         "nvidia-srv/570.124.06: added\n"
         "zfs/2.2.2, 6.8.0-79-generic, x86_64: installed\n"
     )
-    assert boot.parse_dkms(text) == (
+    assert kernel_modules.parse_dkms(text) == (
         ("nvidia", "535.183.01", "6.8.0-79-generic", "installed"),
         ("nvidia", "535.183.01", "6.8.0-90-generic", "built"),
         ("nvidia", "470.256.02", "5.15.0-91-generic", "installed"),
@@ -88,7 +88,7 @@ def test_errors_of_a_make_log():
         "gcc: error: unrecognized command-line option '-ftrivial-auto-var-init=zero'\n"
         "make[2]: *** [scripts/Makefile.build:251: nvidia.o] Error 1\n"
     )
-    assert boot.parse_make_log(text) == (
+    assert kernel_modules.parse_make_log(text) == (
         "gcc: error: unrecognized command-line option '-ftrivial-auto-var-init=zero'",
         "make[2]: *** [scripts/Makefile.build:251: nvidia.o] Error 1",
     )
@@ -99,8 +99,8 @@ def test_serials_of_enrolled_keys():
         "[key 1]\nSHA1 Fingerprint: 76:a0\n        Serial Number:\n            0b:94:1a:4c\n"
         "        Issuer: C=GB\n[key 2]\n        Serial Number: 1 (0x1)\n"
     )
-    assert boot.parse_mokutil(text) == ("b941a4c", "1")
-    assert boot.hex_digits("0B:94:1A:4C") == "b941a4c"
+    assert kernel_modules.parse_mokutil(text) == ("b941a4c", "1")
+    assert kernel_modules.hex_digits("0B:94:1A:4C") == "b941a4c"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_programs(tree):
     def runner(argv, **_):
         return Completed(tuple(argv), returncode=0, stdout=outputs[argv[2].rsplit("/", 1)[-1]], stderr="")
 
-    readings = list(boot._programs(around(tree, runner), WITH_GPU))
+    readings = list(kernel_modules._programs(around(tree, runner), WITH_GPU))
     assert told(readings, "driver.modinfo_version") == "580.82.07"
     assert told(readings, "driver.modinfo_license") == "Dual MIT/GPL"
     assert told(readings, "driver.modinfo_sig_key") == "3A:6F:10"
@@ -235,7 +235,7 @@ def test_programs(tree):
 
 
 def test_programs_that_are_not_installed(tree):
-    readings = list(boot._programs(around(tree), WITH_GPU))
+    readings = list(kernel_modules._programs(around(tree), WITH_GPU))
     assert {reading.name: reading.failure for reading in readings} == {
         "driver.modinfo_version": "modinfo is not installed",
         "kernel.dkms": "dkms is not installed",
