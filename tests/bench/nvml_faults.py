@@ -97,7 +97,8 @@ def fake_functions() -> tuple[str, ...]:
 def documented() -> dict[str, str]:
     """Fact and the cell of docs/readings.md that names its functions."""
     rows, functions = {}, ""
-    for line in (ROOT / "docs/readings.md").read_text(encoding="utf-8").splitlines():
+    nvml = (ROOT / "docs/readings.md").read_text(encoding="utf-8").partition("\n## NVML\n")[2].partition("\n## ")[0]
+    for line in nvml.splitlines():
         cells = line.strip("|").split(" | ")
         if line.startswith("| `") and len(cells) == 3:
             functions = functions if cells[2].startswith("same") else cells[2]

@@ -47,6 +47,8 @@ _MODULES: Final = (
     "fabric",
     "network",
     "system",
+    "gpu_processes",
+    "dcgm",
 )
 
 
