@@ -10,7 +10,6 @@ from provision.checks import PROBLEMS, all_checks, lead
 from tests.boxes import healthy
 from tests.boxes.cases import all_cases
 from tests.boxes.catalogue import CATALOGUE, OWN
-from tests.boxes.layers.driver import ENDED
 from tests.boxes.pitfalls import PITFALLS
 from tests.boxes.uncovered import UNCOVERED
 
@@ -22,11 +21,8 @@ CASES = all_cases()
 
 @pytest.mark.parametrize("make", healthy.BOXES, ids=lambda make: make.__name__)
 def test_a_healthy_machine_is_silent(make):
-    box = make()
-    results = box.results("quick")
-    told = {one.id: f"{one.status}: {one.happened}" for one in results.values() if one.status in PROBLEMS}
-    # An old driver branch breaks nothing, and is told all the same.
-    assert set(told) == ({"driver.branch_life"} if box.name in ENDED else set()), told
+    results = make().results("quick")
+    assert {one.id: f"{one.status}: {one.happened}" for one in results.values() if one.status in PROBLEMS} == {}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
