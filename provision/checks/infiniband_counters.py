@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from ..records import Evidence
@@ -74,6 +73,8 @@ def flaps(facts: Facts, say: Verdict) -> Finding:
         )
         return say.warned(f"InfiniBand links were lost: {told}.", *evidence, safe=_CABLE)
     evidence = tuple(Evidence(f"ib.{port.dotted}.link_downed", count, source="sysfs") for port, count in counts.items())
+    from statistics import median  # slow to import, and seldom needed
+
     usual = median(counts.values())
     far = [port for port, count in counts.items() if count >= _MANY_FLAPS and count >= _OUTLIER * max(usual, 1)]
     if far and len(counts) > 2:  # noqa: PLR2004 -- of two nobody knows which is the odd one
