@@ -210,8 +210,7 @@ def peer_modules(facts: Facts, say: Verdict) -> Finding:
     return say.warned(
         f"Asked for at the start and not loaded: {', '.join(missing)}.",
         *facts.evidence("kernel.modules_wanted", "kernel.peer_modules"),
-        safe=tuple(f"modinfo {name}" for name in missing),
-        risky=tuple(f"sudo modprobe {name}" for name in missing),
+        safe=tuple(command for name in missing for command in (f"modinfo {name}", f"sudo modprobe {name}")),
     )
 
 
