@@ -15,6 +15,7 @@ from . import (
     cuda_library,
     cuda_start,
     cuda_variables,
+    driver_life,
     driver_packages,
     driver_release,
     driver_setup,
@@ -31,6 +32,7 @@ from . import (
     kernel_boot,
     kernel_host,
     kernel_log,
+    kernel_state,
     links,
     multi_gpu,
     net,
@@ -58,8 +60,9 @@ if TYPE_CHECKING:
 _MODULES: Final = (
     hw_board,
     pci_setup,
-    kernel_boot,
+    kernel_state,
     driver_release,
+    kernel_boot,
     driver_packages,
     core,
     kernel_log,
@@ -98,5 +101,6 @@ _MODULES: Final = (
     sys_host,
     sys_services,
     net,
+    driver_life,
 )
 CHECKS: Final[tuple[Check, ...]] = tuple(check for module in _MODULES for check in module.CHECKS)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check
-from .remedies import RELOAD_MODULES, who_owns_the_driver
+from .remedies import RELOAD_MODULES, hold_driver, rebuild_initramfs, who_owns_the_driver
 
 if TYPE_CHECKING:
     from ..records import Driver, Finding
+    from ..versions import DriverVersion
     from .base import Facts, Verdict
 
 
@@ -32,7 +33,8 @@ def kmd_umd_match(facts: Facts, say: Verdict) -> Finding:
     How it is decided
         NVML's error 18 fails at once. An NVML that answers proves that they match. Otherwise
         /sys/module/nvidia/version is compared with the release in the file name behind libnvidia-ml.so.1, and a
-        difference fails.
+        difference fails. A newer module that DKMS had on disk before this start tells that the initramfs holds the old
+        one; apt's history tells which upgrade brought the libraries.
 
     What to do
         Restart the machine, or reload the modules while nothing uses the GPU. Holding the driver's packages keeps it
@@ -77,13 +79,41 @@ def _mismatch(say: Verdict, facts: Facts, driver: Driver | None) -> Finding:
                 "remove driver libraries that the image itself brings",
             ),
         )
+    if why := _packed_away(facts, kernel):
+        return say.failed(
+            f"The loaded kernel module and the user libraries are of different releases{said}; {why}.",
+            *_releases(driver),
+            *facts.evidence("driver.modinfo_version", "driver.module_file_changed_at", "kernel.started_at"),
+            safe=who_owns_the_driver(facts.machine),
+            risky=rebuild_initramfs(facts.machine),
+        )
     return say.failed(
-        f"The loaded kernel module and the user libraries are of different releases{said}.",
+        f"The loaded kernel module and the user libraries are of different releases{said}{_upgraded(facts, user)}.",
         *_releases(driver),
-        *facts.evidence("driver.nvml_library", "nvml.init"),
-        safe=who_owns_the_driver(facts.machine),
+        *facts.evidence("driver.nvml_library", "nvml.init", "driver.modinfo_version", "driver.package_event"),
+        safe=(*who_owns_the_driver(facts.machine), *hold_driver(facts.machine)),
         risky=RELOAD_MODULES,
     )
+
+
+def _packed_away(facts: Facts, kernel: DriverVersion | None) -> str | None:
+    """Words for a module that was built before this start and not loaded by it; None where that is not so."""
+    on_disk, path = facts.text("driver.modinfo_version"), facts.text("driver.modinfo_filename") or ""
+    changed, started = facts.number("driver.module_file_changed_at"), facts.number("kernel.started_at")
+    # A package's file is as old as its build; only what DKMS wrote tells when it came here.
+    if not on_disk or on_disk == str(kernel) or "/dkms/" not in path or not changed or not started:
+        return None
+    if changed >= started:
+        return None
+    return f"module {on_disk} was on disk before this start, so the initramfs still holds the old one"
+
+
+def _upgraded(facts: Facts, user: DriverVersion | None) -> str:
+    """Words for the upgrade that brought the present libraries, empty where none is known."""
+    events = [value for value in facts.values("driver.package_event") if isinstance(value, tuple)]
+    if not events or user is None or not str(events[-1][4]).startswith(str(user)):
+        return ""
+    return f"; {'an unattended upgrade' if events[-1][1] else 'an upgrade'} brought the libraries on {events[-1][0]}"
 
 
 def _releases(driver: Driver | None) -> tuple[Evidence, ...]:

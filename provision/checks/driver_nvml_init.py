@@ -61,6 +61,8 @@ def nvml_init(facts: Facts, say: Verdict) -> Finding:
         return say.skipped("The GPU of a Jetson's chip is used without NVML.", *facts.evidence("nvml.init"))
     if outcome is None:
         return say.unknown("NVML was not asked: the facts come from elsewhere.")
+    if facts.texts("driver.blocked_lasting"):
+        return say.unknown("NVML was not asked: programs are stuck in the driver, see driver.dstate.")
     shown = (*facts.evidence(*_EVIDENCE), *_elapsed(facts))
     if any(gpu.in_nvml for gpu in facts.machine.gpus):
         how = "nvidia-smi answers" if facts.value("smi.query") else "some GPUs answered before"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .base import Facts, Verdict
 
 
-@check("pci.gpu_present", level="instant")
+@check("pci.gpu_present", level="instant", leads=("pci.count_vs_expected",))
 def gpu_present(facts: Facts, say: Verdict) -> Finding:
     """An NVIDIA GPU is on the PCI bus.
 
@@ -25,8 +25,9 @@ def gpu_present(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         PCI functions of vendor 10de and class 03xx in /sys/bus/pci/devices: at least one passes. None, and no other
-        sign of a GPU, skips: a machine without a GPU is not a broken one. GPUs that the driver lists while the bus is
-        hidden, as in some sandboxes, pass as well. GPUs of AMD or Intel are named: gpusetup does not serve them.
+        sign of a GPU, fails where GPUs are expected and else skips: a machine without a GPU is not a broken one. GPUs
+        that the driver lists while the bus is hidden, as in some sandboxes, pass as well. GPUs of AMD or Intel are
+        named: gpusetup does not serve them.
 
     What to do
         A card that should be there: seating, auxiliary power, the slot's settings in the firmware (above-4G
@@ -51,6 +52,13 @@ def gpu_present(facts: Facts, say: Verdict) -> Finding:
         return say.skipped(
             "The PCI bus shows no NVIDIA GPU, and something else says that one is here.",
             *facts.evidence("gpu.sign", "pci.devices"),
+        )
+    if wanted := facts.context.expected_gpus:
+        return say.failed(
+            f"No NVIDIA GPU is on the PCI bus, and {counted(wanted, 'GPU')} should be there.",
+            Evidence("gpus", 0, source="/sys/bus/pci/devices", needs=wanted),
+            *facts.evidence("pci.devices"),
+            safe=("lspci -nn -d 10de:", "sudo journalctl --dmesg --grep 'pci|BAR' --no-pager | tail -n 40"),
         )
     if facts.machine.other_gpus:
         others = ", ".join(f"{one.vendor} {one.pci_device_id}" for one in facts.machine.other_gpus)

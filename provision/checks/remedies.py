@@ -128,6 +128,80 @@ def python_headers(machine: Machine, version: str) -> str:
     return found[family(machine)]
 
 
+_FLAVOURS: dict[Family, tuple[str, str]] = {
+    "ubuntu": (
+        "sudo apt-get install nvidia-driver-<branch>-server-open",
+        "sudo apt-get install nvidia-driver-<branch>-server    (branch 580 or older)",
+    ),
+    "debian": ("sudo apt-get install nvidia-open-kernel-dkms", "sudo apt-get install nvidia-kernel-dkms"),
+    "rhel": (
+        "sudo dnf module reset nvidia-driver && sudo dnf module install nvidia-driver:<branch>-open",
+        "sudo dnf module reset nvidia-driver && sudo dnf module install nvidia-driver:580-dkms",
+    ),
+    "suse": (
+        "sudo zypper install nvidia-open-driver-G06-signed-cuda-kmp-default",
+        "sudo zypper install nvidia-driver-G06-kmp-default",
+    ),
+    "other": ("install the open kernel modules of the same release", "install the proprietary kernel modules"),
+}
+
+
+def install_flavour(machine: Machine, is_open: bool) -> tuple[str, ...]:  # noqa: FBT001  the one thing it is about
+    """Commands that exchange the flavour of the kernel module."""
+    return (_FLAVOURS[family(machine)][0 if is_open else 1], "sudo reboot")
+
+
+_HEADERS: dict[Family, str] = {
+    "ubuntu": "sudo apt-get install linux-headers-{0}",
+    "debian": "sudo apt-get install linux-headers-{0}",
+    "rhel": "sudo dnf install kernel-devel-{0}",
+    "suse": "sudo zypper install kernel-default-devel    (of {0})",
+    "other": "install the headers of kernel {0}",
+}
+
+
+def install_headers(machine: Machine, kernel: str) -> str:
+    """Command that installs the headers of a kernel."""
+    return _HEADERS[family(machine)].format(kernel)
+
+
+def build_module(machine: Machine, kernel: str) -> tuple[str, ...]:
+    """Commands that give a kernel the driver's module."""
+    prebuilt = {
+        "ubuntu": (f"or the prebuilt one: sudo apt-get install linux-modules-nvidia-<branch>-server-open-{kernel}",),
+        "suse": ("or the signed one: sudo zypper install nvidia-open-driver-G06-signed-cuda-kmp-default",),
+    }
+    return (
+        f"{install_headers(machine, kernel)} && sudo dkms autoinstall -k {kernel}",
+        *prebuilt.get(family(machine), ()),
+    )
+
+
+_HOLD: dict[Family, str] = {
+    "ubuntu": r"sudo apt-mark hold $(dpkg-query -W -f='${Package}\n' '*nvidia*')",
+    "debian": r"sudo apt-mark hold $(dpkg-query -W -f='${Package}\n' '*nvidia*')",
+    "rhel": "sudo dnf versionlock add 'nvidia-*' 'kmod-nvidia*' 'libnvidia-*'",
+    "suse": "sudo zypper addlock 'nvidia-*'",
+    "other": "",
+}
+
+
+def hold_driver(machine: Machine) -> tuple[str, ...]:
+    """Command that keeps the driver's packages as they are until somebody lets them go."""
+    command = _HOLD[family(machine)]
+    return (command,) if command else ()
+
+
+def rebuild_initramfs(machine: Machine) -> tuple[str, ...]:
+    """Commands that put present files of the driver, and of modprobe.d, into the initramfs, and start with them."""
+    return (_INITRAMFS[family(machine)], "sudo reboot")
+
+
+def own_key(machine: Machine) -> str:
+    """File of the key with which DKMS signs modules on this machine."""
+    return "/var/lib/shim-signed/mok/MOK.der" if family(machine) == "ubuntu" else "/var/lib/dkms/mok.pub"
+
+
 def reset_gpus(machine: Machine, gpus: Sequence[Gpu]) -> tuple[str, ...]:
     """Commands that reset these GPUs; whatever runs on them is lost."""
     places = ",".join(gpu.pci_bus_id or str(gpu.index) for gpu in gpus)

@@ -71,9 +71,11 @@ def _ask_driver(
         or files.has_wsl_library
     ):
         return not_asked("nothing of NVIDIA is on this machine: no PCI device, no driver, no library"), None, ()
-    blocked = (scan_blocked(around),)
+    blocked = scan_blocked(around)
     if depth == "none":
         return not_asked("the driver is left alone at this level"), None, blocked
+    if any(reading.name == "driver.blocked_lasting" and reading.value for reading in blocked):
+        return not_asked("driver programs are stuck in the kernel, and the next call would be, too"), None, blocked
     nvml = detect_nvml(around, depth=depth)
     if nvml.healthy or (nvml.outcome == "answered" and not nvml.devices):
         return nvml, None, blocked

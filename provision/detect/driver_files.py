@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -193,10 +194,39 @@ def parse_process_state(text: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def scan_blocked(around: Surroundings) -> Reading:
-    """Driver programs in uninterruptible sleep: the sign that the next driver call would hang as well."""
-    found = around.answer("driver.blocked_processes", lambda: _blocked(around.path("/proc")))
-    return Reading("driver.blocked_processes", "/proc/*/stat", tuple(found or ()))
+_SAMPLES = 5
+"""Consecutive looks in which a process must be stuck until it counts as stuck for good."""
+PAUSE_S = 0.5
+"""Seconds between two of these looks."""
+_PROGRAMS = ("nvidia", "nv_queue", "dcgm", "nv-hostengine")
+# Functions of the driver that a process waits in, as /proc/<pid>/wchan names them; nvme_... is no such.
+_DRIVER_WAITS = re.compile(r"nvidia_|nvkms_|nv_|uvm_|rm_|os_acquire_")
+
+
+def scan_blocked(around: Surroundings) -> tuple[Reading, ...]:
+    """Driver programs in uninterruptible sleep, the sign that the next driver call would hang as well.
+
+    Where there are any, four more looks in two seconds tell those that stay so from those that waited a moment.
+    """
+    folder = around.path("/proc")
+    found = around.answer("driver.blocked_processes", lambda: _blocked(folder))
+    seen = Reading("driver.blocked_processes", "/proc/*/stat", tuple(found or ()))
+    if not found:
+        return (seen,)
+    lasting = around.answer("driver.blocked_lasting", lambda: _lasting(folder, found))
+    return seen, Reading("driver.blocked_lasting", f"/proc/*/stat, {_SAMPLES} looks", tuple(lasting or ()))
+
+
+def _lasting(folder: Path, first: list[str]) -> list[str]:
+    """Those of the first look that are stuck in every later one, too."""
+    remaining = first
+    for _ in range(_SAMPLES - 1):
+        time.sleep(PAUSE_S)
+        now = _blocked(folder)
+        remaining = [one for one in remaining if one in now]
+        if not remaining:
+            break
+    return remaining
 
 
 def _blocked(folder: Path) -> list[str]:
@@ -208,9 +238,18 @@ def _blocked(folder: Path) -> list[str]:
         except OSError:  # the process ended
             continue
         named = parse_process_state(text)
-        if named and named[1] == "D" and named[0].startswith(("nvidia", "nv_queue", "dcgm", "nv-hostengine")):
+        if named and named[1] == "D" and (named[0].startswith(_PROGRAMS) or _waits_in_driver(folder / pid)):
             blocked.append(f"{plain(named[0], longest=32)} (process {pid})")
     return blocked
+
+
+def _waits_in_driver(process: Path) -> bool:
+    """Whether a program of any name waits inside the driver; only its owner and root may know."""
+    try:
+        with (process / "wchan").open("rb") as stream:
+            return _DRIVER_WAITS.match(stream.read(64).decode("ascii", errors="replace")) is not None
+    except OSError:
+        return False
 
 
 def _names(folder: Path) -> list[str]:

@@ -7,6 +7,8 @@ UNCOVERED: dict[str, str] = {
     "fork-cuda": "It happens inside of one program and leaves nothing on the machine.",
     # kernel log, PCI and boards
     "suspend-resume-uvm": "The log shows that the machine slept, as healthy laptops do; CUDA fails later.",
+    # driver
+    "runfile-module-in-use": "NVIDIA's installer says it while it runs and changes nothing: the box is as it was.",
     # python_packages
     "wheel-variant-not-published": "It is an error of an installer: no file names the build that was refused.",
     "torch-advice-names-unpublished-build": "It is a sentence that torch prints; the environment holds no trace of it.",

@@ -36,7 +36,9 @@ class Probe:
 _MODULES: Final = (
     "pci_bus",
     "boot",
+    "kernel_modules",
     "packages",
+    "driver_setup",
     "kernel_log",
     "cuda",
     "variables",

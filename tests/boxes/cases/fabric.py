@@ -35,7 +35,7 @@ def b200x8() -> Box:
     """Eight B200: no NVSwitch on the bus, cards that manage them instead."""
     buses = ("1b", "43", "52", "61", "9d", "c3", "d1", "df")
     box = _layered(
-        _machine("b200x8", "h100x8", driver="570.124.06", devices={f"0000:{bus}:00.0": "2901" for bus in buses})
+        _machine("b200x8", "h100x8", driver="570.133.20", devices={f"0000:{bus}:00.0": "2901" for bus in buses})
     )
     names = {f"{index}.name": "NVIDIA B200" for index in range(8)}
     ids = {f"{index}.pci_device_id": "0x290110DE" for index in range(8)}

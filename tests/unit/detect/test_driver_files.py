@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from provision.detect import driver_files
 from provision.detect.driver_files import (
     detect_driver_files,
     parse_minor,
@@ -123,8 +124,39 @@ def test_process_names_may_hold_parentheses():
     assert parse_process_state("garbage") is None
 
 
-def test_blocked_driver_processes(tree):
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(driver_files, "PAUSE_S", 0.0)
+
+
+def test_blocked_driver_processes(tree, impatient):
     tree.write("/proc/10/stat", "10 (nvidia-smi) D 1 10 ")
     tree.write("/proc/11/stat", "11 (nvidia-persiste) S 1 11 ")
     tree.write("/proc/12/stat", "12 (jbd2/sda1-8) D 2 0 ")
-    assert scan_blocked(around(tree)).value == ("nvidia-smi (process 10)",)
+    tree.write("/proc/13/stat", "13 (python3) D 1 13 ")
+    tree.write("/proc/13/wchan", "uvm_va_space_mm_enter")
+    tree.write("/proc/14/stat", "14 (dd) D 1 14 ")
+    tree.write("/proc/14/wchan", "nvme_submit_sync_cmd")
+    stuck = ("nvidia-smi (process 10)", "python3 (process 13)")
+    assert [reading.value for reading in scan_blocked(around(tree))] == [stuck, stuck]
+
+
+def test_a_process_that_waited_a_moment_is_not_stuck_for_good(tree, monkeypatch):
+    tree.write("/proc/10/stat", "10 (nvidia-smi) D 1 10 ")
+    looks = []
+
+    def pause(seconds):
+        looks.append(seconds)
+        if len(looks) == 4:
+            tree.write("/proc/10/stat", "10 (nvidia-smi) S 1 10 ")
+
+    monkeypatch.setattr(driver_files.time, "sleep", pause)
+    seen, lasting = scan_blocked(around(tree))
+    assert (seen.value, lasting.value) == (("nvidia-smi (process 10)",), ())
+    assert looks == [0.5] * 4
+
+
+def test_nothing_is_waited_for_where_nothing_is_stuck(tree, monkeypatch):
+    monkeypatch.setattr(driver_files.time, "sleep", lambda _: pytest.fail("it waited"))
+    (seen,) = scan_blocked(around(tree))
+    assert seen.value == ()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from provision.checks import PROBLEMS, core_checks, lead, run_checks
-from provision.detect import Surroundings, detect_machine
+from provision.detect import Surroundings, detect_machine, driver_files
 from provision.detect.surroundings import Kernel
 from provision.process import Completed
 from provision.records import GpuState
@@ -95,6 +95,17 @@ def test_healthy_box_with_driver_files(detect, fake_nvml, tree):
         "gpu.compute_mode": "pass",
         "cuda.visible_devices": "pass",
     }
+
+
+def test_a_driver_that_is_stuck_is_not_asked(detect, fake_nvml, tree, monkeypatch):
+    monkeypatch.setattr(driver_files, "PAUSE_S", 0.0)
+    tree.driver("550.90.07")
+    tree.node("nvidia0", "nvidiactl", "nvidia-uvm")
+    tree.pci("0000:07:00.0", "10de:20b2", driver="nvidia")
+    tree.write("/proc/10/stat", "10 (nvidia-smi) D 1 10 ")
+    machine = detect(fake_nvml("a100x2"), runner=never)
+    assert machine.gpu_state is GpuState.UNUSABLE
+    assert problems(machine) == {"driver.dstate": "fail"}
 
 
 def test_mig_without_instances(detect, fake_nvml):
