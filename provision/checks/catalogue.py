@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from . import (
+    container_devices,
     container_engine,
     container_inside,
+    container_toolkit,
     core,
     cuda_library,
     cuda_variables,
@@ -65,7 +67,9 @@ _MODULES: Final = (
     wheel_build,
     wheel_packages,
     container_inside,
+    container_toolkit,
     container_engine,
+    container_devices,
     sys_platform,
     sys_memory,
     sys_disk,
