@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from .check_states import PROBLEMS
 from .documents.check import CatalogueRow
 from .errors import InputError
-from .pipeline import Examined, load_default_matrix, replayed, require_linux
+from .examined import Examined, load_default_matrix, replayed, require_linux
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -175,6 +175,22 @@ def catalogue() -> tuple[CatalogueRow, ...]:
     from .checks import all_checks
 
     return tuple(CatalogueRow(check.id, check.level, check.component, check.title) for check in all_checks())
+
+
+def quick_ids() -> frozenset[str]:
+    """Ids of the checks that a run without a choice makes."""
+    from .checks import checks_for
+
+    return frozenset(check.id for check in checks_for("quick"))
+
+
+def core_of(seen: Seen) -> Examined:
+    """What decides whether the GPUs can be used: a plan is not held up by anything else that a check may find."""
+    from .checks import core_checks, lead, run_checks
+
+    checks = core_checks()
+    results = run_checks(seen.facts, checks)
+    return Examined(seen.facts.machine, results, *lead(results, checks), is_here=seen.is_here)
 
 
 # --- counters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,11 +11,12 @@ from .documents.check import check_data
 from .documents.envelope import finding_of
 from .documents.plan import plan_data, plan_digest
 from .documents.receipt import receipt_data
-from .errors import ExitCode, GpusetupError, HarnessError, InputError, UsageError
+from .errors import ExitCode, GpusetupError, HarnessError
 from .events import Event
+from .examined import BAD, Examined, load_default_matrix
 from .gate import require_gpus, require_plannable, usable_gpus, visible_devices
 from .planning import no_build, plan_for
-from .records import Evidence, Finding, GpuState, Plan, Request
+from .records import Evidence, Finding, Plan, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +25,12 @@ if TYPE_CHECKING:
     from .accept.launch import Progress
     from .acceptance import Acceptance
     from .audit.model import AuditData
-    from .checks import Level
-    from .detect.surroundings import Surroundings
     from .documents.report_data import ReportData
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import CheckResult, Machine, Receipt
+    from .records import Machine, Receipt
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -43,43 +41,6 @@ _PHASES = {
     "verify": "verifying what was installed",
     "switch": "putting it in place",
 }
-
-#: States of a check that is not well, and all that a person should see.
-_BAD = ("fail", "timed-out", "crashed")
-_SHOWN = (*_BAD, "warn", "unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A snapshot to look through, as if its machine were here."""
-
-    around: Surroundings
-    level: Level
-    origin: str
-    """The file, for messages."""
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """A machine with what the checks say of it."""
-
-    machine: Machine
-    results: tuple[CheckResult, ...] = ()
-    cause: str | None = None
-    """Id of the check that leads the report."""
-    folded: tuple[str, ...] = ()
-    """Ids that the cause explains."""
-    is_here: bool = False
-    """Whether it is the machine that gpusetup runs on."""
-    recorded: Recorded | None = None
-    """The snapshot that it comes from."""
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What is wrong: the cause first, what it explains left out."""
-        problems = [r for r in self.results if r.status in _SHOWN and r.id not in self.folded]
-        ranked = sorted(problems, key=lambda result: (result.id != self.cause, result.status == "warn"))
-        return tuple(Finding(r.id, r.status, r.happened, r.evidence, r.safe, r.risky) for r in ranked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,64 +64,6 @@ class Report:
     is_degraded: bool = False
     """Whether the verdict is degraded, or a check failed that did not stop the job."""
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-def examine_host() -> Examined:
-    """Detect this machine and run the checks that decide whether its GPUs can be used."""
-    from .checks import core_checks, lead, run_checks
-    from .detect import detect_machine
-
-    require_linux()
-    machine, checks = detect_machine(), core_checks()
-    results = run_checks(machine, checks, clock=time.perf_counter)
-    return Examined(machine, results, *lead(results, checks), is_here=True)
-
-
-def require_linux() -> None:
-    """UsageError elsewhere, in one line."""
-    if not sys.platform.startswith("linux"):
-        raise UsageError("gpusetup runs on Linux and WSL 2; Windows and macOS are plan targets only (plan --os).")
-
-
-def examine_snapshot(data: object, *, origin: str) -> Examined:
-    """The machine of a snapshot, judged as `examine_host` judges this one; InputError names the place."""
-    from .checks import core_checks, lead, run_checks
-    from .snapshot import surroundings_of
-
-    around, level = surroundings_of(data, where=origin)
-    recorded = Recorded(around, level, origin)
-    machine, checks = replayed(recorded), core_checks()
-    results = run_checks(machine, checks)
-    return Examined(machine, results, *lead(results, checks), recorded=recorded)
-
-
-def replayed(recorded: Recorded) -> Machine:
-    """The machine that a snapshot shows; what was not looked at then can't be read now."""
-    from .detect.examine import gather
-
-    try:
-        return gather(recorded.around, recorded.level)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as err:
-        said = f"{recorded.origin}: data.looks: an answer has not the form that detection needs ({err})"
-        raise InputError(said) from err
-
-
-def examine_paste(machine: Machine) -> Examined:
-    """A machine that a paste describes: the checks say why its GPU can't be used; where it can, they have no facts."""
-    from .checks import core_checks, lead, run_checks
-
-    if machine.gpu_state is not GpuState.UNUSABLE:
-        return Examined(machine)
-    results = run_checks(machine, core_checks())
-    return Examined(machine, results, *lead(results, core_checks()))
-
-
-def load_default_matrix(site: str | None = None) -> Matrix:
-    """The matrix that ships with gpusetup, with the site file over it that was named or is found."""
-    from .matrix.load import default_matrix
-    from .paths import cache_folder, site_file
-
-    return default_matrix(cache_folder(), site=site_file(site))
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,17 +268,28 @@ def _run_stages(
     *,
     site: str | None,
 ) -> None:
+    from .doctor import Visit, core_of, examine, quick_ids, see_host
     from .report import summary
 
     with _timed(report, events, "detect") as stage:
-        examined = examine_host()
+        seen = see_host(Visit())
+        examined = core_of(seen)
         report.data = replace(report.data, machine=examined.machine)
         stage.text = summary.detect_text(examined.machine)
     with _timed(report, events, "check") as stage:
-        checked = check_data(examined.results, cause=examined.cause, level="quick", folded=examined.folded)
-        report.data = replace(report.data, check=checked)
-        report.findings = examined.findings
-        stage.text = summary.check_text(examined.results)
+        checked, notes = examine(seen, quick_ids())
+        report.data = replace(
+            report.data,
+            check=check_data(
+                checked.results,
+                cause=checked.cause,
+                level=seen.level,
+                folded=checked.folded,
+                environment_classes=sorted(seen.facts.classes),
+            ),
+        )
+        report.findings = (*checked.findings, *notes)
+        stage.text = summary.check_text(checked.results)
     with _timed(report, events, "plan") as stage:
         plan = plan_for(examined, request, load_default_matrix(site))
         report.data = replace(report.data, plan=plan_data(plan))
@@ -392,7 +306,7 @@ def _run_stages(
         report.data = replace(report.data, acceptance=acceptance)
         report.findings = (*report.findings, *acceptance.findings)
         report.exit_code = ExitCode.FAILED if acceptance.verdict == "rejected" else ExitCode.OK
-        report.is_degraded = acceptance.verdict == "degraded" or any(f.status in _BAD for f in report.findings)
+        report.is_degraded = acceptance.verdict == "degraded" or any(f.status in BAD for f in report.findings)
         stage.text = summary.accept_text(acceptance)
 
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .documents.fleet import FleetData
+    from .examined import Examined
     from .fleet import Member, Remarks
     from .matrix.tables import Matrix
-    from .pipeline import Examined
     from .records import Build, Companion, Machine, Rejection, Resolution
     from .resolve import Catalogue
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .base import check, counted
+from .gpu_answers import fact, named, places, shown
 
 if TYPE_CHECKING:
     from ..records import Finding
@@ -29,26 +30,24 @@ def compute_mode(facts: Facts, say: Verdict) -> Finding:
         nvmlDeviceGetComputeMode: 0 (default) passes, 2 (prohibited) fails, 3 (exclusive process) warns.
 
     What to do
-        `sudo nvidia-smi -c 0` sets the default; whoever set it, often a scheduler, may have had a reason.
+        `sudo nvidia-smi -c 0` sets the default; whoever set it, often a scheduler or MPS, may have had a reason.
 
     Sources
         NVML API reference, nvmlComputeMode_t (read 2026-11).
     """
-    modes = {gpu.index: facts.value(f"gpu.{gpu.index}.compute_mode") for gpu in facts.machine.gpus if gpu.in_nvml}
-    known = {index: mode for index, mode in modes.items() if mode is not None}
-    if not known:
+    modes = {gpu: mode for gpu in facts.gpus if (mode := facts.value(fact(gpu, "compute_mode"))) is not None}
+    if not modes:
         return say.skipped("No usable GPU here tells its compute mode.")
-    closed = [index for index, mode in known.items() if mode == _PROHIBITED]
-    single = [index for index, mode in known.items() if mode not in {_DEFAULT, _PROHIBITED}]
-    shown = tuple(one for index in (*closed, *single) for one in facts.evidence(f"gpu.{index}.compute_mode"))
-    undo = tuple(f"sudo nvidia-smi -i {index} -c 0" for index in (*closed, *single))
+    closed = tuple(gpu for gpu, mode in modes.items() if mode == _PROHIBITED)
+    single = tuple(gpu for gpu, mode in modes.items() if mode not in {_DEFAULT, _PROHIBITED})
+    odd = (*closed, *single)
+    undo = ("sudo nvidia-smi -c 0" if len(odd) == len(facts.gpus) else f"sudo nvidia-smi -i {places(odd)} -c 0",)
+    evidence = shown(facts, odd, "compute_mode", needs=_DEFAULT)
     if closed:
-        named = ", ".join(str(index) for index in closed)
-        return say.failed(f"Compute mode prohibits every CUDA program on GPU {named}.", *shown, safe=undo)
+        return say.failed(f"Compute mode prohibits every CUDA program on {named(closed)}.", *evidence, safe=undo)
     if single:
-        named = ", ".join(str(index) for index in single)
-        return say.warned(f"Compute mode lets only one program at a time use GPU {named}.", *shown, safe=undo)
-    return say.passed(f"Compute mode is the default on {counted(len(known), 'GPU')}.")
+        return say.warned(f"Compute mode lets only one program at a time use {named(single)}.", *evidence, safe=undo)
+    return say.passed(f"Compute mode is the default on {counted(len(modes), 'GPU')}.")
 
 
 CHECKS = (compute_mode,)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from ..records import Machine
+    from collections.abc import Sequence
+
+    from ..records import Gpu, Machine
 
 Family = Literal["ubuntu", "debian", "rhel", "suse", "other"]
 _FAMILIES: tuple[tuple[frozenset[str], Family], ...] = (
@@ -111,3 +113,25 @@ _TOOLKIT: dict[Family, str] = {
 def install_toolkit(machine: Machine) -> tuple[str, ...]:
     """Commands that install or update the NVIDIA container toolkit."""
     return (_TOOLKIT[family(machine)],)
+
+
+def reset_gpus(machine: Machine, gpus: Sequence[Gpu]) -> tuple[str, ...]:
+    """Commands that reset these GPUs; whatever runs on them is lost."""
+    places = ",".join(gpu.pci_bus_id or str(gpu.index) for gpu in gpus)
+    which = f" -i {places}" if len(gpus) == 1 or len(gpus) < len(machine.gpus) else ""
+    reset = f"sudo nvidia-smi --gpu-reset{which}    (only while nothing uses them; joined by NVLink, all at once)"
+    if machine.host.is_wsl:
+        return ("restart Windows",)
+    if machine.host.container:
+        return (f"on the host of this container: {reset}",)
+    return (reset, "sudo reboot")
+
+
+def look_at(machine: Machine, gpus: Sequence[Gpu], subject: str) -> str:
+    """Command that shows one subject of nvidia-smi (ECC, POWER, ...) for these GPUs."""
+    one = f" -i {gpus[0].pci_bus_id or gpus[0].index}" if len(gpus) == 1 and not machine.host.is_wsl else ""
+    return f"nvidia-smi -q -d {subject}{one}"
+
+
+HAVE_IT_EXCHANGED = "sudo nvidia-bug-report.sh    (the vendor asks for its file before a board is exchanged)"
+"""Command that collects what an exchange of a board needs."""

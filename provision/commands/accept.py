@@ -9,7 +9,8 @@ import click
 from ..cli import emit
 from ..documents.envelope import Outcome
 from ..errors import ExitCode, HarnessError
-from ..pipeline import AcceptOptions, accept_environment, examine_host, require_device
+from ..examined import examine_host
+from ..pipeline import AcceptOptions, accept_environment, require_device
 from .options import env_option, environment_of, json_option, require_gpu_option
 
 

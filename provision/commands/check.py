@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from ..doctor import Seen, Visit
     from ..documents.check import CatalogueRow
+    from ..examined import Examined
     from ..fixing import Offer
-    from ..pipeline import Examined
     from ..records import Applied, Finding
     from ..suppressions import SuppressionEntry
 
@@ -183,7 +183,7 @@ def _visit(words: dict[str, Any], level: Level) -> Visit:
 def seen_of(from_: str | None, visit: Visit) -> Seen:
     """The machine that is meant, this one or that of --from, with everything that the checks look at."""
     from ..doctor import see_examined, see_host
-    from ..pipeline import Examined, load_default_matrix, require_linux
+    from ..examined import Examined, load_default_matrix, require_linux
 
     if from_ is None:
         require_linux()

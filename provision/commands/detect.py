@@ -14,7 +14,7 @@ from ..records import Request
 from .options import json_option, require_gpu_option
 
 if TYPE_CHECKING:
-    from ..pipeline import Examined
+    from ..examined import Examined
 
 
 @click.command(epilog="\b\nExample:\n  gpusetup detect --json")
@@ -43,7 +43,7 @@ def detect(context: click.Context, from_: str | None, require_gpu: int | None) -
 
 def examined_one(from_: str | None) -> Examined:
     """The machine that runs us, or the one of a file."""
-    from ..pipeline import Examined, examine_host, load_default_matrix
+    from ..examined import Examined, examine_host, load_default_matrix
 
     if from_ is None:
         return examine_host()

@@ -23,7 +23,7 @@ def driver() -> None:
 def plan(context: click.Context) -> int:
     """Print the steps; nothing is run. `driver install` is not there yet."""
     from ..drivers import plan_driver
-    from ..pipeline import examine_host, load_default_matrix
+    from ..examined import examine_host, load_default_matrix
     from ..report.driver import render_driver_plan
 
     console: Any = context.find_root().obj

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
+    from ..examined import Examined
     from ..matrix.tables import Matrix
-    from ..pipeline import Examined
     from ..typed import TypedMachine
 
 MOST_MACHINES: Final = 100_000

@@ -13,14 +13,8 @@ from ..documents.envelope import Outcome, load_document, read_text
 from ..documents.plan import plan_from_data
 from ..documents.receipt import receipt_data, rehearsal_data
 from ..errors import InputError, UsageError
-from ..pipeline import (
-    InstallOptions,
-    examine_host,
-    install_plan,
-    load_default_matrix,
-    rehearse_install,
-    require_plannable_here,
-)
+from ..examined import examine_host, load_default_matrix
+from ..pipeline import InstallOptions, install_plan, rehearse_install, require_plannable_here
 from ..planning import plan_for
 from ..records import Request
 from .options import (

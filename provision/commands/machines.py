@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..documents.envelope import decode_text, parse_json
 from ..errors import InputError, UsageError
-from ..pipeline import Examined, examine_host, examine_paste
+from ..examined import Examined, examine_host, examine_paste
 from ..typed import filled, machine_from_document, machine_from_words, require_fillable, with_driver_of_a_list
 from .options import typed_machine_of
 
@@ -52,7 +52,7 @@ def examined_from_bytes(raw: bytes, matrix: Matrix, *, origin: str, words: Typed
     schema = str(value["schema"])
     data = value.get("data")
     if schema == "gpusetup.snapshot/1":
-        from ..pipeline import examine_snapshot
+        from ..examined import examine_snapshot
 
         return examine_snapshot(data, origin=origin)
     if schema == "gpusetup.report/1" and isinstance(data, dict):

@@ -50,7 +50,7 @@ def show(
     context: click.Context, torch: str | None, cuda: str | None, gpu: str | None, driver: str | None, site: str | None
 ) -> int:
     """Rows of the matrix, and the builds that everything that was asked for admits."""
-    from ..pipeline import load_default_matrix
+    from ..examined import load_default_matrix
     from ..report.matrix import render_matrix
     from ..report.matrix_rows import matrix_data
     from ..report.matrix_words import Selectors

@@ -11,7 +11,7 @@ from ..cli import emit
 from ..documents.envelope import Outcome, finding_of
 from ..documents.plan import plan_data
 from ..errors import ExitCode, UsageError
-from ..pipeline import Examined, load_default_matrix
+from ..examined import Examined, load_default_matrix
 from ..planning import check_sources, no_build, not_held, plan_fleet, plan_for
 from .machines import examined_or_fleet
 from .options import json_option, machine_options, request_of, request_options, site_option, torch_index_option

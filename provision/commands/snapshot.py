@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def snapshot(context: click.Context, file: Path | None, level: Level, env: Path | None, redact: bool) -> int:  # noqa: FBT001
     """Record all that detect and check read into one JSON file; --from reads it."""
     from ..doctor import Visit, see_host
-    from ..pipeline import require_linux
+    from ..examined import require_linux
     from ..snapshot import LARGEST_BYTES, redacted, snapshot_data
 
     console: Any = context.find_root().obj

@@ -10,14 +10,19 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.checks import Context, Facts, run_checks
+from provision.detect.assemble import join_gpus
 from provision.detect.nvml import _pynvml_folder, judge, parse_probe_lines
+from provision.matrix.load import default_matrix
 from provision.process import Completed
+from provision.records import Driver, GpuState, Host, Machine, Reading
 from tests.bench import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from provision.detect.nvml import NvmlFacts, Told
+    from provision.matrix.tables import Matrix
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EVERYTHING = {
@@ -92,7 +97,8 @@ def fake_functions() -> tuple[str, ...]:
 def documented() -> dict[str, str]:
     """Fact and the cell of docs/readings.md that names its functions."""
     rows, functions = {}, ""
-    for line in (ROOT / "docs/readings.md").read_text(encoding="utf-8").splitlines():
+    nvml = (ROOT / "docs/readings.md").read_text(encoding="utf-8").partition("\n## NVML\n")[2].partition("\n## ")[0]
+    for line in nvml.splitlines():
         cells = line.strip("|").split(" | ")
         if line.startswith("| `") and len(cells) == 3:
             functions = functions if cells[2].startswith("same") else cells[2]
@@ -169,4 +175,23 @@ def complaints(clean: Told, function: str, told: Told, facts: NvmlFacts) -> list
         values = reading.value if isinstance(reading.value, tuple) else (reading.value,)
         if not all(value is None or isinstance(value, str | int | float) for value in values):
             wrong.append(f"{reading.name} is no plain value")
-    return wrong
+    return wrong + broken_checks(facts)
+
+
+def broken_checks(facts: NvmlFacts) -> list[str]:
+    """Checks that can't bear what was read."""
+    gpus = join_gpus((), facts)
+    machine = Machine(
+        host=Host(system="linux", os="ubuntu", os_version="24.04"),
+        driver=Driver(facts.driver_version, facts.cuda_version),
+        gpus=gpus,
+        gpu_state=GpuState.USABLE if facts.healthy else GpuState.UNUSABLE,
+        readings=(Reading("host.kernel", "uname", "6.8.0-79-generic"), *facts.readings),
+    )
+    results = run_checks(Facts(machine, Context(now=1_795_000_000.0, matrix=_matrix)))
+    return [f"{one.id}: {one.happened}" for one in results if one.status == "crashed"]
+
+
+@cache
+def _matrix() -> Matrix:
+    return default_matrix(None)

@@ -14,6 +14,7 @@ import re
 import shutil
 import stat
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from provision.detect.examine import gather
 from provision.detect.memory import Look, Recorder, Replay
 from provision.detect.nvml import detect_nvml
 from provision.detect.surroundings import Kernel, Surroundings
+from provision.documents.envelope import Outcome, document
 from provision.matrix.load import default_matrix
+from provision.snapshot import snapshot_data
 from tests.bench import build
 
 NOW = 1_795_000_000.0
@@ -58,6 +61,17 @@ class _Box(Replay):
             return super().look(kind, key, do)
         whole = super().look(kind, head[1], do)
         return Look("present", whole.value[: int(head[2])]) if whole.is_present else whole
+
+
+class _Written(Recorder):
+    """Remembers what a box answered, so that it can be written down."""
+
+    def __init__(self, inner: Replay) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def look(self, kind: Any, key: str, do: Any) -> Look:
+        return super().look(kind, key, lambda: self._inner.look(kind, key, do))
 
 
 class Box:
@@ -229,6 +243,13 @@ class Box:
             python="python3",
             memory=_Box(looks, otherwise=Look("absent", why="it is not there")),
         )
+
+    def document(self, level: str = "quick") -> dict[str, Any]:
+        """The snapshot document of the box."""
+        around = self.around()
+        around = replace(around, memory=_Written(around.memory))
+        gather(around, level)
+        return document(Outcome("gpusetup.snapshot/1", "snapshot", snapshot_data(around, level)))
 
     def facts(self, level: str = "quick") -> Facts:
         context = Context(**{"now": NOW, "matrix": _matrix, **self.context})

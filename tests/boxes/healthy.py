@@ -20,6 +20,7 @@ LAYERS = (
     "fabric",
     "network",
     "system",
+    "gpu",
 )
 
 

@@ -19,10 +19,10 @@ from packaging.specifiers import SpecifierSet
 
 from provision.commands.options import request_of, typed_machine_of
 from provision.errors import ExitCode, NoUsableGpuError
+from provision.examined import examine_paste
 from provision.gate import require_plannable, without_lost_gpus
 from provision.matrix import read_matrix
 from provision.pasted import machine_from_paste
-from provision.pipeline import examine_paste
 from provision.records import Build, Driver, Gpu, Host, Interpreter, Machine, Request
 from provision.resolve import Catalogue, resolve
 from provision.resolve.rules import RULES

@@ -45,6 +45,8 @@ _MODULES: Final = (
     "fabric",
     "network",
     "system",
+    "gpu_processes",
+    "dcgm",
 )
 
 

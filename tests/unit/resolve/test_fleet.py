@@ -10,8 +10,8 @@ from resolve_boxes import applied, box
 
 from provision.documents.fleet import RowError
 from provision.errors import ExitCode
+from provision.examined import Examined
 from provision.fleet import Member, Remarks, exit_code_of, failures_of, survey
-from provision.pipeline import Examined
 from provision.planning import Entry, plan_fleet
 from provision.records import Build, MatrixIdentity, Rejection, Request, Resolution, Unlock
 from provision.report.fleet import render_fleet

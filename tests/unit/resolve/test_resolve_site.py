@@ -5,8 +5,8 @@ from resolve_boxes import ask, box
 
 from provision.drivers.plan import choose_branch
 from provision.errors import NoBuildError
+from provision.examined import Examined
 from provision.matrix import read_matrix
-from provision.pipeline import Examined
 from provision.planning import plan_for
 from provision.resolve import Catalogue, resolve
 from provision.resolve.choose import judge, judge_all
