@@ -29,7 +29,8 @@ def has_docker(facts: Facts) -> bool:
 
 def is_idle(facts: Facts) -> bool:
     """Whether Docker is installed, does not run, and is not meant to."""
-    return facts.text("ctr.docker") == "dead" and not facts.flag("ctr.docker_enabled")
+    is_wanted = facts.flag("ctr.docker_enabled") and facts.flag("ctr.has_systemd")
+    return facts.text("ctr.docker") == "dead" and not is_wanted
 
 
 def is_snap(facts: Facts) -> bool:

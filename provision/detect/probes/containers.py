@@ -205,6 +205,7 @@ def _docker(around: Surroundings) -> Iterator[Reading]:
 
 
 # Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?
+# failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct and if the daemon is
 # permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: ...
 # permission denied while trying to connect to the docker API at unix:///var/run/docker.sock
 def parse_docker_trouble(told: Completed) -> tuple[str, str]:
@@ -216,7 +217,7 @@ def parse_docker_trouble(told: Completed) -> tuple[str, str]:
         return "unknown", told.failure
     if "permission denied" in said.lower():
         return "no-permission", said
-    if "cannot connect to the docker" in said.lower() or "daemon running" in said.lower():
+    if re.search(r"(?:cannot|failed to) connect to the docker", said, re.IGNORECASE):
         return "dead", said
     return "unknown", said or "docker info brought no answer that we know"  # also podman in Docker's clothes
 
@@ -290,7 +291,7 @@ def _started(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         yield Reading("ctr.smoke", source, "timed-out")
     elif not told.ok:
         yield Reading("ctr.smoke", source, "failed")
-        yield Reading("ctr.smoke_error", source, told.failure or plain(told.stderr or told.stdout))
+        yield Reading("ctr.smoke_error", source, told.failure or plain(told.stderr or told.stdout, longest=800))
     else:
         yield Reading("ctr.smoke", source, "answers")
         yield Reading("ctr.smoke_gpus", source, parse_uuids(told.stdout))
