@@ -270,4 +270,48 @@ def smoke(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"A container sees the same {counted(len(inside), 'GPU')} as the host.", *counts, *seen)
 
 
-CHECKS = (cdi_fresh, cdi_enabled, device_loss_risk, smoke)
+@check("ctr.running_lost", level="standard", needs=("nvml",), not_on=NOT_HERE)
+def running_lost(facts: Facts, say: Verdict) -> Finding:
+    """Running containers still have the GPUs that they were given.
+
+    What it finds
+        Containers that lost their GPUs while they ran.
+
+    Why it matters
+        Whoever uses the GPU already goes on, the next program inside finds none: "Failed to initialize NVML: Unknown
+        Error".
+
+    How it is decided
+        `nvidia-smi -L` is run in up to 8 containers that were started with `--gpus` or a CDI device, 5 s each. That
+        error fails; no answer is timed out. An image without nvidia-smi says nothing. It needs the permission to speak
+        to Docker.
+
+    What to do
+        Start these containers again, then mend the cause: ctr.device_loss_risk tells it.
+
+    Sources
+        NVIDIA container toolkit, troubleshooting, and its issue 48 (read 2026-11).
+    """
+    count = facts.number("ctr.running_count")
+    if count is None:
+        return say.skipped("Docker does not run here, or this user may not ask it.")
+    asked = [value for value in facts.values("ctr.running") if isinstance(value, tuple)]
+    lost = [str(name) for name, state in asked if state == "lost"]
+    silent = [str(name) for name, state in asked if state == "timed-out"]
+    seen = facts.evidence("ctr.running_count", "ctr.running")
+    if lost:
+        return say.failed(
+            f"{counted(len(lost), 'running container')} lost the GPU ({', '.join(lost)}).",
+            *seen,
+            safe=(f"docker exec {lost[0]} nvidia-smi", "gpusetup explain ctr.device_loss_risk"),
+            risky=(f"docker restart {' '.join(lost)}",),
+        )
+    if silent:
+        return say.timed_out(f"nvidia-smi gave no answer in container {', '.join(silent)}.", *seen, safe=("docker ps",))
+    answered = sum(state == "answers" for _, state in asked)
+    if not answered:
+        return say.skipped("No running container with a GPU can tell whether it still has it.", *seen)
+    return say.passed(f"{counted(answered, 'running container')} with a GPU still see it.", *seen)
+
+
+CHECKS = (cdi_fresh, cdi_enabled, device_loss_risk, running_lost, smoke)

@@ -27,7 +27,7 @@ def _has_gpu_node(facts: Facts) -> bool:
     "ctr.capabilities",
     level="instant",
     needs=("gpu",),
-    leads=("driver.nvml_init", "pci.count_vs_nvml", "cuda.libcuda", "cuda.init", "ctr.gpu_granted"),
+    leads=("driver.nvml_init", "pci.count_vs_nvml", "ctr.gpu_granted"),
 )
 def capabilities(facts: Facts, say: Verdict) -> Finding:
     """The container was given the driver's libraries for computing.
@@ -136,7 +136,7 @@ def _major(version: str | None) -> int | None:
     return int(match.group()) if match else None
 
 
-@check("ctr.image_requirements", level="quick", needs=("nvml",), leads=("cuda.init", "wheel.driver_floor"))
+@check("ctr.image_requirements", level="quick", needs=("nvml",))
 def image_requirements(facts: Facts, say: Verdict) -> Finding:
     """The driver of the host is new enough for this image.
 
@@ -205,7 +205,7 @@ def _asked(requirement: str | None, image: str | None) -> str | None:
 # --- shared memory
 
 
-@check("ctr.shm", level="instant", needs=("gpu",), leads=("nccl.allreduce",))
+@check("ctr.shm", level="instant", needs=("gpu",))
 def shm(facts: Facts, say: Verdict) -> Finding:
     """The container has room in /dev/shm.
 

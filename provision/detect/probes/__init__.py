@@ -42,6 +42,7 @@ _MODULES: Final = (
     "variables",
     "python_packages",
     "containers",
+    "container_runs",
     "fabric",
     "network",
     "system",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,8 @@ _DOCKER_ENABLED = (
 _SHM = "/dev/shm"  # noqa: S108 -- looked at, not written to
 
 
-def _is_looked_at(machine: Machine) -> bool:
+def is_looked_at(machine: Machine) -> bool:
+    """Whether this is a host with a GPU: engines of others are nobody's business here."""
     return machine.gpu_state is not GpuState.NONE and not machine.host.container
 
 
@@ -36,7 +36,7 @@ def _is_looked_at(machine: Machine) -> bool:
 
 
 def _engines(around: Surroundings, machine: Machine) -> Iterator[Reading]:
-    if not _is_looked_at(machine):
+    if not is_looked_at(machine):
         return
     for name in _PROGRAMS:
         yield _program(around, name)
@@ -150,14 +150,14 @@ _LOCAL = re.compile(r"unix://[\w./-]{1,200}")
 _DOCKER_ASKED = "docker info --format {{json .}}"
 
 
-def _is_remote(around: Surroundings) -> bool:
+def is_remote(around: Surroundings) -> bool:
     """Whether DOCKER_HOST leads to another machine."""
     host = around.variable("DOCKER_HOST", _LOCAL)
     return host.is_set and host.value is None
 
 
 def _asked(around: Surroundings, machine: Machine) -> Iterator[Reading]:
-    if not _is_looked_at(machine):
+    if not is_looked_at(machine):
         return
     if around.program("nvidia-ctk"):
         told = around.tell("nvidia-ctk", "--version")
@@ -179,7 +179,8 @@ def parse_toolkit_version(text: str) -> str | None:
     return match[1] if match else None
 
 
-def _docker_info(around: Surroundings) -> tuple[files.Kept | None, Completed]:
+def docker_info(around: Surroundings) -> tuple[files.Kept | None, Completed]:
+    """What is kept of Docker's answer, None without one; and how asking ended. Asked once for all probes."""
     keep = files.kept_docker_info(around.kernel.hostname)
     told = around.tell("docker", "info", "--format", "{{json .}}", keep=keep)
     return files.parse_docker_info(told.stdout), told
@@ -187,10 +188,10 @@ def _docker_info(around: Surroundings) -> tuple[files.Kept | None, Completed]:
 
 def _docker(around: Surroundings) -> Iterator[Reading]:
     source = _DOCKER_ASKED
-    if _is_remote(around):
+    if is_remote(around):
         yield Reading("ctr.docker", "environment DOCKER_HOST", "elsewhere")
         return
-    found, told = _docker_info(around)
+    found, told = docker_info(around)
     if found is None:
         state, why = parse_docker_trouble(told)
         yield Reading("ctr.docker", source, state)
@@ -231,7 +232,7 @@ def _podman(around: Surroundings) -> Reading:
 
 def _room(around: Surroundings) -> Iterator[Reading]:
     """Room where images lie: where Docker says, else where it puts them by default."""
-    found = _docker_info(around)[0] if around.program("docker") and not _is_remote(around) else None
+    found = docker_info(around)[0] if around.program("docker") and not is_remote(around) else None
     if found is not None and (not found["is_here"] or found["is_desktop"]):
         return
     places = [found["root"]] if found and found["root"] else ["/var/lib/docker", "/var/lib/containers"]
@@ -241,66 +242,6 @@ def _room(around: Surroundings) -> Iterator[Reading]:
             yield Reading("ctr.store", place, (place, space.total_bytes, space.free_bytes))
         elif found:
             yield Reading("ctr.store", place, failure=why)
-
-
-# --- a container that is started
-
-
-_SMALL = re.compile(r"(?:docker\.io/)?(?:library/)?(?:ubuntu|debian|rockylinux|almalinux|nvidia/cuda):[\w.-]*")
-_FITS_CUDA = re.compile(r".*:[\w.]+-base-[\w.]+")
-_SMOKE_NAME = "gpusetup-check"
-
-
-# ubuntu:24.04
-# nvidia/cuda:12.4.1-base-ubuntu22.04
-# registry.example.com/team/secret:latest
-def parse_images(text: str) -> tuple[str, ...]:
-    """Of the images on this machine those that are small, well known and have glibc; plain ones first."""
-    names = [line.strip() for line in text.splitlines() if _SMALL.fullmatch(line.strip())]
-    fit = [name for name in names if "nvidia/cuda" not in name or _FITS_CUDA.fullmatch(name)]
-    return tuple(sorted(fit, key=lambda name: ("nvidia/cuda" in name, name)))
-
-
-def _started(around: Surroundings, machine: Machine) -> Iterator[Reading]:
-    """Lists the GPUs inside a container of an image that is already here; nothing is ever pulled."""
-    if not _is_looked_at(machine) or not around.program("docker") or _is_remote(around):
-        return
-    found, _ = _docker_info(around)
-    if found is None or not found["is_here"] or found["is_desktop"]:
-        return
-    listed = around.tell(
-        "docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", keep=lambda text: "\n".join(parse_images(text))
-    )
-    images = parse_images(listed.stdout)
-    if not images:
-        why = "no small image of Ubuntu, Debian, Rocky, Alma or nvidia/cuda base is on this machine; none is pulled"
-        yield Reading("ctr.smoke_image", "docker image ls", failure=listed.failure or why)
-        return
-    yield Reading("ctr.smoke_image", "docker image ls", images[0])
-    if any(name == "nvidia" for name, _ in found["runtimes"]) or not found["has_cdi"]:
-        wanted = ("--gpus", "all")
-    else:
-        wanted = ("--device", "nvidia.com/gpu=all")
-    path, name = around.program("docker") or "docker", f"{_SMOKE_NAME}-{os.getpid()}"
-    asked = ("--entrypoint", "nvidia-smi", images[0], "--query-gpu=uuid", "--format=csv,noheader")
-    argv = (path, "run", "--rm", "--pull=never", "--network=none", "--name", name, *wanted, *asked)
-    told = around.ask("docker run nvidia-smi", ("env", "LC_ALL=C", *argv), deadline_s=45.0)
-    source = f"docker run {' '.join(wanted)} {images[0]} nvidia-smi"
-    if told.timed_out:  # only the client was ended
-        around.ask("docker rm of our container", (path, "rm", "--force", name), deadline_s=10.0)
-        yield Reading("ctr.smoke", source, "timed-out")
-    elif not told.ok:
-        yield Reading("ctr.smoke", source, "failed")
-        yield Reading("ctr.smoke_error", source, told.failure or plain(told.stderr or told.stdout, longest=800))
-    else:
-        yield Reading("ctr.smoke", source, "answers")
-        yield Reading("ctr.smoke_gpus", source, parse_uuids(told.stdout))
-
-
-# GPU-955ef018-3bd9-5f27-80b3-fa20ee8d19c5
-def parse_uuids(text: str) -> tuple[str, ...]:
-    """GPU ids, one per line."""
-    return tuple(re.findall(r"^(GPU-[0-9a-fA-F-]{8,40})\s*$", text, re.MULTILINE))
 
 
 # --- inside a container
@@ -340,5 +281,4 @@ PROBES: tuple[Probe, ...] = (
     Probe("container engines", "instant", _engines),
     Probe("inside a container", "instant", _inside),
     Probe("container engines asked", "quick", _asked),
-    Probe("GPUs in a container", "standard", _started, is_after_driver=True),
 )

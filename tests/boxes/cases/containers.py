@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 MIB = 2**20
 _DEFAULT = 64 * MIB
+_ID = "0123456789abcdef" * 4
 _ASKED = "docker run nvidia-smi"
 
 
@@ -49,6 +50,14 @@ def _many(box: Box) -> Box:
 def _smoke(**answer: Any) -> Box:
     """A t4 with an image of Ubuntu, in which nvidia-smi is started."""
     box = t4().command(layer.IMAGES, "ubuntu:24.04\n").command(_ASKED, **answer)
+    return box.program("docker")
+
+
+def _running(said: str, *, timed_out: bool = False) -> Box:
+    """A t4 with one running container that was given the GPU, in which nvidia-smi says this."""
+    box = t4().command("docker ps --quiet --no-trunc", f"{_ID}\n")
+    box.command("docker inspect of device requests", f'{_ID[:12]} [{{"Capabilities":[["gpu"]]}}]')
+    box.command(f"docker exec {_ID[:12]} nvidia-smi", said, returncode=255, timed_out=timed_out)
     return box.program("docker")
 
 
@@ -244,6 +253,20 @@ CASES: tuple[Case, ...] = (
         "container-never-ends",
         lambda: _smoke(timed_out=True),
         "ctr.smoke",
+        status="timed-out",
+        level="standard",
+    ),
+    Case(
+        "running-container-lost-its-gpu",
+        lambda: _running("Failed to initialize NVML: Unknown Error\n"),
+        "ctr.running_lost",
+        level="standard",
+        says=("0123456789ab",),
+    ),
+    Case(
+        "running-container-hangs",
+        lambda: _running("", timed_out=True),
+        "ctr.running_lost",
         status="timed-out",
         level="standard",
     ),

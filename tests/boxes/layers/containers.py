@@ -71,7 +71,7 @@ def docker(box: Box, **changes: Any) -> Box:
     box.command(INFO, files.kept_docker_info(box.name)(told)).program("dockerd")
     box.file("/run/systemd/system/docker.slice", "").file("/run/docker.sock", "")
     box.link("/etc/systemd/system/multi-user.target.wants/docker.service", "/usr/lib/systemd/system/docker.service")
-    box.command(IMAGES, "")
+    box.command(IMAGES, "").command("docker ps --quiet --no-trunc", "")
     return box.space("/var/lib/docker", total=900 * GIB, free=400 * GIB)
 
 

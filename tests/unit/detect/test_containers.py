@@ -7,6 +7,7 @@ import json
 import pytest
 
 from provision.detect import container_files as files
+from provision.detect.probes import container_runs as runs
 from provision.detect.probes import containers as probe
 from provision.detect.surroundings import Surroundings
 from provision.process import Completed
@@ -57,7 +58,7 @@ def machine_at(tmp_path, **texts):
 
 
 def readings(around, probe_name, machine=GPU_HOST):
-    found = next(one for one in probe.PROBES if one.name == probe_name)
+    found = next(one for one in (*probe.PROBES, *runs.PROBES) if one.name == probe_name)
     return {one.name: one for one in found.read(around, machine)}
 
 
@@ -185,15 +186,15 @@ def test_what_no_engine_said_is_no_answer(told):
         ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", "dead"),
         (
             (
-                "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct and if"
-                " the daemon is running: dial unix /var/run/docker.sock: connect: no such file or directory"
+                "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is"
+                " correct and if the daemon is running: dial unix /var/run/docker.sock: connect: no such file"
             ),
             "dead",
         ),
         (
             (
-                "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: Get"
-                ' "http://%2Fvar%2Frun%2Fdocker.sock/v1.47/info": dial unix: connect: permission denied'
+                "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock:"
+                ' Get "http://%2Fvar%2Frun%2Fdocker.sock/v1.47/info": dial unix: connect: permission denied'
             ),
             "no-permission",
         ),
@@ -334,12 +335,12 @@ def test_only_small_known_images_are_started_and_named():
         "nvidia/cuda:12.4.1-base-ubuntu22.04\nubuntu:24.04\nubuntu:<none>\nalpine:3.20\nsomeone/ubuntu:1\n"
         "debian:bookworm; rm\n"
     )
-    assert probe.parse_images(text) == ("ubuntu:24.04", "nvidia/cuda:12.4.1-base-ubuntu22.04")
+    assert runs.parse_images(text) == ("ubuntu:24.04", "nvidia/cuda:12.4.1-base-ubuntu22.04")
 
 
 def test_gpu_ids():
     text = "GPU-955ef018-3bd9-5f27-80b3-fa20ee8d19c5\nwarning: x\nGPU-00000000-0000-0000-0000-000000000001 \n"
-    assert probe.parse_uuids(text) == (
+    assert runs.parse_uuids(text) == (
         "GPU-955ef018-3bd9-5f27-80b3-fa20ee8d19c5",
         "GPU-00000000-0000-0000-0000-000000000001",
     )
@@ -362,6 +363,33 @@ def test_inside_a_container_free_text_of_variables_is_not_kept(tmp_path):
     assert str(found["ctr.shm_bytes"].failure).endswith("No such file or directory")
 
 
-@pytest.mark.parametrize("name", [one.name for one in probe.PROBES])
+@pytest.mark.parametrize("name", [one.name for one in (*probe.PROBES, *runs.PROBES)])
 def test_a_box_without_a_gpu_is_not_looked_at(tmp_path, name):
     assert readings(machine_at(tmp_path), name, Machine()) == {}
+
+
+def test_running_containers_with_gpus():
+    whole = "0123456789abcdef" * 4
+    text = "\n".join(
+        [
+            f'{whole} [{{"Driver":"","Count":-1,"DeviceIDs":null,"Capabilities":[["gpu"]],"Options":{{}}}}]',
+            f'f{whole[1:]} [{{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=all"],"Capabilities":null}}]',
+            f'e{whole[1:]} [{{"Driver":"cdi","DeviceIDs":["vendor.example/nic=0"],"Capabilities":null}}]',
+            f"d{whole[1:]} null",
+            "Error: No such object",
+        ]
+    )
+    assert runs.parse_gpu_containers(text) == ("0123456789ab", "f123456789ab")
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        (Completed(("docker",), returncode=0, stdout="GPU 0: Tesla T4 (UUID: GPU-x)\n"), "answers"),
+        (Completed(("docker",), returncode=255, stdout="Failed to initialize NVML: Unknown Error\n"), "lost"),
+        (Completed(("docker",), returncode=126, stderr='exec: "nvidia-smi": executable file not found'), "unknown"),
+        (Completed(("docker",), timed_out=True), "timed-out"),
+    ],
+)
+def test_what_a_running_container_sees(told, state):
+    assert runs.parse_inside(told) == state
