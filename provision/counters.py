@@ -33,6 +33,7 @@ class Snapshot:
     boot_id: str
     """/proc/sys/kernel/random/boot_id: counters of the driver and the clock begin anew with each."""
     gpu_uuid: str
+    """Whose counters they are: a GPU, or an InfiniBand port by its name in readings (ib.mlx5_0.1)."""
     taken_at: float
     """Seconds since the boot (CLOCK_BOOTTIME), which no change of the time of day moves."""
     counters: Mapping[str, int]

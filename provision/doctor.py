@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -47,6 +48,8 @@ _COUNTERS: Final = (
     "nvlink_recovery_events",
     "nvlink_recovery_failed_events",
 )
+#: Readings of an InfiniBand port that only ever grow, after the name of the port.
+_PORT_COUNTER: Final = re.compile(r"(ib\.[^.]+\.\d+)\.(\w+)")
 _SETTLED_S: Final = 30.0
 """Least span of a rate: over less, one event looks like a storm."""
 
@@ -209,18 +212,31 @@ def _rates(around: Surroundings, machine: Machine) -> tuple[dict[str, Rate], tup
         for gpu in machine.gpus
         if gpu.gpu_uuid and (counters := _counters(machine, gpu.index))
     ]
+    owners = {gpu.gpu_uuid: f"gpu.{gpu.index}" for gpu in machine.gpus if gpu.gpu_uuid}
+    for port, counters in _port_counters(machine).items():
+        owners[port] = port
+        now.append(Snapshot(boot_id, port, clock, counters))
     if not now or not boot_id:
         return {}, ()
     folder = history_folder()
     history = read_counters(folder, boot_id)
     found: dict[str, Rate] = {}
-    index_of = {gpu.gpu_uuid: gpu.index for gpu in machine.gpus}
     for one in now:
         earlier = history.since(one.gpu_uuid, clock - _SETTLED_S)
         for name, rate in rates(earlier, one).items():
-            found[f"gpu.{index_of[one.gpu_uuid]}.{name}"] = Rate(float(rate.delta), rate.seconds)
+            found[f"{owners[one.gpu_uuid]}.{name}"] = Rate(float(rate.delta), rate.seconds)
     keep_counters(folder, now)
     return found, (history.note,) if history.note else ()
+
+
+def _port_counters(machine: Machine) -> dict[str, dict[str, int]]:
+    """Counters of each InfiniBand port, by the name of the port."""
+    found: dict[str, dict[str, int]] = {}
+    for reading in machine.readings:
+        match = _PORT_COUNTER.fullmatch(reading.name)
+        if match and type(reading.value) is int:
+            found.setdefault(match[1], {})[match[2]] = reading.value
+    return found
 
 
 def _counters(machine: Machine, index: int) -> dict[str, int]:

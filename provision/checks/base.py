@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -46,12 +45,14 @@ class Check:
     @property
     def page(self) -> str:
         """The text that `gpusetup explain` prints."""
+        import inspect  # only pages need it, and it is slow to import
+
         return inspect.cleandoc(self.judge.__doc__ or "")
 
     @property
     def title(self) -> str:
         """What is so when it passes, in one line."""
-        return self.page.split("\n", 1)[0]
+        return (self.judge.__doc__ or "").strip().split("\n", 1)[0]
 
     def evaluate(self, facts: Facts | Machine) -> Finding:
         """The finding: skipped with the reason where the check does not apply."""

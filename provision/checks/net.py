@@ -1,10 +1,104 @@
-"""Checks of the network that an install needs: net."""
+"""Checks of the network that an install and a job need: net."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .base import Check
+from ..records import Evidence
+from .base import check
+from .sys_words import rows
 
-CHECKS: tuple[Check, ...] = ()
+if TYPE_CHECKING:
+    from ..records import Finding
+    from .base import Facts, Verdict
+
+
+@check("net.proxy", level="instant", not_on=("paste",))
+def proxy(facts: Facts, say: Verdict) -> Finding:
+    """The variables that name a proxy agree with each other.
+
+    What it finds
+        http_proxy and HTTP_PROXY (and the others) set to two values, and values with quotes or blanks in them.
+
+    Why it matters
+        Some programs read one spelling and some the other: curl works where pip hangs. Quotes get into a value from
+        files of `docker --env-file` and /etc/environment, and no host has such a name.
+
+    How it is decided
+        Both spellings set and different warns, apart from a slash at the end. So does a quote at the start or a blank
+        inside of an address. The values are compared and never kept or shown.
+
+    What to do
+        Set one spelling, or both alike, and no quotes in files that no shell reads.
+
+    Sources
+        curl(1), environment; documentation of requests and of uv about proxies.
+    """
+    variables = rows(facts, "proxy.variable")
+    if not variables:
+        return say.unknown("Nobody looked at the variables.")
+    bad = [(name, fault) for name, _, _, fault in variables if fault]
+    if bad:
+        name, fault = bad[0]
+        return say.warned(
+            f"{name} and {name.upper()}: {fault}."
+            if "spellings" in fault
+            else f"{name} or {name.upper()} can't be an address: {fault}.",
+            *(Evidence(one[0], one[3] or "agree", source="environment") for one in variables if one[1] or one[2]),
+            safe=("env | grep -i _proxy", f"unset {name.upper()}", "grep -i proxy /etc/environment ~/.profile"),
+        )
+    used = [name for name, lower, upper, _ in variables if lower or upper]
+    return say.passed(f"Set: {', '.join(used)}." if used else "No proxy is set.")
+
+
+@check("net.rendezvous", level="quick", not_on=("paste",))
+def rendezvous(facts: Facts, say: Verdict) -> Finding:
+    """Other nodes of a job can reach this one by the name that it goes by.
+
+    What it finds
+        In a job of several nodes: a host name that leads to the loopback address, or nowhere. On every box with
+        several GPUs: a network interface chosen for Gloo that does not exist, and a name that takes seconds.
+
+    Why it matters
+        The first process tells the others its name or address. With 127.0.1.1 they wait for themselves, and the job
+        ends with a timeout after half an hour.
+
+    How it is decided
+        Name service is asked for the host name. Only loopback or no address fails when the batch system says that the
+        job has two or more nodes; otherwise it is told and passes, as one node needs no more. An interface of
+        GLOO_SOCKET_IFNAME that is not there warns. No answer within 5 s is a time-out.
+
+    What to do
+        Put the host's real address into /etc/hosts or DNS, or name the first node by address in MASTER_ADDR.
+
+    Sources
+        PyTorch documentation, distributed (GLOO_SOCKET_IFNAME, MASTER_ADDR); debian-reference on 127.0.1.1.
+    """
+    if not facts.was_looked_at("net.own_addresses"):
+        return say.skipped("Nobody asked: the box has no second GPU.")
+    missing = [(name, wanted) for name, wanted, is_there in rows(facts, "net.interface_wanted") if not is_there]
+    if missing:
+        name, wanted = missing[0]
+        return say.warned(
+            f"{name} names the interface {wanted}, which this machine does not have.",
+            *facts.evidence("net.interface_wanted"),
+            safe=("ip -brief address", f"unset {name}"),
+        )
+    nodes = max((int(one) for one in facts.values("job.nodes") if isinstance(one, int)), default=1)
+    kinds, why = facts.texts("net.own_addresses") or (), facts.failure("net.own_addresses")
+    evidence = facts.evidence("net.own_addresses", "job.nodes")
+    safe = (
+        "getent ahosts $(hostname); hostname -I",
+        "put the address of this host into /etc/hosts, or set MASTER_ADDR",
+    )
+    if why and why.startswith("no answer"):
+        return say.timed_out("Looking up this machine's own name took more than 5 s.", *evidence, safe=safe)
+    if set(kinds) - {"loopback", "link-local"}:
+        return say.passed("This machine's name leads to an address that others can use.", *evidence)
+    said = f"leads to {', '.join(kinds)} only" if kinds else f"leads nowhere ({why})"
+    if nodes > 1:
+        return say.failed(f"The job has {nodes} nodes, and this one's name {said}.", *evidence, safe=safe)
+    return say.passed(f"This machine's name {said}; that is enough for one node.", *evidence)
+
+
+CHECKS = (proxy, rendezvous)

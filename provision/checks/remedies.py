@@ -115,6 +115,33 @@ def install_toolkit(machine: Machine) -> tuple[str, ...]:
     return (_TOOLKIT[family(machine)],)
 
 
+_COMPILER: dict[Family, str] = {
+    "ubuntu": "sudo apt-get install gcc libc6-dev",
+    "debian": "sudo apt-get install gcc libc6-dev",
+    "rhel": "sudo dnf install gcc glibc-devel",
+    "suse": "sudo zypper install gcc glibc-devel",
+    "other": "install gcc and the headers of the C library",
+}
+
+
+def compiler(machine: Machine) -> str:
+    """Command that installs a C compiler."""
+    return _COMPILER[family(machine)]
+
+
+def python_headers(machine: Machine, version: str) -> str:
+    """Command that installs the headers of the distribution's Python of that version (3.12.3)."""
+    minor = ".".join(version.split(".")[:2])
+    found: dict[Family, str] = {
+        "ubuntu": f"sudo apt-get install python{minor}-dev",
+        "debian": f"sudo apt-get install python{minor}-dev",
+        "rhel": f"sudo dnf install python{minor}-devel",
+        "suse": f"sudo zypper install python{minor.replace('.', '')}-devel",
+        "other": f"install the headers of Python {minor}",
+    }
+    return found[family(machine)]
+
+
 def reset_gpus(machine: Machine, gpus: Sequence[Gpu]) -> tuple[str, ...]:
     """Commands that reset these GPUs; whatever runs on them is lost."""
     places = ",".join(gpu.pci_bus_id or str(gpu.index) for gpu in gpus)
@@ -135,3 +162,17 @@ def look_at(machine: Machine, gpus: Sequence[Gpu], subject: str) -> str:
 
 HAVE_IT_EXCHANGED = "sudo nvidia-bug-report.sh    (the vendor asks for its file before a board is exchanged)"
 """Command that collects what an exchange of a board needs."""
+
+
+_KEEPERS: dict[Family, str] = {
+    "ubuntu": "systemd-timesyncd",
+    "debian": "systemd-timesyncd",
+    "rhel": "chronyd",
+    "suse": "chronyd",
+    "other": "chronyd",
+}
+
+
+def keep_the_clock(machine: Machine) -> tuple[str, ...]:
+    """Commands that show how well the clock is kept, and start what keeps it."""
+    return ("timedatectl; chronyc tracking", f"sudo systemctl enable --now {_KEEPERS[family(machine)]}")

@@ -11,10 +11,11 @@ import click
 from ..errors import UsageError
 from ..paths import default_environment
 from ..records import Request
-from ..typed import TypedMachine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ..typed import TypedMachine
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -128,6 +129,8 @@ def request_of(words: dict[str, Any]) -> Request:
 
 def typed_machine_of(words: dict[str, Any]) -> TypedMachine:
     """The typed-in machine that the shared options spell."""
+    from ..typed import TypedMachine  # records that only --from and typed-in machines need
+
     return TypedMachine(
         gpus=tuple(words.get("gpus") or ()),
         driver=words.get("driver"),

@@ -15,8 +15,6 @@ from ..errors import ExitCode, GpusetupError, InputError
 from ..records import Evidence, Finding
 from .check import CheckData, Remedy
 from .codec import decode, encode
-from .plan import PlanData
-from .receipt import ReceiptData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -215,6 +213,8 @@ def load_document(text: str, *, origin: str, expect: str) -> Loaded:
     """A document of schema `gpusetup.<expect>/1`; InputError names place, found and expected."""
     from ..acceptance import Acceptance
     from ..records import Machine
+    from .plan import PlanData
+    from .receipt import ReceiptData
     from .report_data import ReportData
 
     kinds: dict[str, Any] = {

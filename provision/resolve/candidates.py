@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from ..matrix.binary_code import how_it_runs
 from ..matrix.companions import newest_transformers
 from ..records import Build
 
@@ -149,10 +150,7 @@ def code_for(matrix: Matrix, candidate: Candidate, capability: ComputeCapability
             or (owner.first_cuda and cuda < owner.first_cuda)
         )
         return "none" if is_out else "unknown"
-    cubins = [row for code in candidate.arch_list if (row := matrix.cubin(code))]
-    if any(row.runs_on(capability, cuda) for row in cubins):
-        return "binary"
-    return "ptx" if any(code <= capability for code in candidate.variant.ptx or ()) else "none"
+    return how_it_runs(matrix, candidate.arch_list, candidate.variant.ptx or (), cuda, capability)
 
 
 def _some_read_runs_on(matrix: Matrix, candidate: Candidate, capability: ComputeCapability) -> bool:

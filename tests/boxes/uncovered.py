@@ -1,10 +1,25 @@
 """Known failures without a case, each with the reason in one sentence."""
 
 UNCOVERED: dict[str, str] = {
+    # python_packages
+    "wheel-variant-not-published": "It is an error of an installer: no file names the build that was refused.",
+    "torch-advice-names-unpublished-build": "It is a sentence that torch prints; the environment holds no trace of it.",
+    "uv-extra-index-priority": "What was chosen is an ordinary build; wheel.arch_list judges whether it fits.",
+    "conda-channel-ended": "The environment that is there works; only asking the channel for a newer torch fails.",
+    "torch-load-weights-only": "It depends on what a program loads, and any torch from 2.6 on does it.",
+    "cuda-toolkit-mismatch": "A toolkit of another CUDA is usual and does no harm until somebody builds an extension.",
+    "ninja-missing": "It is needed by programs that build extensions, and nothing says that one will.",
+    "host-compiler-too-new": "It shows when nvcc compiles; otherwise compilers and toolkits of any age get along.",
+    # fabric
+    "nccl-version-mismatch-ranks": "It shows only between several machines, and one is looked at.",
     # gpu
     "sw-power-cap": "The software power limit is normal under full load; gpu.throttle_now mentions it.",
     "vgpu-driver-guest-host-mismatch": "NVML, when it starts at all, does not tell the release of the vGPU host.",
     "watchdog-kernel-timeout": "A screen on a GPU is healthy; only the program that is ended gets error 702.",
     # containers
     "container-group-id-warning": "The line of `groups` is cosmetic; nothing is wrong with such a container.",
+    # system
+    "wsl-libcuda-not-symlink": "It is a harmless complaint of ldconfig about every WSL, and nothing is to be done.",
+    "wsl-missing-features": "Every WSL lacks these features; which of them a program calls is known only when it does.",
+    "host-pinned-limit-512g": "It takes one call that registers more than 512 GiB, and no file foretells it.",
 }
