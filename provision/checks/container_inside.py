@@ -136,7 +136,7 @@ def _major(version: str | None) -> int | None:
     return int(match.group()) if match else None
 
 
-@check("ctr.image_requirements", level="quick", needs=("nvml",))
+@check("ctr.image_requirements", level="quick", needs=("nvml",), leads=("wheel.driver_floor",))
 def image_requirements(facts: Facts, say: Verdict) -> Finding:
     """The driver of the host is new enough for this image.
 

@@ -305,10 +305,10 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "image-for-a-newer-minor",
-        lambda: _old_host(NVIDIA_REQUIRE_CUDA="cuda>=12.8 brand=tesla,driver>=470,driver<471", CUDA_VERSION="12.8.1"),
+        lambda: _inside(NVIDIA_REQUIRE_CUDA="cuda>=13.3 brand=tesla,driver>=535,driver<536", CUDA_VERSION="13.3.0"),
         "ctr.image_requirements",
         status="warn",
-        says=("asks for CUDA 12.8", "runs 12.2"),
+        says=("asks for CUDA 13.3", "runs 13.0"),
     ),
     Case(
         "ngc-image-for-a-newer-driver",

@@ -191,7 +191,6 @@ def _plain_docker(box: Box) -> None:
 
 
 def _container(box: Box) -> None:
-    box.space(SHM, total=16 * GIB, free=16 * GIB)
     box.variable("NVIDIA_DRIVER_CAPABILITIES", "compute,utility").variable("NVIDIA_VISIBLE_DEVICES", "all")
     box.variable("NVIDIA_REQUIRE_CUDA", "cuda>=12.8 brand=unknown,driver>=535,driver<536 brand=tesla,driver>=535")
     box.variable("CUDA_VERSION", "12.8.1")
