@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from . import (
+    container_devices,
     container_engine,
     container_inside,
+    container_toolkit,
     core,
     cuda_build,
     cuda_library,
@@ -92,7 +94,9 @@ _MODULES: Final = (
     wheel_record,
     wheel_use,
     container_inside,
+    container_toolkit,
     container_engine,
+    container_devices,
     sys_platform,
     sys_drives,
     sys_disk,

@@ -35,21 +35,24 @@ def gpu_granted(facts: Facts, say: Verdict) -> Finding:
     """The GPU on the host's bus was given to this container.
 
     What it finds
-        A container that sees its host's NVIDIA GPU on the PCI bus and has neither its device nodes nor its libraries.
+        A container that sees its host's NVIDIA GPU on the PCI bus and has neither its device nodes nor its libraries;
+        and one that was given a GPU and lost it while it ran.
 
     Why it matters
         The driver is fine, on the host. Nothing that is installed inside the container will bring the GPU.
 
     How it is decided
         Inside a container, with the vendor's kernel module bound or loaded: no /dev/nvidiaN means that no GPU was
-        granted.
+        granted. Nodes that are there while NVML ends with "Unknown Error" (999) mean that the container's device rules
+        lost them, as after `systemctl daemon-reload` on the host.
 
     What to do
         Start the container again with a GPU: `docker run --gpus all`, `podman run --device nvidia.com/gpu=all`, or a
         resource limit nvidia.com/gpu in Kubernetes.
 
     Sources
-        NVIDIA Container Toolkit, user guide; Kubernetes, "Schedule GPUs" (read 2026-11).
+        NVIDIA Container Toolkit, user guide, troubleshooting, and its issue 48; Kubernetes, "Schedule GPUs" (read
+        2026-11).
     """
     kind = facts.machine.host.container
     if kind is None:
@@ -72,6 +75,15 @@ def gpu_granted(facts: Facts, say: Verdict) -> Finding:
             safe=(
                 _START.get(kind, "start the container again with its GPU"),
                 "gpusetup plan --cpu    (to go on without it)",
+            ),
+        )
+    if has_node and facts.nvml_outcome == "failed" and "NVML code 999" in (facts.failure("nvml.init") or ""):
+        return say.failed(
+            "This container was given a GPU and lost it: NVML ends with an unknown error although its nodes are here.",
+            *facts.evidence("host.container", "driver.device_nodes", "nvml.init"),
+            safe=(
+                "start the container again; on the host the GPU still works",
+                "gpusetup check    (on the host: driver.dev_char_links and ctr.device_loss_risk tell why)",
             ),
         )
     return say.skipped("A GPU was granted, or its host has no driver; the driver's checks say more.")

@@ -101,6 +101,20 @@ def who_owns_the_driver(machine: Machine) -> tuple[str, ...]:
 KERNEL_LOG = "sudo journalctl --dmesg --grep 'NVRM|nvidia' --no-pager | tail -n 40"
 """Command that shows what the driver wrote to the kernel log."""
 
+_TOOLKIT: dict[Family, str] = {
+    "ubuntu": "sudo apt-get install nvidia-container-toolkit    (from NVIDIA's repository)",
+    "debian": "sudo apt-get install nvidia-container-toolkit    (from NVIDIA's repository)",
+    "rhel": "sudo dnf install nvidia-container-toolkit    (from NVIDIA's repository)",
+    "suse": "sudo zypper install nvidia-container-toolkit    (from NVIDIA's repository)",
+    "other": "install nvidia-container-toolkit with this distribution's package manager",
+}
+
+
+def install_toolkit(machine: Machine) -> tuple[str, ...]:
+    """Commands that install or update the NVIDIA container toolkit."""
+    return (_TOOLKIT[family(machine)],)
+
+
 _COMPILER: dict[Family, str] = {
     "ubuntu": "sudo apt-get install gcc libc6-dev",
     "debian": "sudo apt-get install gcc libc6-dev",

@@ -44,6 +44,7 @@ _MODULES: Final = (
     "variables",
     "python_packages",
     "containers",
+    "container_runs",
     "fabric",
     "network",
     "system",

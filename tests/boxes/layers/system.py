@@ -99,8 +99,8 @@ def _memory(box: Box, memory: int) -> None:
     box.file("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n")
     box.file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0\n")
     box.file("/proc/pressure/memory", PRESSURE.format("0.00"))
-    small = 64 * 1024**2 if is_container(box) else memory // 2
-    box.space(SHM, total=small, free=small)
+    shared = 16 * 1024**3 if is_container(box) else memory // 2  # a container that asked for it: ctr.shm
+    box.space(SHM, total=shared, free=shared)
     box.answer("shm.left_behind", 0)
 
 
