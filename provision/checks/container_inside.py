@@ -27,7 +27,7 @@ def _has_gpu_node(facts: Facts) -> bool:
     "ctr.capabilities",
     level="instant",
     needs=("gpu",),
-    leads=("driver.nvml_init", "pci.count_vs_nvml", "ctr.gpu_granted"),
+    leads=("driver.nvml_init", "pci.count_vs_nvml", "ctr.gpu_granted", "cuda.libcuda", "cuda.init"),
 )
 def capabilities(facts: Facts, say: Verdict) -> Finding:
     """The container was given the driver's libraries for computing.

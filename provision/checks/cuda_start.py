@@ -57,6 +57,8 @@ def init(facts: Facts, say: Verdict) -> Finding:
         return say.unknown(f"CUDA was {facts.why_not('cuda.init')}.")
     if outcome == "library-not-loaded":
         return say.skipped("libcuda could not be loaded; see cuda.libcuda.")
+    if outcome == "failed":
+        return say.unknown(f"CUDA could not be asked: {facts.why_not('cuda.init')}.")
     code = facts.number("cuda.init_code")
     shown = facts.evidence("cuda.init", "cuda.child", "cuda.library", "cuda.init_s")
     if code:

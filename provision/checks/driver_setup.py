@@ -87,7 +87,13 @@ def _number(value: str) -> int | None:
     return None
 
 
-@check("driver.gsp", level="quick", needs=("gpu", "driver"), not_on=NOT_THE_HOST, leads=("pci.count_vs_nvml",))
+@check(
+    "driver.gsp",
+    level="quick",
+    needs=("gpu", "driver"),
+    not_on=NOT_THE_HOST,
+    leads=("pci.count_vs_nvml", "driver.nvml_init", "cuda.init"),
+)
 def gsp(facts: Facts, say: Verdict) -> Finding:
     """The GPU's own processor runs the firmware of this driver.
 

@@ -36,7 +36,7 @@ def _pairs(facts: Facts, fact: str) -> dict[tuple[int, int], str]:
 # --- nccl.env
 
 
-@check("nccl.env", level="instant", needs=("gpu",))
+@check("nccl.env", level="instant", needs=("gpu",), leads=("net.rendezvous",))
 def nccl_env(facts: Facts, say: Verdict) -> Finding:
     """No NCCL variable switches off a way between GPUs, or names what is not there.
 

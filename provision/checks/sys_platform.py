@@ -93,7 +93,7 @@ def jetson(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"Jetson Linux {release}; {said}.", *facts.evidence("host.l4t", "jetson.power_mode"))
 
 
-_LEADS = ("driver.device_nodes", "driver.nvml_init", "pci.count_vs_nvml")
+_LEADS = ("driver.device_nodes", "driver.nvml_init", "pci.count_vs_nvml", "cuda.init")
 _TOOLS_ONLY = ("/dev/nvidia-modeset", "/dev/nvidia-uvm-tools")
 
 

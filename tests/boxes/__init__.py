@@ -90,8 +90,6 @@ class Box:
         self.looks: dict[tuple[str, str], Look] = {}
         self.gpu_names: list[str] = []
         self.context: dict[str, Any] = {}
-        self.suppressed: tuple[str, ...] = ()
-        """Checks whose warnings the owner of the box knows and has suppressed."""
         self._overrides: dict[str, object] = {}
         self._is_without_nvml = profile is None
         self.answer("now", NOW)
@@ -264,11 +262,7 @@ class Box:
 
     def results(self, level: str = "quick") -> dict[str, Any]:
         """Result by id of every check, of whatever level."""
-        results = {result.id: result for result in run_checks(self.facts(level))}
-        for name in self.suppressed:
-            if results[name].status == "warn":
-                results[name] = replace(results[name], status="suppressed")
-        return results
+        return {result.id: result for result in run_checks(self.facts(level))}
 
     def diagnosis(self, level: str = "quick") -> tuple[str | None, tuple[str, ...]]:
         """What leads the report, and what it explains."""

@@ -98,13 +98,13 @@ def add_driver(box: Box, version: str, flavour: str, count: int) -> Box:
     return box
 
 
-def t4() -> Box:
+def t4(driver: str = "580.82.07") -> Box:
     """A cloud instance with one T4."""
     return _layered(
         _machine(
             "t4",
             "t4",
-            driver="535.183.01",
+            driver=driver,
             devices={"0000:00:1e.0": "1eb8"},
             flavour="proprietary",
             os=("ubuntu", "22.04", "debian"),
@@ -131,7 +131,7 @@ def v100() -> Box:
 
 def a100_mig() -> Box:
     """A server with an A100 cut into MIG instances."""
-    return _layered(_machine("a100-mig", "a100-mig", driver="550.90.07", devices={"0000:01:00.0": "20b2"}))
+    return _layered(_machine("a100-mig", "a100-mig", driver="580.82.07", devices={"0000:01:00.0": "20b2"}))
 
 
 def h100x8() -> Box:

@@ -71,7 +71,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "libcuda-of-another-release",
         lambda: (
-            t4()
+            t4("535.183.01")
             .library("libcuda.so.1", "/usr/lib/x86_64-linux-gnu/libcuda.so.1", real="libcuda.so.535.54.03")
             .nvml(**{"err.cuInit": 803})
         ),
@@ -84,7 +84,7 @@ CASES: tuple[Case, ...] = (
         lambda: t4().library(
             "libcuda.so.1",
             "/usr/lib/x86_64-linux-gnu/libcuda.so.1",
-            real="libcuda.so.535.183.01",
+            real="libcuda.so.580.82.07",
             source="default folder",
         ),
         "cuda.libcuda",
@@ -118,7 +118,7 @@ CASES: tuple[Case, ...] = (
         "cuda-of-another-version",
         lambda: t4().nvml(**{"cuda.version": 12010}),
         "cuda.api_version",
-        says=("12.1", "12.2"),
+        says=("12.1", "13.0"),
     ),
     # --- cuInit
     Case(

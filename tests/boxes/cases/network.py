@@ -42,6 +42,7 @@ CASES: tuple[Case, ...] = (
         lambda: h100x8().variable("GLOO_SOCKET_IFNAME", "ib7"),
         "net.rendezvous",
         "warn",
+        leads="nccl.env",
         says=("ib7",),
     ),
 )

@@ -74,6 +74,7 @@ CASES: tuple[Case, ...] = (
         "no-gpu-where-one-is-expected",
         lambda: healthy.cpu_only().given(expected_gpus=1),
         "pci.count_vs_expected",
+        leads="pci.gpu_present",
         pitfall=("gpu-not-on-pcie",),
         says=("0 GPUs of 1",),
     ),

@@ -38,7 +38,7 @@ def _no_environment(box: Box) -> Box:
 def _old_kernel() -> Box:
     box = v100().variable("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True,max_split_size_mb:256")
     box.kernel = "4.18.0-553.el8_10.x86_64"
-    return box
+    return box.without("/boot", "/lib/modules")
 
 
 CASES: tuple[Case, ...] = (
@@ -205,7 +205,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "toolkit-newer-than-the-driver",
-        lambda: t4().file("/usr/local/cuda/version.json", _TOOLKIT_FILE),
+        lambda: t4("535.183.01").file("/usr/local/cuda/version.json", _TOOLKIT_FILE),
         "cuda.minor_compat",
         status="warn",
         pitfall=("ptx-unsupported-toolchain", "call-needs-newer-driver"),

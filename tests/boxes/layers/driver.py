@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 PACKAGES = {"dpkg-query": ("-W", "-f", DPKG_FORMAT), "rpm": ("-qa", "--qf", RPM_FORMAT)}
 _TURING_AND_NEWER = {"t4", "a100-mig", "h100x8", "l40s", "rtx5090", "gh200"}
-_ENDED = {"t4", "a100-mig"}
-"""Machines in good health whose driver branch had its last release before 2026-11, as their owners know."""
 
 
 def add(box: Box) -> None:
@@ -20,8 +18,6 @@ def add(box: Box) -> None:
     if box.profile is None or box.name == "laptop":
         return
     version = str(box.looks["text", "/sys/module/nvidia/version"].value).strip()
-    if box.name in _ENDED:
-        box.suppressed = ("driver.branch_life",)
     if box.name == "rtx3090-p40":
         box.nvml(**{"0.gsp_version": version})
     elif box.name in _TURING_AND_NEWER:

@@ -46,13 +46,13 @@ def compat(box, release, **nvml):
 @pytest.mark.parametrize(
     ("box", "level", "status", "said"),
     [
-        (lambda: compat(t4(), "570.124.06"), "quick", "pass", "cuInit accepts it"),
-        (lambda: compat(t4(), "570.124.06"), "instant", "pass", "can have"),
-        (lambda: compat(t4(), "535.183.01"), "instant", "pass", "can have"),
-        (lambda: compat(t4(), "535.183.00"), "instant", "fail", "older than the driver 535.183.01"),
+        (lambda: compat(t4("535.183.01"), "570.124.06"), "quick", "pass", "cuInit accepts it"),
+        (lambda: compat(t4("535.183.01"), "570.124.06"), "instant", "pass", "can have"),
+        (lambda: compat(t4("535.183.01"), "535.183.01"), "instant", "pass", "can have"),
+        (lambda: compat(t4("535.183.01"), "535.183.00"), "instant", "fail", "older than the driver 535.183.01"),
         (lambda: compat(rtx5090(), "610.57.04"), "instant", "fail", "error 804"),
         (lambda: compat(rtx5090(), "610.57.04"), "quick", "pass", "cuInit accepts it"),
-        (lambda: compat(t4(), "570.124.06", **{"err.cuInit": 803}), "quick", "fail", "error 803"),
+        (lambda: compat(t4("535.183.01"), "570.124.06", **{"err.cuInit": 803}), "quick", "fail", "error 803"),
         (t4, "instant", "pass", "not from a compatibility package"),
         (wsl, "instant", "skip", "WSL"),
     ],
@@ -65,26 +65,28 @@ def test_compatibility_packages(box, level, status, said):
 
 def test_a_compatibility_package_for_another_branch():
     # 12.6 is listed as refusing kernel drivers of branch 555; cuInit ended with a code that names no reason.
-    box = compat(t4(), "560.35.05", **{"err.cuInit": 999, "cuda.version": 12060})
+    box = compat(t4("535.183.01"), "560.35.05", **{"err.cuInit": 999, "cuda.version": 12060})
     box.file("/sys/module/nvidia/version", "555.42.06\n")
     assert judged(compat_shadow, box)[0] == "warn"
 
 
 def test_a_compatibility_package_may_differ_from_nvml():
-    box = compat(t4(), "570.124.06", **{"cuda.version": 12080})
+    box = compat(t4("535.183.01"), "570.124.06", **{"cuda.version": 12080})
     assert judged(api_version, box) == ("pass", "A compatibility package brings CUDA 12.8 to a driver for 12.2.")
 
 
 @pytest.mark.parametrize(("code", "status"), [(None, "warn"), (803, "fail")])
 def test_libcuda_of_another_release(code, status):
-    box = t4().library("libcuda.so.1", "/usr/lib/x86_64-linux-gnu/libcuda.so.1", real="libcuda.so.535.54.03")
+    box = t4("535.183.01").library(
+        "libcuda.so.1", "/usr/lib/x86_64-linux-gnu/libcuda.so.1", real="libcuda.so.535.54.03"
+    )
     if code:
         box.nvml(**{"err.cuInit": code})
     assert judged(libcuda, box)[0] == status
 
 
 def test_libcuda_that_nobody_loaded():
-    facts = without(t4().facts(), "cuda.")
+    facts = without(t4("535.183.01").facts(), "cuda.")
     assert libcuda.evaluate(facts).status == "skip"
     assert init.evaluate(facts).status == "skip"
     assert api_version.evaluate(facts).status == "skip"
@@ -93,17 +95,17 @@ def test_libcuda_that_nobody_loaded():
 
 
 def test_cuda_is_not_started_beside_a_stuck_process():
-    found = judged(init, t4().answer("driver.blocked_processes", ["nvidia-smi"]))
+    found = judged(init, t4("535.183.01").answer("driver.blocked_processes", ["nvidia-smi"]))
     assert found == ("unknown", "CUDA was not asked: a program of the driver is stuck in the kernel.")
 
 
 def test_a_missing_library_is_told_once():
-    box = t4().library("libcuda.so.1", None)
+    box = t4("535.183.01").library("libcuda.so.1", None)
     assert judged(init, box) == ("skip", "libcuda could not be loaded; see cuda.libcuda.")
 
 
 def test_a_code_that_nobody_has_written_up():
-    found = judged(init, t4().nvml(**{"err.cuInit": 888}))
+    found = judged(init, t4("535.183.01").nvml(**{"err.cuInit": 888}))
     assert found == ("fail", "CUDA does not start, cuInit ends with 888.")
 
 
@@ -111,7 +113,7 @@ def test_a_code_that_nobody_has_written_up():
 
 
 def slow(seconds):
-    facts = t4().facts("standard")
+    facts = t4("535.183.01").facts("standard")
     rest = tuple(one for one in facts.machine.readings if one.name != "cuda.device.0.context_s")
     more = Reading("cuda.device.0.context_s", "libcuda", seconds)
     return context.evaluate(Facts(replace(facts.machine, readings=(*rest, more)), facts.context)).status
@@ -122,7 +124,7 @@ def test_a_slow_context_warns():
 
 
 def test_contexts_wait_for_their_level():
-    assert judged(context, t4())[0] == "skip"
+    assert judged(context, t4("535.183.01"))[0] == "skip"
 
 
 # --- order and choice
@@ -187,24 +189,24 @@ def test_architectures(architectures, capability, fits):
     ],
 )
 def test_variables_for_debugging(name, value, status):
-    assert judged(env_debug, t4().variable(name, value), "instant")[0] == status
+    assert judged(env_debug, t4("535.183.01").variable(name, value), "instant")[0] == status
 
 
 def test_kernels_before_pidfd_getfd():
     for kernel, status in (("5.6.0", "pass"), ("5.5.19", "warn"), ("4.18.0-553.el8", "warn")):
-        box = t4().variable("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+        box = t4("535.183.01").variable("PYTORCH_ALLOC_CONF", "expandable_segments:True")
         box.kernel = kernel
         assert judged(env_debug, box, "instant")[0] == status
 
 
 def test_variables_that_nobody_looked_at():
-    facts = without(t4().facts("instant"), "environment.", "cuda.jit_cache")
+    facts = without(t4("535.183.01").facts("instant"), "environment.", "cuda.jit_cache")
     for check in (env_debug, toolkit, nccl_env, ld_shadow, jit_cache):
         assert check.evaluate(facts).status == "skip"
 
 
 def test_a_home_that_nobody_knows():
-    box = t4().answer("cuda.jit_cache", {"place": "~/.nv/ComputeCache"})
+    box = t4("535.183.01").answer("cuda.jit_cache", {"place": "~/.nv/ComputeCache"})
     assert judged(jit_cache, box, "instant")[0] == "unknown"
 
 
@@ -236,7 +238,7 @@ def test_a_library_before_that_of_the_build(name, real, status):
 
 def test_a_toolkit_in_an_image_is_not_suspected():
     found = [["LD_LIBRARY_PATH", "libcudnn.so.9", "/usr/local/cuda/lib64/libcudnn.so.9", "libcudnn.so.9.1.0"]]
-    for box, status in ((container(), "pass"), (t4(), "warn")):
+    for box, status in ((container(), "pass"), (t4("535.183.01"), "warn")):
         facts = without(box.answer("libraries before the loader's own", found).facts(), "env.")
         assert ld_shadow.evaluate(facts).status == status
 
@@ -252,7 +254,7 @@ def test_a_toolkit_in_an_image_is_not_suspected():
 )
 def test_a_toolkit_beside_the_driver(version, status, said):
     text = json.dumps({"cuda": {"name": "CUDA SDK", "version": version}})
-    found = judged(minor_compat, t4().file("/usr/local/cuda/version.json", text))
+    found = judged(minor_compat, t4("535.183.01").file("/usr/local/cuda/version.json", text))
     assert found[0] == status
     assert said in found[1]
 
@@ -301,5 +303,5 @@ def test_peer_access(lines, status):
 
 
 def test_one_gpu_has_no_peers():
-    assert judged(topology, t4())[0] == "skip"
-    assert judged(p2p_status, t4())[0] == "skip"
+    assert judged(topology, t4("535.183.01"))[0] == "skip"
+    assert judged(p2p_status, t4("535.183.01"))[0] == "skip"
