@@ -18,6 +18,9 @@ UNCOVERED: dict[str, str] = {
     "cuda-toolkit-mismatch": "A toolkit of another CUDA is usual and does no harm until somebody builds an extension.",
     "ninja-missing": "It is needed by programs that build extensions, and nothing says that one will.",
     "host-compiler-too-new": "It shows when nvcc compiles; otherwise compilers and toolkits of any age get along.",
+    # reading what tools print
+    "nvidia-smi-header-renamed-r610": "A trap for parsers, not a fault of a machine: both headings are read.",
+    "nvml-functions-removed-in-cuda14": "Nothing is wrong with the machine: such a function is read as not supported.",
     # fabric
     "nccl-version-mismatch-ranks": "It shows only between several machines, and one is looked at.",
     # gpu

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.checks.facts import Rate
-from tests.boxes.healthy import _layered, _machine, gh200, h100x8, l40s, rtx3090_p40, v100
+from tests.boxes.healthy import _layered, _machine, container, gh200, h100x8, l40s, rtx3090_p40, v100
 from tests.boxes.layers.fabric import IMEX, MANAGER, MLX5, PROPERTIES, card, manager, port, unit
 
 from . import Case
@@ -77,6 +77,15 @@ def _four_ports(box: Box) -> Box:
 def _never_linked() -> Box:
     box = _four_ports(l40s())
     return port(box, "mlx5_2", 1, state="1: DOWN", physical="2: Polling", rate="10 Gb/sec (4X SDR)")
+
+
+def _rdma_container() -> Box:
+    """A container that was given an InfiniBand port beside its GPU."""
+    box, host = container(), h100x8()
+    for (kind, key), look in host.looks.items():
+        if "infiniband" in key and (kind, key) not in box.looks:
+            box.looks[kind, key] = look
+    return box
 
 
 CASES: tuple[Case, ...] = (
@@ -320,5 +329,13 @@ CASES: tuple[Case, ...] = (
         "ib.memlock",
         status="warn",
         says=("8192 KiB",),
+    ),
+    Case(
+        "locked memory is limited in a container",
+        lambda: _rdma_container().answer("limit memlock", 65536),
+        "ib.memlock",
+        status="warn",
+        pitfall=("container-memlock",),
+        says=("64 KiB",),
     ),
 )

@@ -7,6 +7,7 @@ import json
 from provision.checks.facts import Rate
 from tests.boxes import NOW, Box
 from tests.boxes.healthy import a100_mig, container, h100x8, l40s, rtx5090, t4, v100
+from tests.boxes.layers.kernel_log import journal
 
 from . import Case
 
@@ -104,13 +105,15 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "corrected-errors-pour-in",
-        lambda: (
+        lambda: journal(
             t4()
             .nvml(**{"0.ecc_err.0.0": 60_000})
-            .given(rates={"gpu.0.ecc_corrected_volatile": Rate(delta=30_000.0, seconds=3600.0)})
+            .given(rates={"gpu.0.ecc_corrected_volatile": Rate(delta=30_000.0, seconds=3600.0)}),
+            "NVRM: Xid (PCI:0000:00:1e): 92, pid='<unknown>', name=<unknown>, High single-bit ECC error rate",
         ),
         fires="gpu.ecc_corr_rate",
         status="warn",
+        pitfall=("xid-92-sbe-rate",),
         says=("30,000 an hour",),
     ),
     Case("sram-limit", lambda: l40s().nvml(**{"1.sram": _sram(flag=1, secded_ever=9)}), fires="gpu.sram_ecc"),
