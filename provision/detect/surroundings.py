@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from ..process import KEPT_BYTES, Completed, Runner, run
 from .memory import Look, Memory, Recorder, scrubbed
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable, Mapping, Sequence
 
     from ..records import Machine
@@ -279,14 +279,14 @@ class Surroundings:
         """Something that is worked out here, such as where a search ends; JSON, None when nothing is known of it."""
         return self.memory.look("answer", name, lambda: Look("present", compute())).value
 
-    def variable(self, name: str, form: re.Pattern[str]) -> Variable:
+    def variable(self, name: str, form: re.Pattern[str] | str) -> Variable:
         """A variable of the environment; its value only where the whole of it has that form."""
 
         def do() -> Look:
             value = self.environ.get(name)
             if value is None:
                 return Look("absent", why="it is not set")
-            if form.fullmatch(value):
+            if re.fullmatch(form, value):
                 return Look("present", value)
             return Look("unreadable", why="set, and of no known form; the value is not kept")
 
