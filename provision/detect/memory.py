@@ -74,6 +74,19 @@ _SECRET_WORDS = re.compile(
     r"(\"[^\"]*\"|'[^']*'|[^\s\"',}]+)|(\"auth\"\s*:\s*)(\"[^\"]*\")",
     re.IGNORECASE,
 )
+_SECRETS = (
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "apikey",
+    "api_key",
+    "api-key",
+    "credential",
+    "authorization",
+    '"auth"',
+)
+"""One of these is in every text that the pattern above finds something in; looking for it is fifty times faster."""
 
 
 def scrubbed(text: str) -> str:
@@ -82,4 +95,8 @@ def scrubbed(text: str) -> str:
         return text
     if "://" in text:
         text = _CREDENTIALS.sub("***@", text)
+    if text.isascii():  # elsewhere upper and lower case are not a matter of single letters
+        lowered = text.lower()
+        if not any(word in lowered for word in _SECRETS):
+            return text
     return _SECRET_WORDS.sub(lambda match: f"{match[1] or match[3]}***", text)

@@ -109,6 +109,17 @@ def test_present_absent_and_unreadable_are_told_apart(live, tmp_path):
         ('{"auth": "dXNlcjpwYXNz"}', '{"auth": ***}'),
         ("Authorization: Basic", "Authorization: ***"),
         ("nothing to hide", "nothing to hide"),
+        ("a: b=c://d", "a: b=c://d"),
+        ("MY_PASSWORD: x", "MY_PASSWORD: ***"),
+        ("db.passwd = x", "db.passwd = ***"),
+        ("apikey=x", "apikey=***"),
+        ("API-Key: 'x y'", "API-Key: ***"),
+        ("x_api_key=x", "x_api_key=***"),
+        ("credential:x", "credential:***"),
+        ('"Client_Secret" : "x y"', '"Client_Secret" : ***'),
+        ("\u017fecret=x", "\u017fecret=***"),  # a long s is an s to whoever ignores case
+        ("to\u212aen=x", "to\u212aen=***"),
+        ("caf\u00e9 token=x", "caf\u00e9 token=***"),
     ],
 )
 def test_credentials_are_taken_out(text, clean):
