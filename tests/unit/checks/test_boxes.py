@@ -34,9 +34,14 @@ def test_a_sick_machine_is_named(case):
     assert [words for words in case.says if words not in told] == []
     if case.status == "fail":
         assert found.safe or found.risky
-    cause, _ = lead(tuple(results.values()))
+    cause, folded = lead(tuple(results.values()))
     others = {one.id: one.happened for one in results.values() if one.status in PROBLEMS}
     assert cause == (case.leads or case.fires), others
+    steps = " ".join((*found.safe, *found.risky))
+    assert [words for words in case.remedy if words not in steps] == []
+    assert [words for words in case.never if words in f"{found.happened} {steps}"] == []
+    if case.beside is not None:
+        assert sorted(set(others) - {cause, *folded}) == sorted(case.beside), others
 
 
 def test_names_of_cases_are_unique():
