@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..records import Evidence
-from .base import check
+from .base import check, from_a_warning_too
 from .container_engine import (
     NOT_HERE,
     dangling_runtimes,
@@ -36,6 +36,7 @@ _DOCKER_CONFIG: Final = "/etc/docker/daemon.json"
     needs=("gpu", "driver"),
     not_on=NOT_HERE,
     leads=("ctr.runtime_config", "ctr.engine", "ctr.cdi_fresh", "ctr.cdi_enabled", "ctr.smoke", "ctr.running_lost"),
+    explains=from_a_warning_too,
 )
 def toolkit(facts: Facts, say: Verdict) -> Finding:
     """The NVIDIA container toolkit is installed, and of a release without known weaknesses.
@@ -121,6 +122,7 @@ def _named(found: tuple[tuple[Scalar, ...], ...]) -> str:
     needs=("gpu", "driver"),
     not_on=NOT_HERE,
     leads=("ctr.engine", "ctr.smoke"),
+    explains=from_a_warning_too,
 )
 def runtime_config(facts: Facts, say: Verdict) -> Finding:
     """The container engine knows the runtime that gives GPUs.

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 @check(
     "driver.kmd_umd_match",
     level="quick",
-    leads=("pci.count_vs_nvml", "driver.nvml_init", "driver.query_latency", "cuda.libcuda", "cuda.init"),
+    leads=(
+        "pci.count_vs_nvml",
+        "driver.nvml_init",
+        "driver.query_latency",
+        "driver.packages_held",
+        "kernel.reboot_required",
+        "fabric.manager",
+        "cuda.libcuda",
+        "cuda.init",
+    ),
 )
 def kmd_umd_match(facts: Facts, say: Verdict) -> Finding:
     """The loaded kernel module and the installed user libraries are of one release.

@@ -25,6 +25,10 @@ _BEYOND_MODULE = {"version-mismatch", "gpu-lost", "no-permission", "failed", "ti
         "driver.device_nodes",
         "driver.nvml_init",
         "driver.uvm",
+        "cuda.libcuda",
+        "cuda.init",
+        "fabric.manager",
+        "sys.services",
     ),
 )
 def module_loaded(facts: Facts, say: Verdict) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..records import Evidence, Finding, FindingStatus
-from .base import check
+from .base import check, not_from_a_warning
 from .remedies import KERNEL_LOG, RELOAD_MODULES, see_driver_steps, who_owns_the_driver
 
 if TYPE_CHECKING:
@@ -25,7 +25,19 @@ _WORDS = {
 }
 
 
-@check("driver.nvml_init", level="quick", leads=("pci.count_vs_nvml", "driver.query_latency"))
+def _explains(facts: Facts, mine: Finding, other: Finding) -> bool:
+    """What gpusetup itself lacks says nothing of CUDA."""
+    if other.id.startswith("cuda.") and facts.nvml_outcome == "no-module":
+        return False
+    return not_from_a_warning(facts, mine, other)
+
+
+@check(
+    "driver.nvml_init",
+    level="quick",
+    leads=("pci.count_vs_nvml", "driver.query_latency", "cuda.libcuda", "cuda.init"),
+    explains=_explains,
+)
 def nvml_init(facts: Facts, say: Verdict) -> Finding:
     """NVML, the driver's management library, starts and answers.
 

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
-from .base import check, counted
-from .driver_facts import NOT_THE_HOST, WITHOUT_MODULE, is_data_center, loaded_release
+from .base import check, counted, from_a_warning_too
+from .driver_facts import NOT_THE_HOST, WITHOUT_MODULE, explains_without_module, is_data_center, loaded_release
 from .remedies import KERNEL_LOG, rebuild_initramfs
 
 if TYPE_CHECKING:
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from .base import Facts, Verdict
 
 
-@check("driver.module_options", level="instant", needs=("gpu",), not_on=NOT_THE_HOST, leads=WITHOUT_MODULE)
+@check(
+    "driver.module_options",
+    level="instant",
+    needs=("gpu",),
+    not_on=NOT_THE_HOST,
+    leads=WITHOUT_MODULE,
+    explains=explains_without_module,
+)
 def module_options(facts: Facts, say: Verdict) -> Finding:
     """The driver's module may load, with the options that are configured.
 
@@ -244,6 +251,7 @@ def graphics_clients(facts: Facts, say: Verdict) -> Finding:
     needs=("gpu", "driver"),
     not_on=NOT_THE_HOST,
     leads=("ctr.device_loss_risk", "ctr.running_lost"),
+    explains=from_a_warning_too,
 )
 def dev_char_links(facts: Facts, say: Verdict) -> Finding:
     """Containers keep their GPUs when systemd reloads.

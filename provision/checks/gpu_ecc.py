@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..versions import ComputeCapability
 from .base import check, counted
 from .gpu_answers import answers, fact, is_data_center, named, number, shown
+from .log_lines import explains_memory
 from .remedies import HAVE_IT_EXCHANGED, look_at, reset_gpus
 
 if TYPE_CHECKING:
@@ -72,7 +73,14 @@ def _is_made_for_ecc(facts: Facts, gpu: Gpu) -> bool:
     "gpu.ecc_unc_volatile",
     level="quick",
     needs=("nvml",),
-    leads=("gpu.ecc_unc_aggregate", "gpu.remap_pending", "gpu.remap_uncorrectable", "gpu.retired_pages"),
+    leads=(
+        "gpu.ecc_unc_aggregate",
+        "gpu.remap_pending",
+        "gpu.remap_uncorrectable",
+        "gpu.retired_pages",
+        "kernel.xid_app",
+    ),
+    explains=explains_memory,
 )
 def ecc_unc_volatile(facts: Facts, say: Verdict) -> Finding:
     """No GPU had a memory error that it could not correct since its driver was loaded.

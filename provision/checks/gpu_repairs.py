@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .base import check, counted
 from .gpu_answers import answers, fact, named, number, shown
+from .log_lines import explains_memory
 from .remedies import HAVE_IT_EXCHANGED, look_at, reset_gpus
 
 if TYPE_CHECKING:
@@ -77,7 +78,13 @@ def remap_failed(facts: Facts, say: Verdict) -> Finding:
 _COUNTS = ("remapped_rows_uncorrected", "remapped_rows_corrected")
 
 
-@check("gpu.remap_pending", level="quick", needs=("nvml",), leads=("gpu.remap_uncorrectable", "gpu.ecc_unc_aggregate"))
+@check(
+    "gpu.remap_pending",
+    level="quick",
+    needs=("nvml",),
+    leads=("gpu.remap_uncorrectable", "gpu.ecc_unc_aggregate", "kernel.xid_app"),
+    explains=explains_memory,
+)
 def remap_pending(facts: Facts, say: Verdict) -> Finding:
     """No repair of GPU memory waits for a reset.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
+from .base import not_from_a_warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,6 +80,17 @@ def _is_ours(facts: Facts, line: Line) -> bool:
     if not facts.is_any("container") or line.device is None:
         return True
     return any(gpu.pci_bus_id == line.device for gpu in facts.machine.gpus)
+
+
+_OF_MEMORY = frozenset({63, 94})
+"""Xids of the application class that tell of broken memory: a row to be remapped, a contained error."""
+
+
+def explains_memory(facts: Facts, mine: Finding, other: Finding) -> bool:
+    """Whether a finding about broken memory explains another: of Xids of programs those about memory alone."""
+    if other.id == "kernel.xid_app":
+        return any(line.code in _OF_MEMORY for line in recent(facts, numbered(facts, "xid")))
+    return not_from_a_warning(facts, mine, other)
 
 
 def left_out(facts: Facts, kind: str) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .base import Facts, Verdict
 
 
-@check("pci.count_vs_nvml", level="quick")
+@check("pci.count_vs_nvml", level="quick", leads=("cuda.init", "cuda.context"))
 def count_vs_nvml(facts: Facts, say: Verdict) -> Finding:
     """The driver lists and answers for every GPU that the PCI bus shows.
 

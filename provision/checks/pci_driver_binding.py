@@ -18,7 +18,7 @@ _VENDOR = {"nvidia"}
 @check(
     "pci.driver_binding",
     level="instant",
-    leads=("pci.count_vs_nvml", "driver.device_nodes", "driver.nvml_init", "driver.uvm"),
+    leads=("pci.count_vs_nvml", "driver.device_nodes", "driver.nvml_init", "driver.uvm", "cuda.init"),
 )
 def driver_binding(facts: Facts, say: Verdict) -> Finding:
     """Every NVIDIA GPU is bound to the vendor's kernel driver.

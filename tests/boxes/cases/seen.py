@@ -205,7 +205,10 @@ def _sles() -> Box:
     rows = ("nvidia-compute-G06\t580.82.07-0", "nvidia-driver-G06-kmp-default\t580.82.07_k6.4.0_150700.51-0")
     box = distribution(l40s(), "sles", "15.7", "suse", rpm=rows).program("dkms", None)
     box = into_kernel(box, "6.4.0-150700.53.11-default")
-    box.answer(MODULE, {"6.4.0-150700.51-default": "updates/nvidia.ko", box.kernel: ""})
+    box.without("/boot/vmlinuz-6.8.0-79-generic", "/lib/modules/6.8.0-79-generic")
+    boot(box, "6.4.0-150700.51-default").answer(
+        MODULE, {"6.4.0-150700.51-default": "updates/nvidia.ko", box.kernel: ""}
+    )
     return box.program("dkms", None).without_command("dkms status")
 
 
@@ -257,6 +260,8 @@ def _fedora_key() -> Box:
         box,
         "Loading of module with unavailable key is rejected",
         signer="fedora-3245012345",
+        licence="Dual MIT/GPL",
+        serial="77:01",
         path="extra/nvidia/nvidia.ko.xz",
     )
 
@@ -279,8 +284,8 @@ def _gsp_hang() -> Box:
     box = l40s().answer("driver.blocked_processes", found).answer("driver.blocked_lasting", found)
     return journal(
         box,
-        "NVRM: Xid (PCI:0000:c1:00): 119, pid=3, name=nvidia-smi, Timeout after 6s of waiting for RPC response from GPU1"
-        " GSP! Expected function 76 (GSP_RM_CONTROL) (0x20802068 0x4).",
+        "NVRM: Xid (PCI:0000:c1:00): 119, pid=3, name=nvidia-smi, Timeout after 6s of waiting for RPC response from"
+        " GPU1 GSP! Expected function 76 (GSP_RM_CONTROL) (0x20802068 0x4).",
         "INFO: task nvidia-smi:4711 blocked for more than 122 seconds.",
     )
 
@@ -351,7 +356,8 @@ def _passed_through_without_room() -> Box:
     box = _no_devices(
         rtx5090(),
         "pci 0000:01:00.0: BAR 1 [mem size 0x800000000 64bit pref]: can't assign; no space",
-        "NVRM: This PCI I/O region assigned to your NVIDIA device is invalid:\nNVRM: BAR1 is 0M @ 0x0 (PCI:0000:01:00.0)",
+        "NVRM: This PCI I/O region assigned to your NVIDIA device is invalid:\n"
+        "NVRM: BAR1 is 0M @ 0x0 (PCI:0000:01:00.0)",
         "nvidia 0000:01:00.0: probe with driver nvidia failed with error -1",
         "NVRM: The NVIDIA probe routine failed for 1 device(s).",
         "NVRM: None of the NVIDIA devices were initialized.",
@@ -461,7 +467,7 @@ CASES: tuple[Case, ...] = (
     # Secure Boot after a kernel upgrade on a laptop.
     Case(
         "seen: unsigned module under Secure Boot",
-        lambda: refused(rtx5090(), "Loading of unsigned module is rejected", signer=None),
+        lambda: refused(rtx5090(), "Loading of unsigned module is rejected", signer=None, licence="Dual MIT/GPL"),
         "kernel.secure_boot",
         beside=(),
     ),
@@ -547,7 +553,7 @@ CASES: tuple[Case, ...] = (
         beside=(),
     ),
     # A100: contained error and a row to be remapped.
-    Case("seen: row waits for a reset", _contained, "gpu.remap_pending", "warn", beside=()),
+    Case("seen: row waits for a reset", _contained, "gpu.remap_pending", leads="gpu.ecc_unc_volatile", beside=()),
     # H100: double-bit error.
     Case("seen: double-bit error", _double_bit, "kernel.xid_fatal", says=("Xid 48",), beside=()),
     # RMA: all spare rows used.
@@ -569,7 +575,7 @@ CASES: tuple[Case, ...] = (
     # Volta with nvidia-open: "No devices were found".
     Case(
         "seen: open modules on Volta",
-        lambda: _no_devices(with_release(v100(), "580.82.07", "open", 4), _OPEN_ONLY),
+        lambda: _no_devices(with_release(v100(), "580.82.07", "open"), _OPEN_ONLY),
         "driver.open_module",
         beside=(),
     ),
