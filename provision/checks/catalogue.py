@@ -62,7 +62,6 @@ if TYPE_CHECKING:
 _MODULES: Final = (
     hw_board,
     pci_setup,
-    kernel_state,
     driver_release,
     driver_packages,
     core,
@@ -71,6 +70,7 @@ _MODULES: Final = (
     cuda_library,
     cuda_start,
     # Of now they explain what is above; of the next start they come after what fails now.
+    kernel_state,
     kernel_boot,
     cuda_build,
     cuda_variables,

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from ..records import Evidence
-from .base import check
+from .base import check, from_a_warning_too
 
 if TYPE_CHECKING:
     from ..records import Finding
@@ -28,6 +28,7 @@ def _has_gpu_node(facts: Facts) -> bool:
     level="instant",
     needs=("gpu",),
     leads=("driver.nvml_init", "pci.count_vs_nvml", "ctr.gpu_granted", "cuda.libcuda", "cuda.init"),
+    explains=from_a_warning_too,
 )
 def capabilities(facts: Facts, say: Verdict) -> Finding:
     """The container was given the driver's libraries for computing.

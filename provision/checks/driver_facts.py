@@ -18,6 +18,7 @@ NOT_THE_HOST: Final[tuple[HostClass, ...]] = ("paste", "container", "wsl", "jets
 
 WITHOUT_MODULE: Final = (
     "driver.module_loaded",
+    "driver.nouveau",
     "pci.driver_binding",
     "pci.count_vs_nvml",
     "driver.kmd_umd_match",

@@ -84,6 +84,7 @@ def _mismatch(say: Verdict, facts: Facts, driver: Driver | None) -> Finding:
             *_releases(driver),
             *facts.evidence("driver.nvml_library", "nvml.init"),
             safe=(
+                "nvidia-smi    (on the host: where it fails in the same way, the host waits for its restart)",
                 "restart this container, so that it gets the host's present libraries",
                 "remove driver libraries that the image itself brings",
             ),

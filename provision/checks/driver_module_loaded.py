@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .base import check, on_bus, passed_through
-from .remedies import KERNEL_LOG, install_driver, see_driver_steps
+from .remedies import KERNEL_LOG, install_driver, rebuild_initramfs, see_driver_steps
 
 if TYPE_CHECKING:
     from ..records import Finding
@@ -89,6 +89,14 @@ def _missing(say: Verdict, facts: Facts) -> Finding:
         if is_installed
         else "no NVIDIA driver is installed"
     )
+    if is_installed and facts.value("driver.modinfo_version") is not None:
+        return say.failed(
+            f"A GPU is here and cannot be used: {what}, although the running kernel has it on disk.",
+            *shown,
+            *facts.evidence("driver.modinfo_filename"),
+            safe=("modinfo nvidia | head", KERNEL_LOG),
+            risky=("sudo modprobe nvidia", *rebuild_initramfs(facts.machine)),
+        )
     return say.failed(
         f"A GPU is here and cannot be used: {what}.",
         *shown,

@@ -51,7 +51,8 @@ def nvml_init(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         A child process loads libnvidia-ml.so.1 and calls nvmlInit and the queries under a deadline (5 s for each
-        call). Its error code, its silence or its signal decides. Where only nvidia-smi answers it warns.
+        call). Its error code, its silence or its signal decides. Where only nvidia-smi answers it warns, and so it does
+        where the driver lives in a container of its own, as the GPU Operator has it.
 
     What to do
         Depends on the class; each has its own steps. A hanging driver needs a look at the kernel log before anything
@@ -76,6 +77,13 @@ def nvml_init(facts: Facts, say: Verdict) -> Finding:
     if facts.texts("driver.blocked_lasting"):
         return say.unknown("NVML was not asked: programs are stuck in the driver, see driver.dstate.")
     shown = (*facts.evidence(*_EVIDENCE), *_elapsed(facts))
+    if outcome == "library-not-found" and (folder := facts.text("driver.container_root")):
+        return say.warned(
+            f"The driver runs from a container ({folder}): containers can use it, programs on the host itself can't.",
+            *shown,
+            *facts.evidence("driver.container_root"),
+            safe=(f"sudo chroot {folder} nvidia-smi",),
+        )
     if any(gpu.in_nvml for gpu in facts.machine.gpus):
         how = "nvidia-smi answers" if facts.value("smi.query") else "some GPUs answered before"
         return say.warned(f"{_sentence(facts, outcome)}; {how}.", *shown, safe=_safe(facts, outcome))
@@ -99,6 +107,8 @@ def _elapsed(facts: Facts) -> tuple[Evidence, ...]:
 def _safe(facts: Facts, outcome: str) -> tuple[str, ...]:
     in_container = facts.machine.host.container is not None
     granted = ("docker run --gpus all ... (or --device nvidia.com/gpu=all) when the container is started",)
+    if "blocked by the operating system" in (facts.failure("nvml.init") or ""):
+        return ("in Windows: wsl --shutdown, then start it again", "in Windows: update the NVIDIA driver, wsl --update")
     steps = {
         "library-not-found": granted
         if in_container
@@ -111,10 +121,14 @@ def _safe(facts: Facts, outcome: str) -> tuple[str, ...]:
         "no-module": ("python -m pip install nvidia-ml-py    (in the environment of gpusetup)",),
         "timed-out": ("ps -eo pid,stat,wchan:32,etime,comm | awk '$2 ~ /D/'", KERNEL_LOG),
     }
-    return steps.get(outcome, (KERNEL_LOG, "nvidia-smi -q"))
+    in_paste = "Unknown Error" in (facts.failure("nvml.init") or "") and facts.is_any("paste")
+    aside = ("if this was said in a container: start it again; on the host the GPU still works",) if in_paste else ()
+    return steps.get(outcome, (*aside, KERNEL_LOG, "nvidia-smi -q"))
 
 
 def _risky(facts: Facts, outcome: str) -> tuple[str, ...]:
+    if "blocked by the operating system" in (facts.failure("nvml.init") or "") or facts.machine.host.is_wsl:
+        return ("restart Windows",)
     if facts.machine.host.container or outcome in {"library-not-found", "no-module", "no-permission"}:
         return ()
     steps = {"driver-not-loaded": ("sudo modprobe nvidia",), "version-mismatch": RELOAD_MODULES}

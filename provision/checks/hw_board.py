@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..records import Evidence
 from .base import Check, bus_ids, check, counted
 from .log_faults import ACTIONS, SUPPORT
-from .log_lines import is_recent, lines, numbered, told
+from .log_lines import explains_lost, is_recent, lines, numbered, told
 
 if TYPE_CHECKING:
     from ..matrix.faults import RecoveryAction
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     level="quick",
     needs=("gpu",),
     not_on=("wsl", "jetson", "paste"),
-    leads=("pci.count_vs_nvml", "pci.count_vs_expected", "driver.nvml_init", "kernel.xid_fatal", "hw.recovery_action"),
+    leads=(
+        "pci.count_vs_nvml",
+        "pci.count_vs_expected",
+        "pci.driver_binding",
+        "driver.device_nodes",
+        "driver.nvml_init",
+        "kernel.xid_fatal",
+        "hw.recovery_action",
+    ),
+    explains=explains_lost,
 )
 def power_connector(facts: Facts, say: Verdict) -> Finding:
     """Every board has its auxiliary power.

@@ -93,6 +93,15 @@ def explains_memory(facts: Facts, mine: Finding, other: Finding) -> bool:
     return not_from_a_warning(facts, mine, other)
 
 
+def explains_lost(facts: Facts, mine: Finding, other: Finding) -> bool:
+    """Whether a GPU that is lost or did not start explains another finding; closed nodes have another reason."""
+    if other.id == "driver.device_nodes":
+        return mine.status == "fail" and all(one.failure is None for one in facts.readings("driver.device_node"))
+    if other.id == "cuda.init" and mine.id == "kernel.xid_fatal" and mine.status == "warn":
+        return any(lines(facts, kind) for kind in ("uvm_hmm", "uvm_vgpu"))
+    return not_from_a_warning(facts, mine, other)
+
+
 def left_out(facts: Facts, kind: str) -> int:
     """How many lines of a kind the log had beyond those that were kept."""
     found = (value for value in facts.values("kernel.log.left_out") if isinstance(value, tuple))

@@ -179,11 +179,16 @@ _HEADERS: dict[Family, str] = {
 }
 
 
+_FIRST_PROXMOX = [6, 5]
+"""Before it the kernel packages of Proxmox were named pve-."""
+
+
 def install_headers(machine: Machine, kernel: str) -> str:
     """Command that installs the headers of a kernel."""
     # Proxmox and Oracle's own kernel have packages of other names than the distribution that they are made of.
     if kernel.endswith("-pve"):
-        return f"sudo apt-get install proxmox-headers-{kernel}"
+        numbers = [int(one) for one in kernel.split("-", 1)[0].split(".")[:2] if one.isdigit()]
+        return f"sudo apt-get install {'proxmox' if numbers >= _FIRST_PROXMOX else 'pve'}-headers-{kernel}"
     if "uek" in kernel and family(machine) == "rhel":
         return f"sudo dnf install kernel-uek-devel-{kernel}"
     return _HEADERS[family(machine)].format(kernel)

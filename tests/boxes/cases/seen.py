@@ -6,31 +6,30 @@ over that is only its symptom, and a fault of its own must still stand there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from provision.detect.probes.kernel_log import JOURNAL
-from tests.boxes import NOW
+from tests.boxes import NOW, Box
 from tests.boxes.healthy import (
     a100_mig,
+    add_driver,
     container,
+    gh200,
     h100x8,
     l40s,
     rtx3090_p40,
     rtx5090,
     t4,
     v100,
+    wsl,
 )
 from tests.boxes.layers.boot import MODULE, boot, dkms, modinfo
+from tests.boxes.layers.containers import cdi
 from tests.boxes.layers.driver import packages
-from tests.boxes.layers.fabric import manager
+from tests.boxes.layers.fabric import manager, port
 from tests.boxes.layers.kernel_log import journal
-from tests.boxes.layers.pci import BUS, aer, gpus_of, port_of
+from tests.boxes.layers.pci import BUS, aer, gpus_of, port_of, width
 
 from . import Case
 from .driver import HISTORY, INIT, bare, functions, mismatched, ubuntu, unbound, unloaded, with_release
-
-if TYPE_CHECKING:
-    from tests.boxes import Box
 
 _API = (
     "NVRM: API mismatch: the client has the version {}, but\n"
@@ -378,7 +377,276 @@ def _daemon_reload(box: Box) -> Box:
     return box.nvml(**{INIT: 999, "err.cuInit": 100})
 
 
-_CGROUP_BOX = ("driver.device_nodes",)
+def _lost_link(box: Box) -> Box:
+    """A link that trained at fewer lanes, seen at both ends."""
+    for bus_id in (gpus_of(box)[0], port_of(0)):
+        width(box, bus_id, 4)
+    return box
+
+
+def _busy(box: Box) -> Box:
+    """Too hot: the fan does not turn."""
+    return box.nvml(**{"0.throttle": "0x60", "0.temp_c": 97})
+
+
+def _jetson() -> Box:
+    """A Jetson Orin: its GPU is part of the chip."""
+    box = Box("orin", profile=None, kernel="5.15.148-tegra", arch="aarch64")
+    box.file("/etc/os-release", 'ID=ubuntu\nVERSION_ID="22.04"\nID_LIKE="debian"\n')
+    box.file("/etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n")
+    box.file("/proc/device-tree/model", "NVIDIA Jetson AGX Orin Developer Kit\0")
+    box.file("/proc/device-tree/compatible", "nvidia,p3737-0000+p3701-0005\0nvidia,p3701-0005\0nvidia,tegra234\0")
+    box.file("/sys/module/nvgpu/initstate", "live\n").answer("driver.blocked_processes", [])
+    box.file("/proc/version", "Linux version 5.15.148-tegra (gcc)\n").file("/proc/cpuinfo", "processor\t: 0\n")
+    return box.library("libcuda.so.1", "/usr/lib/aarch64-linux-gnu/nvidia/libcuda.so.1", real="libcuda.so.1.1")
+
+
+def _closed_by_group(box: Box) -> Box:
+    """Nodes of a site's own group, in which this user is not."""
+    for name in list(box.looks["names", "/dev"].value):
+        if name.startswith("nvidia") and ("access", f"/dev/{name}") in box.looks:
+            status = box.looks["status", f"/dev/{name}"].value
+            box.node(f"/dev/{name}", mode=0o660, major=status["major"], minor=status["minor"], may_open=False)
+            box.looks["status", f"/dev/{name}"].value["gid"] = 44
+    return box.nvml(**{INIT: 4, "err.cuInit": 100})
+
+
+def _pascal() -> Box:
+    """Arch went on to a branch that no longer serves Pascal."""
+    box = plain(rtx5090(), "arch").program("dkms", None).without_command("dkms status")
+    board(box, "NVIDIA GeForce GTX 1080 Ti", "1b06", "6.1")
+    add_driver(box, "590.48.01", "open", 1)
+    box.nvml(driver="590.48.01", nvml="590.48.01").file("/lib/firmware/nvidia/590.48.01/gsp_ga10x.bin", "")
+    modinfo(box, "590.48.01", path="extramodules/nvidia.ko.zst")
+    return _no_devices(
+        box,
+        "NVRM: The NVIDIA GPU 0000:01:00.0 (PCI ID: 10de:1b06)\nNVRM: installed in this system is not supported by"
+        " open\nNVRM: nvidia.ko because it does not include the required GPU\nNVRM: System Processor (GSP).",
+        "NVRM: None of the NVIDIA devices were initialized.",
+    )
+
+
+def _kepler() -> Box:
+    box = with_release(rtx5090(), "535.183.01", "proprietary")
+    board(box, "Tesla K80", "102d", "3.7")
+    return _no_devices(
+        box,
+        "NVRM: The NVIDIA Tesla K80 GPU installed in this system is\n"
+        "NVRM:  supported through the NVIDIA 470.xx Legacy drivers.",
+        "NVRM: ignoring the legacy GPU 0000:01:00.0",
+    )
+
+
+def _unplugged() -> Box:
+    """The board in a workstation without its power cable."""
+    return _no_devices(
+        rtx3090_p40(),
+        "NVRM: GPU 0000:01:00.0: GPU does not have the necessary power cables connected.",
+        "NVRM: GPU 0000:01:00.0: RmInitAdapter failed! (0x24:0x1c:1445)",
+        "NVRM: GPU 0000:01:00.0: rm_init_adapter failed, device minor number 0",
+    )
+
+
+def _one_does_not_start() -> Box:
+    """RmInitAdapter fails for one of two boards."""
+    box = l40s().nvml(count=1).without("/dev/nvidia1")
+    return journal(
+        box,
+        "NVRM: GPU 0000:c1:00.0: RmInitAdapter failed! (0x31:0x40:2537)",
+        "NVRM: GPU 0000:c1:00.0: rm_init_adapter failed, device minor number 1",
+    )
+
+
+def _after_sleep() -> Box:
+    box = journal(rtx5090(), (900.0, "PM: suspend entry (deep)"), (600.0, "PM: suspend exit"))
+    return box.nvml(**{"err.cuInit": 999})
+
+
+def _asleep(box: Box) -> Box:
+    """A notebook's GPU in D3cold: its configuration space reads as ones."""
+    bus_id = gpus_of(box)[0]
+    for name in ("current_link_width", "max_link_width"):
+        box.file(f"{BUS}/{bus_id}/{name}", "63\n")
+    box.file(f"{BUS}/{bus_id}/power/runtime_status", "suspended\n").file(f"{BUS}/{bus_id}/power_state", "D3cold\n")
+    return board(box, "NVIDIA GeForce RTX 5090 Laptop GPU", "2c18", "12.0")
+
+
+def _compat_in_container(release: str, code: int) -> Box:
+    box = container()
+    place = "/usr/local/cuda/compat/libcuda.so.1"
+    return box.library("libcuda.so.1", place, real=f"libcuda.so.{release}").nvml(**{"err.cuInit": code})
+
+
+def _wsl_linux_driver() -> Box:
+    box = wsl()
+    for name in ("libnvidia-ml.so.1", "libcuda.so.1"):
+        real = f"{name.removesuffix('.1')}.580.95.05"
+        box.library(name, f"/usr/lib/x86_64-linux-gnu/{name}", real=real)
+    return box.nvml(**{INIT: 9, "err.cuInit": 100})
+
+
+def _wsl_without_windows_driver() -> Box:
+    box = wsl().without("/usr/lib/wsl").library("libnvidia-ml.so.1", None).library("libcuda.so.1", None)
+    return box.nvml(**{INIT: 12})
+
+
+def _stale_cdi() -> Box:
+    """The driver was upgraded and the machine restarted; the specification names files of the old release."""
+    missing = ("/usr/lib/x86_64-linux-gnu/libcuda.so.570.86.15", "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.570.86.15")
+    return cdi(v100(), "/etc/cdi/nvidia.yaml", "570.86.15", missing=missing)
+
+
+def _mps_left_behind() -> Box:
+    box = l40s().variable("CUDA_MPS_PIPE_DIRECTORY", None).nvml(**{"err.cuInit": 805})
+    return box.answer("cuda.mps_folder", "there")
+
+
+def _dgx_pcie() -> Box:
+    """Four A100 without switches, and somebody installed fabric manager."""
+    box = manager(l40s(), active="failed", sub="failed", result="exit-code", release="580.82.07")
+    return box.answer("process nv-fabricmanager", False)
+
+
+def _machine_check() -> Box:
+    box = fallen(l40s(), 0, "mce: [Hardware Error]: Machine check events logged")
+    return box.file("/proc/sys/kernel/tainted", "12305\n")
+
+
+def _headless_group_and_uvm() -> Box:
+    return (
+        l40s()
+        .without("/sys/module/nvidia_uvm", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
+        .nvml(**{"err.cuInit": 999, "0.remap": "0,1,1,0"})
+    )
+
+
+def _lost_without_a_log() -> Box:
+    """One of eight is lost, for a user who may not read the log."""
+    return closed_log(h100x8()).nvml(**{"6.err.*": 15})
+
+
+def _silent_daemon(box: Box) -> Box:
+    return box.nvml(**{INIT: 999, "err.cuInit": 999})
+
+
+def _operator() -> Box:
+    """A node of Kubernetes whose driver comes in a container: the module is loaded, the host has no libraries."""
+    box = a100_mig().library("libnvidia-ml.so.1", None).library("libcuda.so.1", None).nvml(**{INIT: 12})
+    box.folder("/run/nvidia/driver", "usr", "lib", "bin").file("/run/nvidia/validations/driver-ready", "")
+    box.answer(MODULE, {box.kernel: ""}).command("dkms status", "").program("dkms", None)
+    for name in ("nvidia", "nvidia-current"):
+        box.command(f"modinfo {name}", returncode=1, stderr=f"modinfo: ERROR: Module {name} not found.\n")
+    return packages(box, "dpkg-query")
+
+
+def _nouveau_took_over() -> Box:
+    """No module for the new kernel, so nouveau has the GPU."""
+    box = into_kernel(rtx5090(), "6.14.0-35-generic", has_headers=False)
+    unbound(box, "nouveau").file("/sys/module/nouveau/initstate", "live\n")
+    return box.without("/etc/modprobe.d/blacklist-nouveau.conf")
+
+
+def _two_at_once() -> Box:
+    """A GPU was lost, and a port of InfiniBand is down."""
+    box = fallen(h100x8(), 3)
+    return port(box, "mlx5_3", 1, state="1: DOWN", physical="2: Polling", rate="10 Gb/sec (4X SDR)", link_downed=1)
+
+
+def _lost_days_ago() -> Box:
+    """Nobody looked for three days."""
+    box = h100x8().nvml(**{"4.err.*": 15})
+    return journal(box, (3 * 86400.0, "NVRM: Xid (PCI:0000:9d:00): 79, pid=1, name=x, GPU has fallen off the bus."))
+
+
+def _lost_and_next_kernel() -> Box:
+    """A GPU was lost today; the kernel of the next start has no module."""
+    box = boot(fallen(l40s(), 1), "6.8.0-90-generic")
+    return box.answer(MODULE, {box.kernel: "kernel/nvidia-580srv-open/nvidia.ko.zst", "6.8.0-90-generic": ""})
+
+
+def _disk_and_mismatch() -> Box:
+    return _dnf_automatic().space("/", total=100 * 2**30, free=100 * 2**20)
+
+
+def _reset_pending_mig() -> Box:
+    """MIG was switched on and waits, and nobody made instances."""
+    return h100x8().nvml(**{"0.mig": 0, "0.mig_pending": 1})
+
+
+def _prohibited() -> Box:
+    return t4().nvml(**{"*.compute_mode": 2, "err.cuInit": 100})
+
+
+def _hidden() -> Box:
+    return l40s().variable("CUDA_VISIBLE_DEVICES", "").nvml(**{"err.cuInit": 100})
+
+
+def _stub_and_module() -> Box:
+    """A build container's stub in LD_LIBRARY_PATH, and a node that was removed."""
+    stub = "/usr/local/cuda/lib64/stubs/libcuda.so.1"
+    box = l40s().library("libcuda.so.1", stub, real="libcuda.so", source="LD_LIBRARY_PATH")
+    return box.nvml(**{"err.cuInit": 34})
+
+
+def _pod_lost() -> Box:
+    """A pod whose GPU fell off: neither log nor other GPUs to be seen."""
+    box = container().nvml(**{"0.err.*": 15, "err.cuInit": 100})
+    return box.variable("KUBERNETES_SERVICE_HOST", None)
+
+
+def _host_mismatch_in_container() -> Box:
+    """The host was upgraded without a restart, and a new container got its new libraries."""
+    return mismatched(container(), "580.95.05").nvml(**{"err.cuInit": 803})
+
+
+def _vgpu() -> Box:
+    box = t4().nvml(**{"0.virtualization": 2, "0.licence_product": "NVIDIA Virtual Compute Server", "0.ecc": None})
+    return journal(box, "nvidia-uvm: UVM is not supported in legacy virtualization mode").nvml(**{"err.cuInit": 801})
+
+
+def _killed_for_memory() -> Box:
+    """A loader's worker was killed; the Xid 43 is only the wake."""
+    return journal(
+        l40s(),
+        "Memory cgroup out of memory: Killed process 4711 (pt_main_thread) total-vm:1kB, anon-rss:1kB",
+        "NVRM: Xid (PCI:0000:41:00): 45, pid=4711, name=pt_main_thread, Ch 00000008",
+    )
+
+
+def _not_root_and_no_uvm() -> Box:
+    box = closed_log(rtx5090()).unreadable("/proc/driver/nvidia/params")
+    box.without("/sys/module/nvidia_uvm", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
+    return box.nvml(**{"err.cuInit": 999})
+
+
+def _imex_like_mismatch_on_grace() -> Box:
+    box = mismatched(gh200(), "580.95.05").nvml(**{"err.cuInit": 803})
+    return ubuntu(box, **{"libnvidia-compute-580": "580.95.05", "nvidia-dkms-580": "580.95.05"})
+
+
+def _blacklisted() -> Box:
+    """prime-select intel, and somebody wonders about CUDA."""
+    box = dark(rtx5090()).file("/lib/modprobe.d/blacklist-nvidia.conf", "blacklist nvidia\nblacklist nvidia-drm\n")
+    return box.file("/usr/lib/modprobe.d/blacklist-nvidia.conf", "blacklist nvidia\nblacklist nvidia-drm\n")
+
+
+def _only_modprobe() -> Box:
+    """All is installed and fits; nobody has loaded the module, as after an rmmod."""
+    return dark(l40s())
+
+
+def _thousand_lines() -> Box:
+    """A GPU without GSP answers floods the log, and nvidia-smi hangs."""
+    box = l40s().nvml(**{"sleep.nvmlInitWithFlags": 30})
+    return journal(
+        box,
+        *(
+            f"NVRM: Xid (PCI:0000:41:00): 119, pid={number}, name=nvidia-smi, Timeout after 45s of waiting for RPC"
+            " response from GPU0 GSP! Expected function 76 (GSP_RM_CONTROL)"
+            for number in range(40)
+        ),
+    )
+
 
 CASES: tuple[Case, ...] = (
     # Ask Ubuntu, "Failed to initialize NVML: Driver/library version mismatch" the day after an unattended upgrade.
@@ -588,4 +856,168 @@ CASES: tuple[Case, ...] = (
         remedy=("start the container again",),
         never=("usermod",),
     ),
+    # r/archlinux, December 2025: Pascal and the branch after 580.
+    Case(
+        "seen: Pascal under the next branch",
+        _pascal,
+        "driver.arch_supported",
+        beside=("wheel.arch_list",),
+        says=("Pascal", "580"),
+        never=("apt", "dnf"),
+    ),
+    # A Tesla K80 under 535.
+    Case(
+        "seen: Kepler",
+        _kepler,
+        "driver.arch_supported",
+        beside=("driver.branch_life", "wheel.arch_list"),
+        says=("470",),
+    ),
+    # NVIDIA forum: "GPU does not have the necessary power cables connected".
+    Case("seen: power cable forgotten", _unplugged, "hw.power_connector", beside=()),
+    # RmInitAdapter failed for one of two.
+    Case("seen: one of two does not start", _one_does_not_start, "kernel.xid_fatal", says=("0000:c1:00.0",), beside=()),
+    # CUDA dies with 999 after a laptop slept.
+    Case("seen: CUDA 999 after sleep", _after_sleep, "cuda.init", beside=(), says=("999",), remedy=("nvidia_uvm",)),
+    # Nodes of a group, as Debian and some sites have them.
+    Case(
+        "seen: nodes of a group",
+        lambda: _closed_by_group(rtx3090_p40()),
+        "sys.user_access",
+        beside=(),
+        remedy=("usermod",),
+    ),
+    # NGC image on a workstation: 804.
+    Case(
+        "seen: NGC image on a GeForce",
+        lambda: board(_compat_in_container("590.48.01", 804), "NVIDIA GeForce RTX 4090", "2684", "8.9"),
+        "cuda.compat_shadow",
+        beside=(),
+        says=("804",),
+        never=("sudo ldconfig --purge",),
+    ),
+    # NGC image older than the host's driver: 803.
+    Case(
+        "seen: old compat in an image",
+        lambda: _compat_in_container("550.54.14", 803),
+        "cuda.compat_shadow",
+        beside=(),
+        says=("803",),
+    ),
+    # microsoft/WSL: apt install nvidia-driver inside of WSL.
+    Case("seen: a Linux driver inside of WSL", _wsl_linux_driver, "sys.wsl", beside=(), never=("sudo reboot",)),
+    # microsoft/WSL #9962: "GPU access blocked by the operating system".
+    Case(
+        "seen: WSL blocked by Windows",
+        lambda: wsl().nvml(**{INIT: 17, "err.cuInit": 100}),
+        "sys.wsl",
+        beside=(),
+        remedy=("wsl --shutdown",),
+        never=("sudo reboot", "modprobe"),
+    ),
+    # podman after a driver upgrade: stat libcuda.so.570...: no such file.
+    Case("seen: CDI of the old driver", _stale_cdi, "ctr.cdi_fresh", beside=(), remedy=("nvidia-ctk cdi generate",)),
+    # CUDA error 805 on a workstation where MPS was stopped.
+    Case("seen: MPS left its variable behind", _mps_left_behind, "cuda.init", beside=(), says=("805",)),
+    # Fabric manager on a box without switches only fails.
+    Case("seen: fabric manager without switches", _dgx_pcie, "fabric.manager", "warn", beside=()),
+    # Two faults: a machine check is not a symptom of a lost GPU.
+    Case(
+        "seen: machine check and a lost GPU",
+        _machine_check,
+        "kernel.xid_fatal",
+        leads="kernel.xid_fatal",
+        beside=("kernel.taint",),
+    ),
+    # Two faults: no unified memory module, and a row that waits.
+    Case("seen: no nvidia_uvm, and a broken row", _headless_group_and_uvm, "driver.uvm", beside=("gpu.remap_pending",)),
+    # One of eight lost, the log closed.
+    Case(
+        "seen: one of eight lost, the log closed", _lost_without_a_log, "pci.count_vs_nvml", says=("GPU 6",), beside=()
+    ),
+    # NVML says unknown error on the host.
+    Case("seen: unknown error on the host", lambda: _silent_daemon(l40s()), "driver.nvml_init", beside=()),
+    # Two faults: a narrow link, and a hot GPU.
+    Case("seen: half of the lanes", lambda: _lost_link(rtx5090()), "pci.link_width", "warn", beside=()),
+    Case("seen: hot", lambda: _busy(l40s()), "gpu.throttle_now", beside=()),
+    Case(
+        "seen: hot and on half of the lanes",
+        lambda: _busy(_lost_link(l40s())),
+        "gpu.throttle_now",
+        leads="gpu.throttle_now",
+        beside=("pci.link_width",),
+    ),
+    # gpu-operator: the driver in a container of its own.
+    Case(
+        "seen: the driver comes in a container",
+        _operator,
+        "driver.nvml_init",
+        "warn",
+        beside=(),
+        says=("/run/nvidia/driver",),
+        never=("install",),
+    ),
+    # A kernel upgrade, and nouveau in place of the module that was not built.
+    Case("seen: nouveau took over", _nouveau_took_over, "kernel.headers", beside=()),
+    # Two faults at once on one box.
+    Case("seen: a lost GPU and a port down", _two_at_once, "kernel.xid_fatal", beside=("ib.ports",)),
+    # Lost three days ago, and still so.
+    Case("seen: lost days ago", _lost_days_ago, "kernel.xid_fatal", beside=(), says=("3 days ago",)),
+    # What fails today before what will fail.
+    Case(
+        "seen: lost now, no module next", _lost_and_next_kernel, "kernel.xid_fatal", beside=("kernel.next_boot_module",)
+    ),
+    # A full disk has nothing to do with a mismatch.
+    Case("seen: mismatch and a full disk", _disk_and_mismatch, "driver.kmd_umd_match", beside=("sys.disk_free",)),
+    # nvidia-smi -mig 1: "pending".
+    Case("seen: MIG waits", _reset_pending_mig, "gpu.mig_state", beside=()),
+    # nvidia-smi -c PROHIBITED, forgotten.
+    Case("seen: compute prohibited", _prohibited, "gpu.compute_mode", beside=()),
+    # torch.cuda.is_available() is False under a scheduler.
+    Case("seen: devices hidden", _hidden, "cuda.visible_devices", beside=()),
+    # "CUDA driver is a stub library".
+    Case("seen: a stub comes first", _stub_and_module, "cuda.libcuda", beside=(), says=("stub",)),
+    # A pod whose GPU fell off.
+    Case(
+        "seen: a pod whose GPU is lost",
+        _pod_lost,
+        "pci.count_vs_nvml",
+        beside=(),
+        never=("sudo reboot", "sudo nvidia-smi --gpu-reset"),
+    ),
+    # nvidia-container-toolkit: the host was upgraded under its containers.
+    Case(
+        "seen: a container of an upgraded host",
+        _host_mismatch_in_container,
+        "driver.kmd_umd_match",
+        beside=(),
+        remedy=("on the host",),
+    ),
+    # NVIDIA vGPU without unified memory, and without a licence.
+    Case(
+        "seen: vGPU of the wrong kind",
+        _vgpu,
+        "cuda.init",
+        leads="cuda.init",
+        beside=("gpu.vgpu_guest", "kernel.xid_fatal"),
+    ),
+    # "exit code 137" of a data loader.
+    Case("seen: killed for memory", _killed_for_memory, "kernel.oom", "warn", beside=()),
+    # An ordinary user, and half of the facts closed.
+    Case("seen: no nvidia_uvm, seen by an ordinary user", _not_root_and_no_uvm, "driver.uvm", beside=()),
+    # The same mismatch on Grace.
+    Case("seen: mismatch on Grace", _imex_like_mismatch_on_grace, "driver.kmd_umd_match", beside=()),
+    # Laptop set to the processor's graphics.
+    Case("seen: prime-select intel", _blacklisted, "driver.module_options", beside=()),
+    # Everything fits, and the module is just not loaded.
+    Case(
+        "seen: nobody loaded the module",
+        _only_modprobe,
+        "driver.module_loaded",
+        beside=(),
+        remedy=("sudo modprobe nvidia",),
+        never=("install",),
+    ),
+    # A GSP that does not answer, and a query that hangs.
+    Case("seen: RPC timeouts and a hanging query", _thousand_lines, "kernel.xid_fatal", beside=(), says=("40 times",)),
 )
