@@ -52,12 +52,8 @@ def module_loaded(facts: Facts, say: Verdict) -> Finding:
     Sources
         NVIDIA Driver Installation Guide (read 2026-11).
     """
-    if not facts.has_gpu:
-        return say.skipped("No NVIDIA GPU is on this machine.")
-    if facts.machine.host.is_wsl:
-        return say.skipped("Under WSL the kernel driver is that of Windows.")
-    if facts.machine.gpus and len(passed_through(facts)) == len(facts.machine.gpus):
-        return say.skipped("All GPUs are kept for virtual machines; no module is needed here.")
+    if why := _not_asked(facts):
+        return say.skipped(why)
     version = facts.machine.driver.kernel_module_version if facts.machine.driver else None
     modules = facts.texts("driver.modules")
     if version or "nvidia" in (modules or ()):
@@ -72,6 +68,20 @@ def module_loaded(facts: Facts, say: Verdict) -> Finding:
     if facts.nvml_outcome in _BEYOND_MODULE and not on_bus(facts):
         return say.skipped("The driver's library got as far as its kernel module, which can't be seen from here.")
     return _missing(say, facts)
+
+
+def _not_asked(facts: Facts) -> str | None:
+    """Why this box needs no such module; None where it does."""
+    gpus = facts.machine.gpus
+    if not facts.has_gpu:
+        return "No NVIDIA GPU is on this machine."
+    if facts.machine.host.is_wsl:
+        return "Under WSL the kernel driver is that of Windows."
+    if gpus and len(passed_through(facts)) == len(gpus):
+        return "All GPUs are kept for virtual machines; no module is needed here."
+    if facts.machine.host.l4t is not None and not any(gpu.pci_bus_id for gpu in gpus):
+        return "The GPU of a Jetson's chip has a driver of its own, which is part of its system."
+    return None
 
 
 def _missing(say: Verdict, facts: Facts) -> Finding:

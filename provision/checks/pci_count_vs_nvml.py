@@ -27,7 +27,8 @@ def count_vs_nvml(facts: Facts, say: Verdict) -> Finding:
     How it is decided
         After NVML answered: every PCI GPU not kept by vfio-pci must be listed, and every listed one must give a
         handle and not say that it is lost. A driver that answers and lists none, where something else says that a GPU
-        is here ("No devices were found"), fails too. In a container, GPUs of the host that were not granted are left out.
+        is here ("No devices were found"), fails too. In a container, GPUs of the host that were not granted are left
+        out.
 
     What to do
         Read the kernel log for Xid 79 (fallen off the bus). Reset the GPU when nothing uses it, else restart the

@@ -70,6 +70,7 @@ def render_check_text(
     left = [one for one in results if one.status in PROBLEMS and one.id != cause]
     if not is_verbose:
         left = [one for one in left if one.id not in folded]
+        left = _with_their_symptoms(left)
     lines += _groups(left, folded, style, is_verbose=is_verbose)
     for note in notes:
         lines += _hanging(style.mark(note.status), f"{note.id}: {_words(note.happened, style)}", style, indent=0)
@@ -78,6 +79,27 @@ def render_check_text(
     lines += _presence(results, style)
     lines += _verdict(results, style, has_more=bool(left) and not is_verbose)
     return "\n".join(lines)
+
+
+def _with_their_symptoms(found: Sequence[CheckResult]) -> list[CheckResult]:
+    """The findings beside the cause that nothing else explains; each names what it explains itself."""
+    known = {one.id: tuple(id_ for id_ in one.leads if id_ != one.id) for one in found}
+    explained = {id_ for ids in known.values() for id_ in ids}
+    reached: dict[str, set[str]] = {}
+    for root in (one.id for one in found if one.id not in explained):
+        waiting, seen = [root], {root}
+        while waiting:
+            fresh = [id_ for id_ in known.get(waiting.pop(), ()) if id_ in known and id_ not in seen]
+            seen.update(fresh)
+            waiting.extend(fresh)
+        reached[root] = seen - {root}
+    gone = {id_ for ids in reached.values() for id_ in ids}
+    told = []
+    for one in found:
+        symptoms = [other.id for other in found if other.id in reached.get(one.id, ())]
+        words = f"{one.happened} It explains {', '.join(symptoms)}." if symptoms else one.happened
+        told += [] if one.id in gone else [replace(one, happened=words)]
+    return told
 
 
 def _lead(result: CheckResult, folded: Sequence[str], style: Style) -> Iterator[str]:

@@ -532,7 +532,7 @@ def _silent_daemon(box: Box) -> Box:
 def _operator() -> Box:
     """A node of Kubernetes whose driver comes in a container: the module is loaded, the host has no libraries."""
     box = a100_mig().library("libnvidia-ml.so.1", None).library("libcuda.so.1", None).nvml(**{INIT: 12})
-    box.folder("/run/nvidia/driver", "usr", "lib", "bin").file("/run/nvidia/validations/driver-ready", "")
+    box.folder("/run/nvidia/driver/usr").file("/run/nvidia/validations/driver-ready", "")
     box.answer(MODULE, {box.kernel: ""}).command("dkms status", "").program("dkms", None)
     for name in ("nvidia", "nvidia-current"):
         box.command(f"modinfo {name}", returncode=1, stderr=f"modinfo: ERROR: Module {name} not found.\n")
@@ -646,6 +646,12 @@ def _thousand_lines() -> Box:
             for number in range(40)
         ),
     )
+
+
+def _all_passed_through() -> Box:
+    """A hypervisor that keeps its GPUs for its guests."""
+    box = unloaded(l40s(), "vfio-pci").file("/etc/os-release", 'ID=debian\nVERSION_ID="12"\n')
+    return box.folder("/sys/module/vfio_pci", "x").library("libcuda.so.1", None).library("libnvidia-ml.so.1", None)
 
 
 CASES: tuple[Case, ...] = (
@@ -983,7 +989,8 @@ CASES: tuple[Case, ...] = (
         _pod_lost,
         "pci.count_vs_nvml",
         beside=(),
-        never=("sudo reboot", "sudo nvidia-smi --gpu-reset"),
+        remedy=("on the host of this container",),
+        never=("sudo reboot",),
     ),
     # nvidia-container-toolkit: the host was upgraded under its containers.
     Case(
@@ -994,13 +1001,7 @@ CASES: tuple[Case, ...] = (
         remedy=("on the host",),
     ),
     # NVIDIA vGPU without unified memory, and without a licence.
-    Case(
-        "seen: vGPU of the wrong kind",
-        _vgpu,
-        "cuda.init",
-        leads="cuda.init",
-        beside=("gpu.vgpu_guest", "kernel.xid_fatal"),
-    ),
+    Case("seen: vGPU of the wrong kind", _vgpu, "kernel.xid_fatal", "warn", beside=()),
     # "exit code 137" of a data loader.
     Case("seen: killed for memory", _killed_for_memory, "kernel.oom", "warn", beside=()),
     # An ordinary user, and half of the facts closed.
@@ -1016,8 +1017,53 @@ CASES: tuple[Case, ...] = (
         "driver.module_loaded",
         beside=(),
         remedy=("sudo modprobe nvidia",),
-        never=("install",),
+        never=("apt", "ubuntu-drivers"),
     ),
     # A GSP that does not answer, and a query that hangs.
     Case("seen: RPC timeouts and a hanging query", _thousand_lines, "kernel.xid_fatal", beside=(), says=("40 times",)),
+    # A hypervisor: nothing is broken, and this system has no GPU to use.
+    Case("seen: all GPUs are for guests", _all_passed_through, "pci.driver_binding", beside=()),
 )
+
+
+# --- boxes that look odd and are well
+
+
+def _cloud_of_eight() -> Box:
+    """A virtual machine with eight GPUs, whose host looks after the switches."""
+    box = h100x8().file("/sys/class/dmi/id/sys_vendor", "Microsoft Corporation\n")
+    box.file("/proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu sse hypervisor\n")
+    for bus in ("05", "06", "07", "08"):
+        box.without(f"{BUS}/0000:{bus}:00.0", f"/proc/driver/nvidia-nvswitch/devices/0000:{bus}:00.0")
+    box.without("/lib/systemd/system/nvidia-fabricmanager.service").program("nv-fabricmanager", None)
+    return box.answer("process nv-fabricmanager", False)
+
+
+def _programs_fail() -> Box:
+    """A student's program, a few times today."""
+    return journal(
+        l40s(),
+        "NVRM: Xid (PCI:0000:41:00): 13, pid=1, name=python3, Graphics SM Warp Exception on (GPC 0, TPC 0, SM 0)",
+        "NVRM: Xid (PCI:0000:41:00): 43, pid=1, name=python3, Ch 00000008",
+        "NVRM: Xid (PCI:0000:c1:00): 31, pid=2, name=python3, Ch 00000010, intr 00000000. MMU Fault",
+    )
+
+
+def _other_rejected() -> Box:
+    """Secure Boot kept VirtualBox's module out; the driver is signed by the distribution and loaded."""
+    return journal(l40s(), "Loading of module with unavailable key is rejected")
+
+
+WELL = (
+    _cloud_of_eight,
+    _programs_fail,
+    _other_rejected,
+    lambda: _asleep(rtx5090()),
+    lambda: closed_log(l40s()),
+    lambda: closed_log(h100x8()),
+    _wsl_without_windows_driver,
+    _jetson,
+    lambda: distribution(l40s(), "linuxmint", "22", "ubuntu debian"),
+    lambda: l40s().given(expected_gpus=2),
+)
+"""Healthy boxes that something about them could make look sick."""
