@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from provision.checks import PROBLEMS, all_checks, lead
+from provision.checks import PROBLEMS, all_checks, lead, run_checks
 from tests.boxes import healthy
 from tests.boxes.cases import all_cases, seen
 from tests.boxes.catalogue import CATALOGUE, OWN
@@ -49,6 +49,14 @@ def test_a_sick_machine_is_named(case):
     if case.beside is not None:
         explained = {one for result in results.values() for one in result.leads}
         assert sorted(set(others) - {cause, *folded} - explained) == sorted(case.beside), others
+
+
+def test_a_warning_is_no_reason_of_a_failure():
+    """Two keys for one apt address, beside a mismatch: the sources file mismatches nothing."""
+    case = next(case for case in seen.CASES if case.name == "seen: mismatch and conflicting keys")
+    results = {result.id: result for result in run_checks(case.box().facts())}
+    assert results["driver.package_mix"].status == "warn"
+    assert results["driver.package_mix"].leads == ()
 
 
 def test_names_of_cases_are_unique():
