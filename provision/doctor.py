@@ -6,7 +6,7 @@ import datetime as dt
 import re
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .check_states import PROBLEMS
 from .documents.check import CatalogueRow
@@ -90,7 +90,7 @@ def see_host(visit: Visit) -> Seen:
     from .detect.surroundings import Surroundings
 
     require_linux()
-    around = Surroundings()
+    around = Surroundings(package_sources=_package_sources if visit.level in ("standard", "deep") else None)
     if visit.env is not None:
         around.answer("env.path", lambda: str(visit.env))
     machine = gather(around, visit.level)
@@ -98,6 +98,13 @@ def see_host(visit: Visit) -> Seen:
     rates = {} if visit.is_since_boot else rates
     facts = Facts(machine, _context(Context, visit, around.now, rates))
     return Seen(facts, visit.level, around, is_here=True, notes=notes)
+
+
+def _package_sources(machine: Machine) -> list[list[Any]]:
+    """What this user's package sources say about the build for this machine."""
+    from .planning import ask_for_torch
+
+    return ask_for_torch(Examined(machine, is_here=True), load_default_matrix())
 
 
 def see_examined(examined: Examined, visit: Visit) -> Seen:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..records import Machine
+
 _LONGEST_FILE = 1024 * 1024
 _LONGEST_SAID = 256 * 1024
 """Longest output of a command that is kept, per pipe."""
@@ -110,6 +112,11 @@ class Surroundings:
     nvml_deadline_s: float = 30.0
     """Longest that all NVML calls together may take: eight GPUs without persistence need two seconds each."""
     memory: Memory = field(default_factory=Recorder)
+    package_sources: Callable[[Machine], list[list[Any]]] | None = None
+    """Asks the package sources of this user's configuration: address, name, why it did not answer, wheels, seconds.
+
+    Handed in by whoever knows packages; None: the network is left alone.
+    """
 
     def path(self, absolute: str) -> Path:
         """Where the machine's file `absolute` is found."""
