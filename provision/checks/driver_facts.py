@@ -23,6 +23,7 @@ WITHOUT_MODULE: Final = (
     "driver.device_nodes",
     "driver.nvml_init",
     "driver.uvm",
+    "cuda.init",
 )
 """Checks that fail because the driver's module does not load, or takes no GPU."""
 

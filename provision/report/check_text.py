@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..check_states import BAD, PROBLEMS, by_component, count_states, counted_words, severity
 from ..plain_text import plain
+from .check_evidence import fold_evidence, shown_value
 from .style import shown_length
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _lead(result: CheckResult, folded: Sequence[str], style: Style) -> Iterator[
 
 def _detail(result: CheckResult, style: Style) -> Iterator[str]:
     """Evidence and cures, under the labels found, needs, do and risky."""
-    for item in result.evidence:
+    for item in fold_evidence(result.evidence):
         yield from _evidence(item, style)
     for label, steps in (("do", result.safe), ("risky", result.risky)):
         for number, step in enumerate(steps):
@@ -102,8 +103,7 @@ def _detail(result: CheckResult, style: Style) -> Iterator[str]:
 
 
 def _evidence(item: Evidence, style: Style) -> Iterator[str]:
-    value = ", ".join(map(str, item.value)) or "none" if isinstance(item.value, tuple) else item.value
-    found = "not known" if value is None else f"{value}{f' {item.unit}' if item.unit else ''}"
+    found = shown_value(item.name, item.value, item.unit)
     first, *rest = [_words(line, style) for line in found.splitlines()[:_MOST_LINES]] or [""]
     source = f"  ({_words(item.source, style)})" if item.source else ""
     yield from style.block("found", f"{_words(item.name, style)} {first}" + ("" if rest else source))
@@ -112,7 +112,7 @@ def _evidence(item: Evidence, style: Style) -> Iterator[str]:
     if rest and source:
         yield from style.block("", source.strip())
     if item.needs is not None:
-        yield from style.block("needs", _words(str(item.needs), style))
+        yield from style.block("needs", _words(shown_value(item.name, item.needs), style))
 
 
 def _groups(found: Sequence[CheckResult], folded: Sequence[str], style: Style, *, is_verbose: bool) -> Iterator[str]:
@@ -173,11 +173,10 @@ def _suppression(result: CheckResult, style: Style) -> str:
 
 
 def _presence(results: Sequence[CheckResult], style: Style) -> Iterator[str]:
-    """Where no check applies, the answer is why: in the words of the check that looked for a GPU."""
-    if results and all(result.status == "skip" for result in results):
-        for result in results:
-            if result.id == _PRESENCE:
-                yield from style.block("gpu", _words(result.happened, style))
+    """Where there is no GPU, most checks are skipped: the reason, in the words of the check that looked for one."""
+    for result in results:
+        if result.id == _PRESENCE and result.status == "skip":
+            yield from style.block("gpu", _words(result.happened, style))
 
 
 def _verdict(results: Sequence[CheckResult], style: Style, *, has_more: bool) -> Iterator[str]:
@@ -205,4 +204,4 @@ def _words(text: str, style: Style) -> str:
     text = plain(text, longest=_LONGEST)
     if style.has_unicode or text.isascii():
         return text
-    return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
+    return text.replace(" \xb0", "\xb0").translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")

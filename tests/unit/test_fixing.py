@@ -21,6 +21,9 @@ def result(*safe, status="fail", id_="driver.uvm"):
         ("sudo modprobe nvidia_uvm", "sudo modprobe -r nvidia_uvm"),
         ("sudo modprobe nvidia-uvm    (until the next start)", "sudo modprobe -r nvidia-uvm"),
         ("sudo systemctl enable --now nvidia-persistenced", "sudo systemctl disable --now nvidia-persistenced"),
+        ("sudo systemctl restart nvidia-dcgm", "sudo systemctl stop nvidia-dcgm"),
+        ("sudo systemctl unmask nvidia-fabricmanager", "sudo systemctl mask nvidia-fabricmanager"),
+        ("sudo nvidia-smi -rac    (if nobody wants them fixed)", "set the clocks again"),
         ("sudo nvidia-smi -i 3 -c 0", "sudo nvidia-smi -c <the mode before>"),
     ],
 )
@@ -37,6 +40,10 @@ def test_a_fix_is_known_with_what_undoes_it(step, undo):
         "sudo modprobe evil",
         "sudo nvidia-smi --gpu-reset -i 0",
         "restart this container",
+        "sudo systemctl enable --now nvidia-persistenced    (on the host of this container)",
+        "sudo systemctl restart nvidia-fabricmanager    (only while nothing uses a GPU)",
+        "sudo systemctl restart nvidia-fabricmanager",
+        "sudo nvidia-smi -i 3 -pl 700",
         "sudo systemctl stop docker",
     ],
 )
