@@ -110,6 +110,8 @@ def shown_value(name: str, value: object, unit: str | None = None) -> str:
         return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, (int, float)) and unit == "bytes" and value >= 2**20:
+        return gib(value)
     if isinstance(value, (int, float)) and not unit:
         if name.endswith("_bytes") and value >= 2**20:
             return gib(value)

@@ -9,6 +9,7 @@ import pytest
 from provision.fixing import fix, offers, undo_of, write_log
 from provision.process import Completed
 from provision.records import CheckResult
+from tests.boxes.remedies import misplaced
 
 
 def result(*safe, status="fail", id_="driver.uvm"):
@@ -93,3 +94,9 @@ def test_root_needs_no_sudo(monkeypatch):
         lambda _: True,
     )
     assert ran == [["modprobe", "nvidia_uvm"]]
+
+
+def test_remedies_are_held_against_what_can_be_undone():
+    assert misplaced((result("sudo modprobe nvidia_uvm", "gpusetup install --env NEW", "lspci"),)) == []
+    wrong = ("python -m pip install x", "sudo modprobe evil", "sudo reboot")
+    assert misplaced((result(*wrong),)) == list(wrong)

@@ -82,3 +82,14 @@ def test_a_machine_without_a_gpu_says_so_before_the_count():
     assert render_check_text((none, well), Style()) == (
         "gpu      No NVIDIA GPU is on this machine.\nok       1 check passed, 1 skipped"
     )
+
+
+def test_a_command_is_never_broken_and_its_remark_goes_below():
+    command = (
+        "printf 'blacklist nouveau\\noptions nouveau modeset=0\\n' | sudo tee /etc/modprobe.d/blacklist-nouveau.conf"
+    )
+    steps = (f"{command}    (keeps it out)", "ls -l    (short)", "look at what " + "else " * 20 + "uses it")
+    sick = CheckResult("driver.nouveau", "driver", "fail", "It holds the GPU.", safe=steps)
+    lines = render_check_text((sick,), Style(), cause=sick.id).splitlines()
+    assert lines[2:5] == [f"do       {command}", "         (keeps it out)", "         ls -l  (short)"]
+    assert max(map(len, lines[5:])) <= 80
