@@ -108,6 +108,8 @@ def shown_value(name: str, value: object, unit: str | None = None) -> str:
         return ", ".join("-" if part is None else shown_value("", part) for part in value) or "none"
     if value is None:
         return "not known"
+    if value == "":
+        return "empty"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)) and unit == "bytes" and value >= 2**20:

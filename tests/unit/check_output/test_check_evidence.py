@@ -65,6 +65,8 @@ def test_ranges(numbers, told):
         ("x", 12.5, "s", "12.5 s"),
         ("x", None, None, "not known"),
         ("x", (), None, "none"),
+        ("x", "", None, "empty"),
+        ("memory of the GPUs", 684166479872, "bytes", "637.2 GiB"),
     ],
 )
 def test_values_are_in_words(name, value, unit, told):
