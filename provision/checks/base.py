@@ -115,9 +115,13 @@ def _why_missing(facts: Facts, need: Need) -> str | None:
     if need != "env" and not facts.has_gpu:
         return "No NVIDIA GPU is on this machine."
     if need == "nvml" and not facts.gpus:
-        return f"NVML lists no GPU that answers ({facts.nvml_outcome or 'nobody asked'}), so this was not looked at."
+        return (
+            "NVML lists no GPU that answers; driver.nvml_init says why."
+            if facts.nvml_outcome
+            else "NVML was not asked."
+        )
     if need == "driver" and not facts.value("driver.module_version") and not facts.value("driver.proc_version"):
-        return "No kernel module of the driver is loaded, so this was not looked at."
+        return "No kernel module of the driver is loaded."
     if need == "env" and not facts.was_looked_at("env.path"):
         return "No environment was named (--env PATH)."
     return None

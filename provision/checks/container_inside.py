@@ -241,7 +241,7 @@ def shm(facts: Facts, say: Verdict) -> Finding:
     evidence = Evidence("size", int(total), "bytes", "/dev/shm", needs=_GIB)  # noqa: S108 -- named, not used
     if total >= _GIB:
         return say.passed(f"/dev/shm has {size}.", evidence)  # noqa: S108
-    default = ", the default," if total == _DEFAULT_SHM else ""
+    default = ", the default" if total == _DEFAULT_SHM else ""
     who = "DataLoader workers and NCCL" if len(facts.gpus) > 1 else "DataLoader workers"
     more = (
         "mount an emptyDir with medium: Memory on /dev/shm"
@@ -249,7 +249,7 @@ def shm(facts: Facts, say: Verdict) -> Finding:
         else "docker run --shm-size=16g ...    (or --ipc=host)"
     )
     return say.warned(
-        f"/dev/shm of this container has {size}{default} too little for {who}.",  # noqa: S108
+        f"/dev/shm of this container has {size}{default}: too little for {who}.",  # noqa: S108
         evidence,
         safe=(more, "num_workers=0 gets by without it"),
     )

@@ -67,7 +67,7 @@ def toolkit(facts: Facts, say: Verdict) -> Finding:
     if is_snap(facts) and engines(facts) == ("Docker",):
         return say.skipped("The snap of Docker does not use the host's toolkit; ctr.engine says more.")
     names = " and ".join(engines(facts))
-    install = (*install_toolkit(facts.machine), _REGISTER)
+    steps = {"safe": (_REGISTER,), "risky": install_toolkit(facts.machine)}
     if not has_toolkit(facts):
         dangling = dangling_runtimes(facts)
         seen = facts.evidence("ctr.program.nvidia-ctk", "ctr.program.nvidia-container-runtime")
@@ -77,14 +77,14 @@ def toolkit(facts: Facts, say: Verdict) -> Finding:
                 f" ({_named(dangling)}).",
                 *seen,
                 *facts.evidence("ctr.docker_config_runtime", "ctr.docker_runtime", "ctr.containerd_runtime"),
-                safe=install,
+                **steps,
             )
         if facts.texts("ctr.cdi_nodes"):
             return say.passed(f"{names} give GPUs by a CDI specification.", *facts.evidence("ctr.cdi_spec"))
         return say.warned(
             f"{names} on a GPU box without the NVIDIA container toolkit: containers can't use the GPU.",
             *seen,
-            safe=install,
+            **steps,
         )
     release = facts.text("ctr.toolkit_version")
     if release is None:
@@ -107,7 +107,8 @@ def _release(facts: Facts, say: Verdict, release: str) -> Finding:
             f" {minimum} has none.",
             evidence,
             *(Evidence(row.name, row.means, needs=".".join(map(str, row.below))) for row in weak),
-            safe=install_toolkit(facts.machine),
+            safe=("nvidia-ctk --version",),
+            risky=install_toolkit(facts.machine),
         )
     return say.passed(f"NVIDIA container toolkit {release} is installed.", evidence)
 
@@ -159,7 +160,8 @@ def runtime_config(facts: Facts, say: Verdict) -> Finding:
         return say.failed(
             f"A runtime is configured whose program is missing ({_named(dangling)}).",
             *sources,
-            safe=(*install_toolkit(facts.machine), "sudo nvidia-ctk runtime configure --runtime=docker --dry-run"),
+            safe=("sudo nvidia-ctk runtime configure --runtime=docker --dry-run",),
+            risky=install_toolkit(facts.machine),
         )
     if not has_toolkit(facts):
         return say.skipped("No NVIDIA runtime is configured and the toolkit is not installed; ctr.toolkit says more.")

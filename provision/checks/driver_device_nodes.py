@@ -52,9 +52,9 @@ def device_nodes(facts: Facts, say: Verdict) -> Finding:
 def _judge(say: Verdict, facts: Facts, nodes: tuple[str, ...]) -> Finding:
     closed = [reading for reading in facts.machine.readings if reading.name == "driver.device_node" and reading.failure]
     if closed:
-        said = "; ".join(f"{reading.source}: {reading.failure}" for reading in closed)
+        named = ", ".join(str(reading.source) for reading in closed)
         return say.failed(
-            f"This user can't open {counted(len(closed), 'device node')} of the driver: {said}.",
+            f"This user can't open {counted(len(closed), 'device node')} of the driver: {named}.",
             *facts.evidence("driver.device_node"),
             safe=("ls -l /dev/nvidia*; id",),
             risky=('sudo usermod -aG "$(stat -c %G /dev/nvidia0)" "$USER"    (then log in again)',),

@@ -110,8 +110,8 @@ def _missing(say: Verdict, facts: Facts) -> Finding:
     return say.failed(
         f"A GPU is here and cannot be used: {what}.",
         *shown,
-        safe=(*see_driver_steps(facts.machine), *((KERNEL_LOG,) if is_installed else ())),
-        risky=(*(("sudo modprobe nvidia",) if is_installed else ()), *install_driver(facts.machine)),
+        safe=(*(("sudo modprobe nvidia", KERNEL_LOG) if is_installed else ()), *see_driver_steps(facts.machine)),
+        risky=install_driver(facts.machine),
     )
 
 

@@ -96,7 +96,7 @@ def nvml_init(facts: Facts, say: Verdict) -> Finding:
 def _sentence(facts: Facts, outcome: str) -> str:
     words = _WORDS.get(outcome, "NVML was not asked")
     why = facts.failure("nvml.init")
-    return f"{words} ({why})" if why else words
+    return f"{words}: {why}" if why else words
 
 
 def _elapsed(facts: Facts) -> tuple[Evidence, ...]:
@@ -115,10 +115,10 @@ def _safe(facts: Facts, outcome: str) -> tuple[str, ...]:
         else ("ldconfig -p | grep libnvidia-ml", *see_driver_steps(facts.machine)),
         "driver-not-loaded": ("gpusetup driver plan    (on the host of this container)",)
         if in_container
-        else see_driver_steps(facts.machine),
+        else ("sudo modprobe nvidia", KERNEL_LOG, *see_driver_steps(facts.machine)),
+        "no-module": ("nvidia-smi",),
         "version-mismatch": who_owns_the_driver(facts.machine),
         "no-permission": ("ls -l /dev/nvidia*; id", *(granted if in_container else ())),
-        "no-module": ("python -m pip install nvidia-ml-py    (in the environment of gpusetup)",),
         "timed-out": ("ps -eo pid,stat,wchan:32,etime,comm | awk '$2 ~ /D/'", KERNEL_LOG),
     }
     in_paste = "Unknown Error" in (facts.failure("nvml.init") or "") and facts.is_any("paste")
@@ -129,9 +129,11 @@ def _safe(facts: Facts, outcome: str) -> tuple[str, ...]:
 def _risky(facts: Facts, outcome: str) -> tuple[str, ...]:
     if "blocked by the operating system" in (facts.failure("nvml.init") or "") or facts.machine.host.is_wsl:
         return ("restart Windows",)
-    if facts.machine.host.container or outcome in {"library-not-found", "no-module", "no-permission"}:
+    if outcome == "no-module":
+        return ("python -m pip install nvidia-ml-py    (in the environment of gpusetup)",)
+    if facts.machine.host.container or outcome in {"library-not-found", "driver-not-loaded", "no-permission"}:
         return ()
-    steps = {"driver-not-loaded": ("sudo modprobe nvidia",), "version-mismatch": RELOAD_MODULES}
+    steps = {"version-mismatch": RELOAD_MODULES}
     return steps.get(outcome, ("sudo reboot",))
 
 

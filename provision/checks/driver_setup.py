@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..records import Evidence
 from .base import check, counted, from_a_warning_too
 from .driver_facts import NOT_THE_HOST, WITHOUT_MODULE, explains_without_module, is_data_center, loaded_release
+from .gpu_answers import named
 from .remedies import KERNEL_LOG, rebuild_initramfs
 
 if TYPE_CHECKING:
@@ -154,9 +155,9 @@ def gsp(facts: Facts, say: Verdict) -> Finding:
             risky=("install the driver's firmware package again", *rebuild_initramfs(facts.machine)),
         )
     if off:
-        named = ", ".join(map(str, off))
+        which = tuple(gpu for gpu in facts.gpus if gpu.index in off)
         return say.warned(
-            f"GPU {named} runs without the firmware that is its default.",
+            f"The firmware is off although it is on by default: {named(which)}.",
             *(one for index in off for one in facts.evidence(f"gpu.{index}.gsp_mode", f"gpu.{index}.gsp_mode_default")),
             safe=(
                 "grep -r NVreg_EnableGpuFirmware /etc/modprobe.d; grep EnableGpuFirmware /proc/driver/nvidia/params",
@@ -193,8 +194,9 @@ def persistence(facts: Facts, say: Verdict) -> Finding:
     off = [index for index, mode in modes.items() if mode == 0]
     if off:
         where = "    (on the host of this container)" if facts.machine.host.container else ""
+        which = tuple(gpu for gpu in boards if gpu.index in off)
         return say.warned(
-            f"Persistence mode is off on {counted(len(off), 'data-centre board')}: GPU {', '.join(map(str, off))}.",
+            f"Persistence mode is off on {counted(len(off), 'data-centre board')}: {named(which)}.",
             *(one for index in off for one in facts.evidence(f"gpu.{index}.persistence_mode")),
             *facts.evidence("driver.persistence_daemon"),
             safe=(f"sudo systemctl enable --now nvidia-persistenced{where}", f"sudo nvidia-smi -pm 1{where}"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import Check, bus_ids, check, counted
+from .gpu_answers import named
 from .log_faults import ACTIONS, SUPPORT
 from .log_lines import explains_lost, is_recent, lines, numbered, told
 
@@ -230,7 +231,7 @@ def recovery_action(facts: Facts, say: Verdict) -> Finding:
             for gpu, word in wanting.items()
         ),
         safe=("nvidia-smi -q | grep -A2 'Recovery Action'",),
-        risky=tuple(dict.fromkeys((*((row.do,) if row else ()), *risky))),
+        risky=tuple(dict.fromkeys(risky)) or ((row.do,) if row else ()),
     )
 
 
@@ -268,7 +269,7 @@ def vbios_consistent(facts: Facts, say: Verdict) -> Finding:
     mixed = {part: versions for part, versions in groups.items() if len(versions) > 1}
     if mixed:
         part, versions = next(iter(mixed.items()))
-        table = "; ".join(f"{version} on {bus_ids(tuple(gpus))}" for version, gpus in versions.items())
+        table = "; ".join(f"{version} on {named(gpus)}" for version, gpus in versions.items())
         return say.warned(
             f"Boards {part} run {len(versions)} firmware versions: {table}.",
             *_of(facts, facts.gpus, "vbios_version"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -150,8 +151,13 @@ def why_no_log(facts: Facts, say: Verdict) -> Finding | None:
     if facts.value("kernel.log") is not None:
         return None
     if not facts.was_looked_at("kernel.log"):
-        return say.skipped("The kernel log was not looked at.")
+        return say.skipped("The kernel log is not among these facts.")
+    why = facts.why_not("kernel.log")
+    # A container without the programs and files of a log gains nothing from root.
+    is_there = not re.fullmatch(r"(?:[^;]*: No such file or directory(?:; )?)+", why)
     return say.unknown(
-        f"The kernel log could not be read ({facts.why_not('kernel.log')}); {READ_AS_ROOT} reads it.",
+        f"The kernel log could not be read ({why}); {READ_AS_ROOT} reads it."
+        if is_there
+        else "There is no kernel log here: neither journalctl, dmesg nor a log file.",
         *facts.evidence("kernel.log"),
     )

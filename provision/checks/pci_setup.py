@@ -51,7 +51,7 @@ def count_vs_expected(facts: Facts, say: Verdict) -> Finding:
             safe=("correct the number that is expected, or remove the GPU that is not meant for this machine",),
         )
     return say.failed(
-        f"{counted(len(found), 'GPU')} of {expected} that are expected.",
+        f"{counted(len(found), 'GPU')} here, {expected} expected.",
         figure,
         *facts.evidence("pci.gpu", "pci.not_granted"),
         safe=("lspci -nn -d 10de:", "check seating, riser and auxiliary power of the missing board"),

@@ -104,7 +104,7 @@ HOSTILE = replace(
     MISMATCH,
     happened="\x1b[31mred\x07 \u202e≥ 8 GPUs \u2013 Gerät\n" + "word " * 60,
     evidence=(Evidence("log\x1b]0;title\x07", "one\x1b[2J\r\ntwo\u2028three \u2026", source="k\x00msg"),),
-    safe=("echo 'a\x1bb' " + "x " * 60,),
+    safe=("exchange 'a\x1bb' " + "x " * 60,),
 )
 
 

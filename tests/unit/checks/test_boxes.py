@@ -11,6 +11,7 @@ from tests.boxes import healthy
 from tests.boxes.cases import all_cases, seen
 from tests.boxes.catalogue import CATALOGUE, OWN
 from tests.boxes.pitfalls import PITFALLS
+from tests.boxes.remedies import misplaced
 from tests.boxes.uncovered import UNCOVERED
 
 if shutil.which("gcc") is None:
@@ -40,6 +41,7 @@ def test_a_sick_machine_is_named(case):
     assert [words for words in case.says if words not in told] == []
     if case.status == "fail":
         assert found.safe or found.risky
+    assert misplaced(results.values()) == []
     cause, folded = lead(tuple(results.values()))
     others = {one.id: one.happened for one in results.values() if one.status in PROBLEMS}
     assert cause == (case.leads or case.fires), others
