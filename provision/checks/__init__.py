@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..plain_text import plain
 from ..records import CheckResult, Finding
-from .base import LEVELS, PROBLEMS, Check, Level
+from .base import PROBLEMS, Check, Level
 from .facts import Context, Facts
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ __all__ = [
 
 def all_checks() -> tuple[Check, ...]:
     """Every check, in the order in which a report ranks causes."""
-    from .catalogue import CHECKS
-
-    return CHECKS
+    return checks_for("deep")
 
 
 def core_checks() -> tuple[Check, ...]:
@@ -45,8 +43,9 @@ def core_checks() -> tuple[Check, ...]:
 
 def checks_for(level: Level) -> tuple[Check, ...]:
     """Every check whose facts that level gathers."""
-    paid = LEVELS[: LEVELS.index(level) + 1]
-    return tuple(check for check in all_checks() if check.level in paid)
+    from .catalogue import checks_up_to
+
+    return checks_up_to(level)
 
 
 def run_checks(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..matrix.binary_code import how_it_runs
 from ..records import Evidence
 from ..versions import ComputeCapability
 from .base import check
@@ -86,6 +85,8 @@ def _sorted(
     facts: Facts, build: TorchBuild, lists: _Lists, gpus: tuple[Gpu, ...]
 ) -> tuple[list[_Judged], list[_Judged], list[Gpu]]:
     """The GPUs without code, those with PTX alone, and those whose compute capability nobody knows."""
+    from ..matrix.binary_code import how_it_runs
+
     codes, exact, ptx, _ = lists
     none: list[_Judged] = []
     late: list[_Judged] = []
@@ -150,6 +151,8 @@ def _spelled(lists: _Lists) -> list[str]:
 
 def other_builds(facts: Facts, build: TorchBuild, gpus: tuple[Gpu, ...]) -> tuple[str, ...]:
     """Commands that put a build of the same release there, one that has code for all those GPUs; the newest first."""
+    from ..matrix.binary_code import how_it_runs  # with it comes all of the matrix, which cheap runs do without
+
     matrix, release = facts.matrix, build.release
     known = [capability for gpu in gpus if (capability := capability_of(facts, gpu))]
     if matrix is None or release is None or not known:
