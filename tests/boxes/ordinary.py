@@ -117,11 +117,15 @@ def gcp_g2() -> Box:
 
 def gcp_a2() -> Box:
     """a2-highgpu-4g of Google: four A100 on NVLink, whose switches the guest does not see."""
-    return _ordinary(
+    box = _ordinary(
         "gcp-a2", "a100x2", A100, "00:04", "00:05", "80:04", "80:05", cpus=48, nodes=2, memory=340,
         chassis=("1", None), virtualization="kvm", os=DEBIAN, kernel="6.1.0-40-cloud-amd64", vendor="Google",
         product="Google Compute Engine",
-    ).nvml(**{"*.nvlinks": 12, "*.virtualization": 1, "*.persistence": 0})  # fmt: skip
+    )  # fmt: skip
+    box.file("/sys/devices/system/node/has_cpu", "0-1\n")
+    for bus_id in ("00:04", "00:05", "80:04", "80:05"):
+        box.file(f"/sys/bus/pci/devices/0000:{bus_id}.0/numa_node", "-1\n")
+    return box.nvml(**{"*.nvlinks": 12, "*.virtualization": 1, "*.persistence": 0})
 
 
 def gcp_a3() -> Box:
@@ -387,6 +391,11 @@ def optimus() -> Box:
         "attempted without driver procfs suspend interface.",
     )
     box.answer("adjtimex", {"state": 5, "status": 0x40})
+    box.file("/etc/modprobe.d/nvidia-graphics-drivers-kms.conf", "options nvidia_drm modeset=1\n"
+             "options nvidia NVreg_PreserveVideoMemoryAllocations=1 NVreg_TemporaryFilePath=/var\n")  # fmt: skip
+    box.file("/lib/modprobe.d/nvidia-runtimepm.conf", "options nvidia NVreg_DynamicPowerManagement=0x02\n")
+    box.file("/proc/driver/nvidia/params", "EnableMSI: 1\nDeviceFileMode: 438\nPreserveVideoMemoryAllocations: 1\n"
+             'DynamicPowerManagement: 2\nTemporaryFilePath: "/var"\n')  # fmt: skip
     # On battery the board is braked, and the system gives it less power.
     return box.nvml(
         **{
@@ -424,6 +433,8 @@ def fedora() -> Box:
         chassis=DESKTOP, os=("fedora", "42", ""), kernel="6.17.7-200.fc42.x86_64", torch=("2.13.0", "cu130"),
     )  # fmt: skip
     box.program("dkms", None).without_command("dkms status")
+    box.command("podman --version", "podman version 5.6.2\n")
+    box.command(system.SERVICES, "● nvidia-powerd.service loaded failed failed nvidia-powerd service\n")
     path = "extra/nvidia/nvidia.ko.xz"
     box.answer(boot.MODULE, {box.kernel: path})
     boot.modinfo(box, "580.126.09", path=path, signer="fedora_1700000000_abcd")
@@ -702,8 +713,8 @@ def jetson() -> Box:
     box.file("/etc/nv_tegra_release", "# R36 (release), REVISION: 4.7, GCID: 42132812, BOARD: generic, EABI: aarch64\n")
     box.file("/proc/device-tree/compatible", "nvidia,p3737-0000+p3701-0005\0nvidia,p3701-0005\0nvidia,tegra234\0")
     box.without("/sys/class/dmi").file("/proc/cpuinfo", "processor\t: 0\nFeatures\t: fp asimd\n")
-    python_packages.BUILDS[name] = ("2.13.0", "cpu")
     healthy._layered(box)
+    box.looks.pop(("answer", "env.path"))
     box.folder("/sys/fs/pstore", "console-ramoops-0", "pmsg-ramoops-0")
     box.file("/sys/fs/pstore/console-ramoops-0", "").file("/sys/fs/pstore/pmsg-ramoops-0", "")
     folder = f"/usr/lib/aarch64-linux-gnu/nvidia"
@@ -822,6 +833,31 @@ def pascal() -> Box:
     )  # fmt: skip
 
 
+def two_makers() -> Box:
+    """Two RTX 3090 of two makers with a bridge: other firmware, other default power, one of them in a slot of 8 lanes."""
+    box = _ordinary(
+        "rig", "rtx5090", ("NVIDIA GeForce RTX 3090", "2204", 8.6, 24), "01:00", "02:00", cpus=24, memory=64,
+        chassis=("3", ("schedutil", "acpi-cpufreq")), os=NOBLE, torch=("2.13.0", "cu130"),
+    )  # fmt: skip
+    bus.width(box, "0000:02:00.0", 8)
+    for number in (10, 11):
+        box.file(f"/sys/kernel/iommu_groups/{number}/type", "DMA-FQ\n")
+    _log(
+        box,
+        "NVRM: Xid (PCI:0000:01:00): 31, pid='<unknown>', name=<unknown>, Ch 00000008, intr 00000000. MMU Fault",
+        "NVRM: Xid (PCI:0000:01:00): 43, pid=991, name=python, Ch 00000008",
+        "nvidia 0000:01:00.0: vgaarb: VGA decodes changed: olddecodes=io+mem,decodes=none:owns=none",
+        "snd_hda_intel 0000:01:00.1: CORB reset timeout#2, CORBRP = 65535",
+        "pcieport 0000:00:01.1: PME: Spurious native interrupt!",
+        (80000.0, "python[991]: segfault at 0 ip 00007f error 4 in libtorch_cpu.so[7f]"),
+    )
+    return box.nvml(
+        **{"*.part_number": None, "0.vbios": "94.02.42.00.a9", "1.vbios": "94.02.26.08.1c", "*.persistence": 0,
+           "0.power_limit_mw": 350000, "0.power_default_mw": 350000, "1.power_limit_mw": 390000, "topology": 40,
+           "1.power_default_mw": 390000, "*.power_max_mw": 400000, "*.nvlinks": 4, "p2p.0": 0, "p2p.1": 0, "p2p.2": 0}
+    )  # fmt: skip
+
+
 def rtx_pro() -> Box:
     """A workstation with an RTX PRO 6000 in a slot that shares its lanes."""
     box = _ordinary(
@@ -839,5 +875,5 @@ ORDINARY = (
     gcp_g2, gcp_a2, gcp_a3, aws_g4dn, aws_g5, aws_p4d, azure_nd_h100, azure_nc_t4, azure_nv_vgpu, oracle_h100,
     lambda_h100, runpod, colab, pod_with_slice, pod_with_one_of_eight, slurm_job, login_node, runner, optimus, gnome,
     fedora, arch, pop_os, tumbleweed, proxmox, secure_boot, wsl_laptop, runfile_server, held, training, old_server,
-    ib_partly_used, not_root, small_docker, jetson, spark, grace, b200, dgx1, k80, pascal, rtx_pro,
+    ib_partly_used, not_root, small_docker, jetson, spark, grace, b200, dgx1, k80, pascal, two_makers, rtx_pro,
 )  # fmt: skip
