@@ -682,7 +682,9 @@ def not_root() -> Box:
         "shared", "l40s", ("NVIDIA RTX A6000", "2230", 8.6, 48), "25:00", "c1:00", cpus=64, memory=256, os=UBUNTU,
         torch=("2.13.0", "cu130"),
     )  # fmt: skip
-    box.command(kernel_log.JOURNAL, returncode=1, stderr="No journal files were opened due to insufficient permissions.")
+    box.command(
+        kernel_log.JOURNAL, returncode=1, stderr="No journal files were opened due to insufficient permissions."
+    )
     box.command("dmesg", returncode=1, stderr="dmesg: read kernel buffer failed: Operation not permitted\n")
     box.answer("processes", {"count": 900, "zombies": 1, "parents": [], "time_daemons": ["chronyd"]})
     return box.nvml(**{"*.power_limit_mw": 300000, "*.power_default_mw": 300000, "*.persistence": 0})
