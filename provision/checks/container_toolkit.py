@@ -51,8 +51,9 @@ def toolkit(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         A configured runtime whose program is missing fails: containers that ask for it can't start. A box with an
-        engine and without the toolkit warns, and does not fail, because many run containers that need no GPU. A
-        release below the minimum of the matrix, or with a weakness listed there, warns.
+        engine and without the toolkit warns, and does not fail, because many run containers that need no GPU. With
+        podman alone, which desktops bring for other ends, it passes. A release below the minimum of the matrix, or
+        with a weakness listed there, warns.
 
     What to do
         Install or update nvidia-container-toolkit from NVIDIA's repository, register it with the engine, restart the
@@ -81,6 +82,8 @@ def toolkit(facts: Facts, say: Verdict) -> Finding:
             )
         if facts.texts("ctr.cdi_nodes"):
             return say.passed(f"{names} give GPUs by a CDI specification.", *facts.evidence("ctr.cdi_spec"))
+        if engines(facts) == ("podman",):
+            return say.passed("podman is here without the NVIDIA container toolkit: no container gets the GPU.", *seen)
         return say.warned(
             f"{names} on a GPU box without the NVIDIA container toolkit: containers can't use the GPU.",
             *seen,

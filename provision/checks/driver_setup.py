@@ -181,7 +181,8 @@ def persistence(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         nvmlDeviceGetPersistenceMode of boards that the matrix calls data-centre ones; off warns. Other boards may do as
-        they like.
+        they like. In containers it is the host's business, and images of virtual machines come with it off: there it
+        passes and is told. A driver that answers slowly for want of it has a finding of its own, driver.query_latency.
 
     What to do
         Enable nvidia-persistenced, which the driver's packages bring.
@@ -192,14 +193,19 @@ def persistence(facts: Facts, say: Verdict) -> Finding:
     boards = [gpu for gpu in facts.gpus if is_data_center(facts, gpu)]
     modes = {gpu.index: facts.value(f"gpu.{gpu.index}.persistence_mode") for gpu in boards}
     off = [index for index, mode in modes.items() if mode == 0]
+    if off and facts.is_any("container", "vm"):
+        return say.passed(
+            f"Persistence mode is off on {counted(len(off), 'data-centre board')}, as is usual in a"
+            f" {'container' if facts.is_any('container') else 'virtual machine'}; each first program waits for the GPU.",
+            *facts.evidence("driver.persistence_daemon"),
+        )
     if off:
-        where = "    (on the host of this container)" if facts.machine.host.container else ""
         which = tuple(gpu for gpu in boards if gpu.index in off)
         return say.warned(
             f"Persistence mode is off on {counted(len(off), 'data-centre board')}: {named(which)}.",
             *(one for index in off for one in facts.evidence(f"gpu.{index}.persistence_mode")),
             *facts.evidence("driver.persistence_daemon"),
-            safe=(f"sudo systemctl enable --now nvidia-persistenced{where}", f"sudo nvidia-smi -pm 1{where}"),
+            safe=("sudo systemctl enable --now nvidia-persistenced", "sudo nvidia-smi -pm 1"),
         )
     if not any(mode is not None for mode in modes.values()):
         return say.skipped("No data-centre board here tells its persistence mode.")

@@ -298,7 +298,8 @@ def homogeneous(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         Several kinds are information and pass: the plan reckons with all of them. GPUs of one name and PCI device warn
-        when their memory differs by more than 1 % (our proposal) or their power limits differ.
+        when their memory differs by more than 1 % (our proposal) or their power limits differ. Limits that are each
+        board's own default are those of its maker and pass.
 
     What to do
         Less memory: look at remapped rows and retired channels of that GPU. A lower power limit: set it as on the
@@ -320,7 +321,7 @@ def homogeneous(facts: Facts, say: Verdict) -> Finding:
                 safe=("nvidia-smi -q -d MEMORY,ROW_REMAPPER",),
             )
         limits = {limit for gpu in gpus if (limit := facts.number(f"gpu.{gpu.index}.power_limit_w"))}
-        if len(limits) > 1:
+        if len(limits) > 1 and not all(_has_default_limit(facts, gpu) for gpu in gpus):
             told_limits = ", ".join(f"{limit:.0f} W" for limit in sorted(limits))
             return say.warned(
                 f"GPUs named {name} have different power limits: {told_limits}.",
@@ -332,6 +333,11 @@ def homogeneous(facts: Facts, say: Verdict) -> Finding:
         table = ", ".join(f"{len(gpus)} {name}" for (name, _), gpus in kinds.items())
         return say.passed(f"The box has {len(kinds)} kinds of GPU, and a build must fit all of them: {table}.")
     return say.passed(f"{counted(len(facts.gpus), 'GPU')} of one kind.")
+
+
+def _has_default_limit(facts: Facts, gpu: Gpu) -> bool:
+    limit = facts.number(f"gpu.{gpu.index}.power_limit_w")
+    return limit is not None and limit == facts.number(f"gpu.{gpu.index}.power_limit_default_w")
 
 
 CHECKS: tuple[Check, ...] = (

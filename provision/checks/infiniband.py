@@ -236,7 +236,8 @@ def memlock(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         Looked at only where an InfiniBand port is up and /dev/infiniband/uverbs0 is there for this session. Any limit
-        but "unlimited" warns; it does not fail, as this session's limit need not be that of the job.
+        but "unlimited" warns; it does not fail, as this session's limit need not be that of the job. Root outside of
+        containers is not bound by it: then it passes, and nothing is said of users.
 
     What to do
         Raise the limit for users, for services, and in containers for each run.
@@ -253,6 +254,11 @@ def memlock(facts: Facts, say: Verdict) -> Finding:
     if limit < 0:
         return say.passed("This session may lock memory without limit.", *facts.evidence("ib.memlock_bytes"))
     in_container = facts.is_any("container")
+    if facts.number("user.uid") == 0 and not in_container:
+        return say.passed(
+            "Root is not bound by the limit on locked memory; what users may lock was not looked at.",
+            *facts.evidence("ib.memlock_bytes"),
+        )
     return say.warned(
         f"This session may lock {limit / 1024:.0f} KiB of memory only: RDMA needs it without limit.",
         Evidence("ib.memlock_bytes", int(limit), "bytes", "getrlimit RLIMIT_MEMLOCK", "unlimited"),

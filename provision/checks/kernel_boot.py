@@ -327,7 +327,7 @@ def reboot_required(facts: Facts, say: Verdict) -> Finding:
     """
     asked = facts.flag("kernel.reboot_required")
     following, running = _next(facts), running_kernel(facts)
-    if following and running and following[0] != running and (following[1] or asked):
+    if following and running and following[0] != running and asked:
         return say.warned(
             f"The next start brings another kernel: {following[0]} in place of {running}.",
             *facts.evidence("kernel.next", "kernel.reboot_required", "kernel.reboot_packages"),
@@ -344,6 +344,11 @@ def reboot_required(facts: Facts, say: Verdict) -> Finding:
         )
     if asked is None:
         return say.unknown("Whether a restart is waiting was not read.")
+    if following and running and following[0] != running:
+        return say.passed(
+            f"No restart is waiting. The next one brings another kernel: {following[0]} in place of {running}.",
+            *facts.evidence("kernel.next"),
+        )
     return say.passed("No restart is waiting.")
 
 

@@ -132,7 +132,8 @@ def panic_prev(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         Any record that still is in /sys/fs/pstore warns, and one in /var/lib/systemd/pstore of the last seven days
-        (our proposal). Folders that only root may list leave it unknown.
+        (our proposal). The last words of the console (console-ramoops and the like), which Jetsons and others keep over
+        every restart, are no record of a crash. Folders that only root may list leave it unknown.
 
     What to do
         Read the record: a machine check points at hardware, a trace through nvidia at the driver. Then remove it, so

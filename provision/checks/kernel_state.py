@@ -127,7 +127,9 @@ def cmdline(facts: Facts, say: Verdict) -> Finding:
         They stay from a repair long ago. No package and no configuration file shows them.
 
     How it is decided
-        /proc/cmdline. A blacklisted nvidia fails while no module is loaded; the other words warn.
+        /proc/cmdline. A blacklisted nvidia fails while no module is loaded. pci=nomsi warns, and while no module is
+        loaded the other words do, too. With a loaded module they are only mentioned: providers put nomodeset into
+        their images, and it concerns screens; pci=noaer hides errors of the bus and causes none.
 
     What to do
         Take the word out of GRUB_CMDLINE_LINUX in /etc/default/grub (or use grubby), and restart.
@@ -149,13 +151,15 @@ def cmdline(facts: Facts, say: Verdict) -> Finding:
             risky=edit,
         )
     others = [flag for flag in flags if "blacklist=" not in flag]
-    if others:
+    if others and (loaded_release(facts) is None or any("nomsi" in flag for flag in others)):
         return say.warned(
             f"The kernel's command line has words that get in the driver's way: {' '.join(others)}.",
             *shown,
             safe=("cat /proc/cmdline",),
             risky=edit,
         )
+    if others:
+        return say.passed(f"The driver is loaded in spite of {' '.join(others)} on the kernel's command line.", *shown)
     return say.passed("The kernel's command line has no word against the driver.")
 
 

@@ -27,8 +27,8 @@ def count_vs_nvml(facts: Facts, say: Verdict) -> Finding:
     How it is decided
         After NVML answered: every PCI GPU not kept by vfio-pci must be listed, and every listed one must give a
         handle and not say that it is lost. A driver that answers and lists none, where something else says that a GPU
-        is here ("No devices were found"), fails too. In a container, GPUs of the host that were not granted are left
-        out.
+        is here ("No devices were found"), fails too. In a container, and in a job whose batch system sets device
+        rules, GPUs of the host that were not granted are left out.
 
     What to do
         Read the kernel log for Xid 79 (fallen off the bus). Reset the GPU when nothing uses it, else restart the
@@ -58,7 +58,8 @@ def count_vs_nvml(facts: Facts, say: Verdict) -> Finding:
             risky=reset_gpus(facts.machine, lost),
         )
     hidden = facts.evidence("pci.not_granted")
-    aside = f" {counted(len(hidden), 'GPU')} of the host not granted to this container." if hidden else ""
+    whose = "container" if facts.machine.host.container else "job"
+    aside = f" {counted(len(hidden), 'GPU')} of the host not granted to this {whose}." if hidden else ""
     return say.passed(f"The driver answers for {counted(len(working), 'GPU')}.{aside}", *hidden)
 
 

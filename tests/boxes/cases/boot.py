@@ -118,7 +118,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "another kernel at the next start",
-        lambda: next_kernel(module="kernel/nvidia-535srv/nvidia.ko"),
+        lambda: next_kernel(module="kernel/nvidia-535srv/nvidia.ko").file("/run/reboot-required", ""),
         "kernel.reboot_required",
         "warn",
     ),
@@ -144,7 +144,7 @@ CASES: tuple[Case, ...] = (
         "kernel.secure_boot",
         pitfall=("secure-boot-unsigned-module",),
     ),
-    Case("nomodeset", lambda: flagged(l40s(), "nomodeset"), "kernel.cmdline", "warn", says=("nomodeset",)),
+    Case("no interrupts", lambda: flagged(l40s(), "pci=nomsi"), "kernel.cmdline", "warn", says=("pci=nomsi",)),
     Case(
         "driver blacklisted at the start",
         lambda: flagged(unloaded(v100()), "modprobe.blacklist=nouveau,nvidia"),

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from provision.checks import PROBLEMS, all_checks, lead, run_checks
-from tests.boxes import healthy
+from tests.boxes import healthy, ordinary
 from tests.boxes.cases import all_cases, seen
 from tests.boxes.catalogue import CATALOGUE, OWN
 from tests.boxes.pitfalls import PITFALLS
@@ -29,6 +29,12 @@ def test_a_healthy_machine_is_silent(make):
 @pytest.mark.parametrize("make", seen.WELL, ids=lambda make: make.__name__)
 def test_a_machine_that_only_looks_odd_is_silent(make):
     results = make().results("quick")
+    assert {one.id: f"{one.status}: {one.happened}" for one in results.values() if one.status in PROBLEMS} == {}
+
+
+@pytest.mark.parametrize("make", ordinary.ORDINARY, ids=lambda make: make.__name__)
+def test_an_ordinary_machine_is_silent(make):
+    results = make().results("standard")
     assert {one.id: f"{one.status}: {one.happened}" for one in results.values() if one.status in PROBLEMS} == {}
 
 
