@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 MODULES: Final[dict[str, Level]] = {
     "hw_board": "quick",
     "pci_setup": "instant",
-    "kernel_state": "instant",
     "driver_release": "instant",
-    "kernel_boot": "instant",
     "driver_packages": "quick",
     "pci_gpu_present": "instant",
     "sys_wsl": "instant",
@@ -41,6 +39,9 @@ MODULES: Final[dict[str, Level]] = {
     "kernel_host": "instant",
     "cuda_library": "instant",
     "cuda_start": "quick",
+    # Of now they explain what is above; of the next start they come after what fails now.
+    "kernel_state": "instant",
+    "kernel_boot": "instant",
     "cuda_build": "instant",
     "cuda_variables": "instant",
     "driver_setup": "instant",

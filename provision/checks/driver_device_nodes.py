@@ -26,7 +26,9 @@ def device_nodes(facts: Facts, say: Verdict) -> Finding:
     How it is decided
         With a loaded kernel module: /dev/nvidiactl and at least one /dev/nvidiaN exist, and all can be opened for
         reading and writing. More GPUs in the driver than nodes fails too, outside containers. Nothing is opened:
-        permissions are asked for.
+        permissions are asked for. Nodes that are open to everybody by their mode and closed to this process all the
+        same are kept from it by the device rules of a control group, as a batch system does with the GPUs of other
+        jobs: they pass while NVML answers for others.
 
     What to do
         `nvidia-smi` run as root, or nvidia-modprobe, makes missing nodes. Where they belong to a group, join it and
@@ -50,11 +52,13 @@ def device_nodes(facts: Facts, say: Verdict) -> Finding:
 
 
 def _judge(say: Verdict, facts: Facts, nodes: tuple[str, ...]) -> Finding:
-    closed = [reading for reading in facts.machine.readings if reading.name == "driver.device_node" and reading.failure]
+    withheld = {reading.source for reading in facts.readings("driver.node_withheld")} if facts.gpus else set()
+    others = {node for node in withheld if node.removeprefix("/dev/nvidia").isdigit()}
+    closed = [one for one in facts.readings("driver.device_node") if one.failure and one.source not in others]
     if closed:
-        said = "; ".join(f"{reading.source}: {reading.failure}" for reading in closed)
+        named = ", ".join(str(reading.source) for reading in closed)
         return say.failed(
-            f"This user can't open {counted(len(closed), 'device node')} of the driver: {said}.",
+            f"This user can't open {counted(len(closed), 'device node')} of the driver: {named}.",
             *facts.evidence("driver.device_node"),
             safe=("ls -l /dev/nvidia*; id",),
             risky=('sudo usermod -aG "$(stat -c %G /dev/nvidia0)" "$USER"    (then log in again)',),
@@ -67,6 +71,12 @@ def _judge(say: Verdict, facts: Facts, nodes: tuple[str, ...]) -> Finding:
             + ("." if "/dev/nvidiactl" in nodes else ", and /dev/nvidiactl is not there."),
             *facts.evidence("driver.device_nodes", "driver.modprobe_helper"),
             safe=("sudo nvidia-modprobe -c 0 -u", "sudo nvidia-smi -L"),
+        )
+    if others:
+        return say.passed(
+            f"{counted(len(nodes) - len(others), 'device node')} open to this process; {len(others)} of other GPUs are"
+            " kept from it by device rules, as in a job of a batch system.",
+            *facts.evidence("driver.node_withheld"),
         )
     return say.passed(f"{counted(len(nodes), 'device node')} there and open to this user.")
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check
+from .driver_facts import architecture_of
 
 if TYPE_CHECKING:
-    from ..records import Finding
+    from ..records import Finding, Gpu
     from .base import Facts, Verdict
 
 _KINDS = {"LTS": "long-term", "PB": "production", "NFB": "new feature"}
@@ -29,7 +30,8 @@ def branch_life(facts: Facts, say: Verdict) -> Finding:
     How it is decided
         The leading number of the release is the branch; the matrix has the day on which its support ends, and the
         source of that. Past that day it warns (our proposal), unless the sources of the day differ: then, and in the
-        last 90 days before it, it passes and says so.
+        last 90 days before it, it passes and says so. It passes as well where no later branch serves a
+        GPU of the box.
 
     What to do
         Move to the long-term or production branch that `gpusetup driver plan` names, together with a restart that is
@@ -53,6 +55,11 @@ def branch_life(facts: Facts, say: Verdict) -> Finding:
     shown = Evidence("end_of_support", row.eol, source=f"matrix, branch {row.branch}", needs=now.date().isoformat())
     if row.doubtful and left < _SOON_DAYS:
         return say.passed(f"Support of the {kind}branch {row.branch} ends about {row.eol}; {row.doubtful}.", shown)
+    if left < 0 and (old := next((gpu for gpu in facts.machine.gpus if _is_last_for(facts, gpu, row.branch)), None)):
+        return say.passed(
+            f"Support of branch {row.branch} ended on {row.eol}; it is the last that serves {old.name or 'this GPU'}.",
+            shown,
+        )
     if left < 0:
         return say.warned(
             f"Driver {release} is of the {kind}branch {row.branch}, whose support ended on {row.eol}.",
@@ -65,6 +72,11 @@ def branch_life(facts: Facts, say: Verdict) -> Finding:
             shown,
         )
     return say.passed(f"Driver {release} is of the {kind}branch {row.branch}, supported until {row.eol}.", shown)
+
+
+def _is_last_for(facts: Facts, gpu: Gpu, branch: int) -> bool:
+    row = architecture_of(facts, gpu)
+    return row is not None and row.last_branch == branch
 
 
 CHECKS = (branch_life,)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check, counted
-from .gpu_answers import answers, fact, is_mobile, joined, named, number, shown
+from .gpu_answers import answers, fact, is_consumer, is_mobile, joined, named, number, shown
 from .remedies import look_at
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .base import Facts, Verdict
 
 _IDLE, _SET_BY_SOMEBODY, _HARDWARE_SLOWDOWN = 0x1, 0x2, 0x8
-_NAMED_CAUSES = 0x40 | 0x80
+_POWER_BRAKE = 0x80
+_NAMED_CAUSES = 0x40 | _POWER_BRAKE
 """Hot, power brake: where one of them is told, the hardware slowdown beside it says nothing more."""
 
 
@@ -40,7 +41,9 @@ def throttle_now(facts: Facts, say: Verdict) -> Finding:
         nvmlDeviceGetCurrentClocksEventReasons, by the table of the matrix: hardware slowdown, hot by hardware and
         power brake fail; warm by software warns. Idle, clocks that somebody set, sync boost and display are harmless,
         and the software power limit is normal under full load: it is only mentioned. A few moments without load may
-        hide a slowdown. In a notebook all of this weighs less: a battery and little air slow healthy ones.
+        hide a slowdown. In a notebook all of this weighs less: a battery and little air slow healthy ones, and the
+        power brake, which a battery sets, is only mentioned. A GeForce is made to warm up to its target and to slow
+        down a little there, so warm by software is only mentioned, too.
 
     What to do
         Heat: airflow, fans, dust, the seating of the cooler. Power brake: power supplies and their redundancy, power
@@ -60,7 +63,7 @@ def throttle_now(facts: Facts, say: Verdict) -> Finding:
             return _slowed(facts, say, severity, sick)
     capped = tuple(gpu for gpu, mask in masked if _reasons(facts, gpu, mask, "info"))
     rows = {row.name: row for gpu, mask in masked for row in _reasons(facts, gpu, mask, "info")}
-    aside = f"; {named(capped)} as under full load: {joined(list(rows))}" if capped else ""
+    aside = f"; {named(capped)} as is usual: {joined(list(rows))}" if capped else ""
     return masks.rest(
         say,
         f"Neither heat nor power supply slows {counted(len(masks.told), 'GPU')}{aside}.",
@@ -78,8 +81,10 @@ def _reasons(facts: Facts, gpu: Gpu, mask: int, severity: str) -> tuple[ClockRea
 
 
 def _weight(row: ClockReason, gpu: Gpu) -> str | None:
-    """Severity of the matrix; in a notebook one less, where a battery and little air slow healthy GPUs."""
-    return _IN_NOTEBOOK[row.severity] if is_mobile(gpu) and row.severity else row.severity
+    """Severity of the matrix; less where a board is slowed down by design."""
+    if row.severity and is_mobile(gpu):
+        return "info" if row.bit == _POWER_BRAKE else _IN_NOTEBOOK[row.severity]
+    return "info" if row.severity == "warn" and is_consumer(gpu) else row.severity
 
 
 _IN_NOTEBOOK: dict[str, str] = {"fail": "warn", "warn": "info", "info": "info"}
@@ -121,7 +126,7 @@ def throttle_time(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         nvmlDeviceGetViolationStatus, thermal and board limit, against an earlier check of this boot at least a minute
-        ago: more than 5 % of the time warns [p] (our proposal). Time at the software power limit is normal and not
+        ago: more than 5 % of the time warns (our proposal). Time at the software power limit is normal and not
         counted. Without an earlier check it is skipped.
 
     What to do
@@ -176,7 +181,7 @@ def clock_locked(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         Application clocks below the default ones warn. A GPU at least half busy, with "clocks set by somebody" as the
-        only reason and less than 90 % of its application clock (else of its highest), warns [p] (our proposal).
+        only reason and less than 90 % of its application clock (else of its highest), warns (our proposal).
         Higher application clocks, and the reason by itself, are only mentioned: many boards show it by default.
 
     What to do
@@ -199,7 +204,8 @@ def clock_locked(facts: Facts, say: Verdict) -> Finding:
             *evidence,
             safe=(
                 look_at(facts.machine, sick, "CLOCK"),
-                "sudo nvidia-smi -rac; sudo nvidia-smi -rgc    (if nobody wants them fixed)",
+                "sudo nvidia-smi -rac    (if nobody wants them fixed)",
+                "sudo nvidia-smi -rgc    (if nobody wants them fixed)",
             ),
         )
     if not any(number(facts, gpu, "clock_graphics_mhz") for gpu in facts.gpus):

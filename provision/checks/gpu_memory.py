@@ -59,7 +59,7 @@ def idle_memory(facts: Facts, say: Verdict) -> Finding:
         that looks free.
 
     How it is decided
-        No compute, MPS or graphics process, and more than 500 MiB in use beyond the driver's reserve: warns [p] (our
+        No compute, MPS or graphics process, and more than 500 MiB in use beyond the driver's reserve: warns (our
         proposal); 2 GiB where the driver does not tell its reserve. GPUs with a screen, virtual GPUs or MIG, and those
         that share memory with the processor are left out; so are containers, which see no other's processes.
 
@@ -102,6 +102,7 @@ def _held(facts: Facts, gpu: Gpu) -> float:
 
 
 _LEAST_FREE = 0.1
+_AT_WORK_PERCENT = 50
 
 
 @check("gpu.foreign_procs", level="quick", needs=("nvml",))
@@ -116,8 +117,9 @@ def foreign_procs(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         Less than 10 % of the memory free while compute or MPS processes run: warns. In a container and under WSL the
-        processes of others are not visible, and the memory alone decides. Processes that leave room are mentioned.
-        GPUs with MIG, and those that share memory with the processor, are left out.
+        processes of others are not visible, and the memory alone decides. A full GPU that is at work (busy for at
+        least half of the time, our proposal) is what it was bought for: it passes and is told. So are processes that
+        leave room. GPUs with MIG, and those that share memory with the processor, are left out.
 
     What to do
         Wait for these processes, ask whose they are, or choose another GPU with CUDA_VISIBLE_DEVICES.
@@ -130,7 +132,8 @@ def foreign_procs(facts: Facts, say: Verdict) -> Finding:
         gpu: share for gpu in facts.gpus if _has_own_memory(facts, gpu) and (share := _free(facts, gpu)) is not None
     }
     users = {gpu: _pids(facts, gpu, ("compute_pids", "mps_pids")) or () for gpu in facts.gpus}
-    full = tuple(gpu for gpu, share in free.items() if share < _LEAST_FREE and (users[gpu] or is_blind))
+    taken = tuple(gpu for gpu, share in free.items() if share < _LEAST_FREE and (users[gpu] or is_blind))
+    full = tuple(gpu for gpu in taken if (number(facts, gpu, "utilization_gpu_percent") or 0) < _AT_WORK_PERCENT)
     pids = sorted({pid for gpu in full or facts.gpus for pid in users[gpu]})
     if full:
         by = f"processes {_few(pids)}" if pids else "programs that can't be seen from here"
@@ -144,6 +147,8 @@ def foreign_procs(facts: Facts, say: Verdict) -> Finding:
         )
     if not free:
         return say.skipped("No GPU here has memory of its own of which it tells how much is free.")
+    if taken:
+        return say.passed(f"At work, with less than {_LEAST_FREE:.0%} of the memory free: {named(taken)}.")
     computing = (
         "1 process computes here and leaves" if len(pids) == 1 else f"{len(pids)} processes compute here and leave"
     )

@@ -48,7 +48,7 @@ def ib_ports(facts: Facts, say: Verdict) -> Finding:
         gpud, expected InfiniBand ports by GPU model; NHC, check_hw_ib (read 2026-11).
     """
     if not facts.was_looked_at("ib.devices"):
-        return say.skipped("Nobody looked for InfiniBand here.")
+        return say.skipped("InfiniBand is not among these facts.")
     if why := facts.failure("ib.devices"):
         return say.unknown(f"The InfiniBand cards could not be listed: {why}.")
     found = ports(facts)
@@ -200,7 +200,7 @@ def gdr(facts: Facts, say: Verdict) -> Finding:
         return say.skipped("No data-centre GPU is here.")
     modules = facts.texts("fabric.modules")
     if modules is None:
-        return say.unknown("Nobody looked which modules are loaded.")
+        return say.unknown("Which modules are loaded is not among these facts.")
     evidence = facts.evidence("fabric.modules")
     if loaded := [name for name in _MODULES if name in modules]:
         return say.passed(f"{loaded[0]} is loaded.", *evidence)
@@ -236,7 +236,8 @@ def memlock(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         Looked at only where an InfiniBand port is up and /dev/infiniband/uverbs0 is there for this session. Any limit
-        but "unlimited" warns; it does not fail, as this session's limit need not be that of the job.
+        but "unlimited" warns; it does not fail, as this session's limit need not be that of the job. Root outside of
+        containers is not bound by it: then it passes, and nothing is said of users.
 
     What to do
         Raise the limit for users, for services, and in containers for each run.
@@ -253,6 +254,11 @@ def memlock(facts: Facts, say: Verdict) -> Finding:
     if limit < 0:
         return say.passed("This session may lock memory without limit.", *facts.evidence("ib.memlock_bytes"))
     in_container = facts.is_any("container")
+    if facts.number("user.uid") == 0 and not in_container:
+        return say.passed(
+            "Root is not bound by the limit on locked memory; what users may lock was not looked at.",
+            *facts.evidence("ib.memlock_bytes"),
+        )
     return say.warned(
         f"This session may lock {limit / 1024:.0f} KiB of memory only: RDMA needs it without limit.",
         Evidence("ib.memlock_bytes", int(limit), "bytes", "getrlimit RLIMIT_MEMLOCK", "unlimited"),

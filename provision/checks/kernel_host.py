@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .base import Check, check, counted
+from .base import Check, check, counted, from_a_warning_too
 from .log_lines import DAY_S, lines, recent, told, when, why_no_log
 from .remedies import KERNEL_LOG, family
 
@@ -132,7 +132,8 @@ def panic_prev(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         Any record that still is in /sys/fs/pstore warns, and one in /var/lib/systemd/pstore of the last seven days
-        (our proposal). Folders that only root may list leave it unknown.
+        (our proposal). The last words of the console (console-ramoops and the like), which Jetsons and others keep over
+        every restart, are no record of a crash. Folders that only root may list leave it unknown.
 
     What to do
         Read the record: a machine check points at hardware, a trace through nvidia at the driver. Then remove it, so
@@ -178,7 +179,12 @@ _OWN_PROGRAM = re.compile(r'comm="nvidia-(?:smi|container|ctk|cdi|persist|fabric
 _SNAP_APPLICATION = re.compile(r'profile="(?:snap\.(?!docker)|/usr/lib/snapd|firefox|chrom)')
 
 
-@check("sys.lsm", level="quick", leads=("driver.nvml_init", "driver.device_nodes", "ctr.smoke", "cuda.init"))
+@check(
+    "sys.lsm",
+    level="quick",
+    leads=("driver.nvml_init", "driver.device_nodes", "ctr.smoke", "cuda.init"),
+    explains=from_a_warning_too,
+)
 def lsm(facts: Facts, say: Verdict) -> Finding:
     """SELinux and AppArmor let containers and NVIDIA's programs use the GPU.
 

@@ -36,7 +36,7 @@ def proxy(facts: Facts, say: Verdict) -> Finding:
     """
     variables = rows(facts, "proxy.variable")
     if not variables:
-        return say.unknown("Nobody looked at the variables.")
+        return say.unknown("The variables are not among these facts.")
     bad = [(name, fault) for name, _, _, fault in variables if fault]
     if bad:
         name, fault = bad[0]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import Check, bus_ids, check, counted
+from .gpu_answers import is_mobile
 from .log_lines import left_out, lines, recent, told, when, why_no_log
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ def link_width(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         current_link_width against the smaller max_link_width of the GPU and of the port above it; the width does not
-        fall when the GPU idles. Fewer lanes warn. A desktop card at half of 16 lanes passes with a word: many boards
-        share lanes between two slots by design. Boards whose way to the processor is not PCIe are left out.
+        fall when the GPU idles. Fewer lanes warn. A card for desktops, workstations or notebooks at half of 16 lanes
+        passes with a word: many boards share lanes between two slots by design. Boards whose way to the processor is
+        not PCIe are left out.
 
     What to do
         Reseat the board and its riser, clean the contacts, look for bifurcation of the slot in the firmware's setup.
@@ -47,7 +49,7 @@ def link_width(facts: Facts, say: Verdict) -> Finding:
         known += 1
         now, most = widths
         if now < most:
-            is_desktop = _class_of(facts, gpu) == "geforce"
+            is_desktop = _class_of(facts, gpu) in {"geforce", "workstation"}
             (shared if is_desktop and now * 2 >= most else narrow).append(gpu)
     names = [
         f"pci.{where}.{end}_link_width"
@@ -103,7 +105,7 @@ def _class_of(facts: Facts, gpu: Gpu) -> str | None:
     figures = facts.matrix.gpu_figures(name=gpu.name, pci_device_id=gpu.pci_device_id) if facts.matrix else None
     if figures and figures.gpu_class:
         return figures.gpu_class
-    return "geforce" if not gpu.name or "GeForce" in gpu.name else None
+    return "geforce" if not gpu.name or "GeForce" in gpu.name or is_mobile(gpu) else None
 
 
 _GBIT_PER_LANE = {1: 2.5, 2: 5.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 64.0}

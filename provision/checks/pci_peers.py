@@ -140,8 +140,8 @@ def numa_node(facts: Facts, say: Verdict) -> Finding:
         guesses the topology.
 
     How it is decided
-        numa_node of the PCI function: -1 warns when at least two nodes have processors. In a virtual machine only with
-        several GPUs.
+        numa_node of the PCI function: -1 warns when at least two nodes have processors. Many hypervisors do not show
+        it, which nobody inside can change: a virtual machine passes, and with several GPUs it is told.
 
     What to do
         A firmware update or its NUMA setting (nodes per socket); in a virtual machine the host has to show the
@@ -157,6 +157,11 @@ def numa_node(facts: Facts, say: Verdict) -> Finding:
     if nodes < 2 or (facts.is_any("vm") and len(gpus) == 1):  # noqa: PLR2004 -- one node has no second
         return say.passed("There is nothing to place: one node, or one GPU of a virtual machine.")
     lost = tuple(gpu for gpu in gpus if facts.number(f"pci.{gpu.pci_bus_id}.numa_node") == -1)
+    if lost and facts.is_any("vm"):
+        return say.passed(
+            f"This virtual machine is not told which of {nodes:.0f} nodes {bus_ids(lost)} is next to.",
+            *facts.evidence(*(f"pci.{gpu.pci_bus_id}.numa_node" for gpu in lost)),
+        )
     if lost:
         return say.warned(
             f"The kernel does not know which of {nodes:.0f} nodes {bus_ids(lost)} is next to.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
-from .base import Check, bus_ids, check, counted
+from .base import Check, bus_ids, check, counted, from_a_warning_too
 from .log_lines import lines, told
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def count_vs_expected(facts: Facts, say: Verdict) -> Finding:
             safe=("correct the number that is expected, or remove the GPU that is not meant for this machine",),
         )
     return say.failed(
-        f"{counted(len(found), 'GPU')} of {expected} that are expected.",
+        f"{counted(len(found), 'GPU')} here, {expected} expected.",
         figure,
         *facts.evidence("pci.gpu", "pci.not_granted"),
         safe=("lspci -nn -d 10de:", "check seating, riser and auxiliary power of the missing board"),
@@ -64,7 +64,14 @@ def count_vs_expected(facts: Facts, say: Verdict) -> Finding:
     level="instant",
     needs=("gpu",),
     not_on=("wsl", "jetson", "paste"),
-    leads=("pci.count_vs_nvml", "pci.driver_binding", "driver.nvml_init", "driver.module_loaded", "kernel.xid_fatal"),
+    leads=(
+        "pci.count_vs_nvml",
+        "pci.driver_binding",
+        "driver.device_nodes",
+        "driver.nvml_init",
+        "driver.module_loaded",
+        "kernel.xid_fatal",
+    ),
 )
 def bar_assigned(facts: Facts, say: Verdict) -> Finding:
     """Every GPU has addresses for its registers and its memory.
@@ -133,6 +140,7 @@ _SMALL_WINDOW = 256 * _MIB
     needs=("gpu",),
     not_on=("wsl", "jetson", "vgpu-guest"),
     leads=("kernel.xid_fatal", "pci.count_vs_nvml", "driver.nvml_init"),
+    explains=from_a_warning_too,
 )
 def bar1_size(facts: Facts, say: Verdict) -> Finding:
     """The window through which others reach a GPU's memory is as large as the memory, where that matters.
@@ -147,8 +155,9 @@ def bar1_size(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         NVML's size of BAR 1 against its size of the memory, for boards of the class data_center of the matrix: smaller
-        warns (our proposal). Cards for desktops have 256 MiB by habit and pass. A Blackwell GPU that NVML does not
-        list, with 256 MiB in sysfs, warns.
+        warns (our proposal). Cards for desktops have 256 MiB by habit and pass, and so do small boards for servers
+        before Ampere: 256 MiB is all that a T4 has. A Blackwell GPU that NVML does not list, with 256 MiB in sysfs,
+        warns.
 
     What to do
         Firmware setup: resizable BAR and above-4G decoding on, compatibility support module (CSM) off.
@@ -169,7 +178,7 @@ def bar1_size(facts: Facts, say: Verdict) -> Finding:
     if not known:
         return say.unknown("NVML did not tell the size of BAR 1.") if sizes else say.skipped("NVML lists no GPU.")
     small = tuple(
-        gpu for gpu, size in known.items() if _is_data_center(facts, gpu) and size < (gpu.memory_bytes or 0) * 0.9
+        gpu for gpu, size in known.items() if _has_large_window(facts, gpu) and size < (gpu.memory_bytes or 0) * 0.9
     )
     if small:
         gpu = small[0]
@@ -182,9 +191,20 @@ def bar1_size(facts: Facts, say: Verdict) -> Finding:
     return say.passed("BAR 1 of every GPU has the size that its kind of board needs.")
 
 
-def _is_data_center(facts: Facts, gpu: Gpu) -> bool:
+_SMALL_BY_DESIGN = frozenset({(6, 1), (7, 5)})
+"""Compute capabilities whose boards for servers may have a window of 256 MiB and no more: P4, T4."""
+
+
+def _has_large_window(facts: Facts, gpu: Gpu) -> bool:
+    """Whether the window of a board is made to hold its whole memory."""
     figures = facts.matrix.gpu_figures(name=gpu.name, pci_device_id=gpu.pci_device_id) if facts.matrix else None
-    return bool(figures and figures.gpu_class == "data_center" and figures.form != "superchip")
+    if figures is None or figures.gpu_class != "data_center" or figures.form == "superchip":
+        return False
+    capability = gpu.compute_capability or figures.compute_capability
+    return capability is not None and tuple(capability) not in _SMALL_BY_DESIGN and capability.major > _MAXWELL
+
+
+_MAXWELL = 5
 
 
 def _is_dark_blackwell(facts: Facts, gpu: Gpu) -> bool:

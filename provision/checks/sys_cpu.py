@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..records import Finding
     from .base import Facts, Verdict
 
+_CPUS_PER_SLICE = 2
 _CPUS_PER_GPU = 4
 """Our proposal: one for the training process, the others for its data workers."""
 _FAR = 20
@@ -109,7 +110,8 @@ def cpu_quota(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         The smaller of the processors in this process' CPU set and the quota of any control group above it, divided by
-        the GPUs. Below 4 warns (our proposal), but only where the machine has more processors than the limit gives.
+        the GPUs. Below 4 warns (our proposal), but only where the machine has more processors than the limit gives. For
+        a MIG instance, a part of a GPU, 2 are enough.
 
     What to do
         Raise the limit of the container or job: `docker run --cpus`, `resources.limits.cpu`, `--cpus-per-task`.
@@ -122,11 +124,12 @@ def cpu_quota(facts: Facts, say: Verdict) -> Finding:
         return say.unknown(f"The processors were not counted: {facts.why_not('cpu.affinity')}.")
     quota = facts.number("cpu.control_group")
     usable, gpus = min(float(len(allowed)), quota or float("inf")), max(1, count_of_gpus(facts))
+    wanted = (_CPUS_PER_SLICE if facts.is_any("mig") else _CPUS_PER_GPU) * gpus
     evidence = (
-        Evidence("cpu.usable", usable, source="control group and CPU set", needs=_CPUS_PER_GPU * gpus),
+        Evidence("cpu.usable", usable, source="control group and CPU set", needs=wanted),
         *facts.evidence("cpu.online", "cpu.affinity", "cpu.control_group"),
     )
-    if usable < _CPUS_PER_GPU * gpus and usable < online:
+    if usable < wanted and usable < online:
         return say.warned(
             f"A limit leaves this process {usable:g} of {int(online)} processors for {counted(gpus, 'GPU')}.",
             *evidence,

@@ -47,7 +47,7 @@ def time_sync(facts: Facts, say: Verdict) -> Finding:
     evidence = facts.evidence("clock.is_synchronised", "clock.chrony_synchronised", "clock.off_s")
     safe = keep_the_clock(facts.machine)
     if wrong := _date_before_release(facts):
-        return say.failed(f"The clock says {wrong}, which is past.", *evidence, safe=safe)
+        return say.failed(f"The clock says {wrong}, which can't be.", *evidence, safe=safe)
     by_chrony, off_s = facts.flag("clock.chrony_synchronised"), facts.number("clock.off_s")
     if by_chrony and off_s is not None and off_s > _OFF_S:
         tell = say.failed if off_s > _FAR_OFF_S else say.warned
@@ -55,7 +55,8 @@ def time_sync(facts: Facts, say: Verdict) -> Finding:
             f"The clock is off by {off_s:.2f} s.",
             Evidence("clock.off_s", off_s, "s", "chronyc tracking", needs=_OFF_S),
             *evidence,
-            safe=(*safe, "sudo chronyc makestep"),
+            safe=safe,
+            risky=("sudo chronyc makestep    (running programs see the time jump)",),
         )
     by_kernel = facts.flag("clock.is_synchronised")
     if by_chrony or by_kernel:
@@ -63,6 +64,10 @@ def time_sync(facts: Facts, say: Verdict) -> Finding:
     if by_kernel is None and by_chrony is None:
         return say.unknown(f"Whether something keeps the clock was not read: {facts.why_not('clock.is_synchronised')}.")
     return _not_kept(facts, say, evidence, safe)
+
+
+_UNITS = {"systemd-timesyn": "systemd-timesyncd"}
+"""The kernel cuts names of processes off."""
 
 
 def _not_kept(facts: Facts, say: Verdict, evidence: tuple[Evidence, ...], safe: tuple[str, ...]) -> Finding:
@@ -75,7 +80,11 @@ def _not_kept(facts: Facts, say: Verdict, evidence: tuple[Evidence, ...], safe: 
         return say.unknown(f"{', '.join(keepers)} keeps the clock and was not asked how well.", *evidence)
     if not keepers and facts.is_any("vm"):
         return say.passed("Nothing in this virtual machine keeps the clock; its host may do so.", *evidence)
-    who = f"{', '.join(keepers)} runs and has not synchronised it" if keepers else "nothing keeps it"
+    who = (
+        f"{', '.join(_UNITS.get(one, one) for one in keepers)} runs and has not synchronised it"
+        if keepers
+        else "nothing keeps it"
+    )
     return say.warned(f"The clock is not synchronised: {who}.", *evidence, safe=safe)
 
 
@@ -99,24 +108,33 @@ def services(facts: Facts, say: Verdict) -> Finding:
         up; the reason is in their journal.
 
     How it is decided
-        systemd lists a unit as failed: it warns. Units that are not installed, off or stopped pass.
+        systemd lists a unit as failed: it warns. Units that are not installed, off or stopped pass. nvidia-powerd is
+        only told: it serves some notebooks, distributions enable it everywhere, and it fails where it is not needed.
 
     What to do
         Read the unit's journal and start it again.
 
     Sources
-        systemctl(1), list-units.
+        systemctl(1), list-units; canonical/nvidia-graphics-drivers pull request 74 on nvidia-powerd (read 2026-11).
     """
     failed = facts.texts("services.failed")
     if failed is None:
         return say.skipped(f"Services were not listed: {facts.why_not('services.failed')}.")
-    if failed:
+    needed = [name for name in failed if not name.startswith(_NOT_MISSED)]
+    if needed:
         return say.warned(
-            f"{counted(len(failed), 'service')} of the GPUs failed: {', '.join(failed)}.",
+            f"{counted(len(needed), 'service')} of the GPUs failed: {', '.join(needed)}.",
             *facts.evidence("services.failed"),
-            safe=(f"journalctl -b -u {failed[0]} --no-pager | tail -n 40", f"sudo systemctl restart {failed[0]}"),
+            safe=(f"journalctl -b -u {needed[0]} --no-pager | tail -n 40", f"sudo systemctl restart {needed[0]}"),
+        )
+    if failed:
+        return say.passed(
+            f"{failed[0]} failed, as it does on computers without Dynamic Boost.", *facts.evidence("services.failed")
         )
     return say.passed("No service of the GPUs has failed.")
+
+
+_NOT_MISSED = "nvidia-powerd"
 
 
 _LOST = ("redundancy lost", "failure detected", "ac lost", "input lost")

@@ -34,9 +34,8 @@ def arch_list(facts: Facts, say: Verdict) -> Finding:
         At `--level standard` a child of the environment asks torch.cuda.get_arch_list(), which needs no GPU; otherwise
         the list of the matrix for that release and variant counts. Binary code runs on devices of its own major and an
         equal or higher minor, less the Jetson exceptions of the matrix; PTX runs on anything newer; code with the
-        suffix `a` runs on its own device alone. Every GPU that the driver lists counts, but those that
-        gpusetup's receipt leaves out.
-        No code fails, PTX alone warns, a list that nobody has read is unknown.
+        suffix `a` runs on its own device alone. Every GPU that the driver lists counts, but those that gpusetup's
+        receipt leaves out. No code fails, PTX alone warns, a list that nobody has read is unknown.
 
     What to do
         Install a build that fits; those of the same release that do are named.

@@ -81,15 +81,15 @@ def _driver(files: DriverFiles, nvml: NvmlFacts, asked: NvmlFacts) -> Driver | N
 
 
 def _split_granted(parts: Parts, asked: NvmlFacts) -> tuple[tuple[PciDevice, ...], tuple[PciDevice, ...]]:
-    """PCI devices of this box, and those that a container sees on its host's bus without having been given them.
+    """PCI devices of this box, and those that a container or a job sees on the bus without having been given them.
 
     A container that was given no GPU at all keeps them: they are there and can't be used.
     """
     devices = parts.pci.nvidia
-    if parts.host.container is None or not asked.healthy:
+    nodes = {node.path for node in parts.files.gpu_nodes if not node.is_withheld}
+    if not asked.healthy or (parts.host.container is None and len(nodes) == len(parts.files.gpu_nodes)):
         return devices, ()
     known = {device.bus_id for device in asked.devices}
-    nodes = {node.path for node in parts.files.gpu_nodes}
     minors = dict(parts.files.minors)
     if any(device.bus_id is None for device in asked.devices):
         return devices, ()  # a lost one has no bus id: it can't be told from one that was not given

@@ -32,6 +32,8 @@ class DeviceNode:
     path: str
     failure: str | None = None
     """Why this user can't open it for reading and writing; None when that would work."""
+    is_withheld: bool = False
+    """Whether its mode lets everybody in and a device rule of a control group keeps this process out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ def _nodes(around: Surroundings) -> tuple[tuple[DeviceNode, ...], tuple[Reading,
     readings = (
         Reading("driver.device_nodes", "/dev", tuple(node.path for node in nodes)),
         *(Reading("driver.device_node", node.path, failure=node.failure) for node in nodes if node.failure),
+        *(Reading("driver.node_withheld", node.path, value=True) for node in nodes if node.is_withheld),
     )
     return nodes, readings
 
@@ -145,8 +148,14 @@ def _node(around: Surroundings, path: str) -> DeviceNode:
         return DeviceNode(path, why)
     if around.may_open(path):
         return DeviceNode(path)
-    owner = f"mode {stat.S_IMODE(status.mode):04o}, owner {status.uid}:{status.gid}"
-    return DeviceNode(path, f"this user may not open it for reading and writing ({owner})")
+    mode = stat.S_IMODE(status.mode)
+    # Batch systems give a job its GPUs so: the mode of a node says yes, the rules of the job's control group no.
+    is_withheld = mode & _FOR_ALL == _FOR_ALL
+    owner = f"mode {mode:04o}, owner {status.uid}:{status.gid}"
+    return DeviceNode(path, f"this user may not open it for reading and writing ({owner})", is_withheld)
+
+
+_FOR_ALL = stat.S_IROTH | stat.S_IWOTH
 
 
 # Model:           NVIDIA A100-SXM4-80GB

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from . import Box
 
-_CUDA = {"535": 12020, "550": 12040, "570": 12080, "580": 13000}
+_CUDA = {"470": 11040, "535": 12020, "550": 12040, "570": 12080, "580": 13000, "595": 13020}
 """CUDA release of a driver branch, as NVML writes it."""
 LAYERS = (
     "pci",

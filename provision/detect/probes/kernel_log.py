@@ -177,6 +177,8 @@ def _denials(around: Surroundings) -> list[str | None]:
 # --- what outlives a crash, and counters of broken memory
 
 _PSTORE, _SAVED = "/sys/fs/pstore", "/var/lib/systemd/pstore"
+_NO_CRASH = ("console-", "pmsg-", "ftrace-")
+"""What pstore keeps over every restart, also an orderly one (Linux, admin-guide/ramoops)."""
 _EDAC = "/sys/devices/system/edac/mc"
 _MEMORY_EVENTS = "/sys/fs/cgroup/memory.events"
 
@@ -202,7 +204,7 @@ def _crashes(around: Surroundings, folder: str) -> Iterator[Reading]:
     if not look.is_present:
         yield Reading("kernel.crash_records", folder, failure=look.why or "it can't be listed")
         return
-    names = [name for name in look.value if not name.startswith(".")]
+    names = [name for name in look.value if not name.startswith((".", *_NO_CRASH))]
     yield Reading("kernel.crash_records", folder, len(names))
     for name in names[-_MOST_PER_KIND:]:
         status, _ = around.status(f"{folder}/{name}")

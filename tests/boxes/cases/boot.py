@@ -64,7 +64,7 @@ def next_too_new() -> Box:
 def refused(**module: str | None) -> Box:
     """Secure Boot is on, and the module on disk does not load."""
     box = unloaded(rtx5090()).answer("SecureBoot of EFI", 1)
-    return modinfo(box, "580.82.07", **module)  # type: ignore[arg-type]
+    return modinfo(box, "580.82.07", licence="Dual MIT/GPL", **module)  # type: ignore[arg-type]
 
 
 def flagged(box: Box, words: str) -> Box:
@@ -118,7 +118,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "another kernel at the next start",
-        lambda: next_kernel(module="kernel/nvidia-535srv/nvidia.ko"),
+        lambda: next_kernel(module="kernel/nvidia-535srv/nvidia.ko").file("/run/reboot-required", ""),
         "kernel.reboot_required",
         "warn",
     ),
@@ -144,7 +144,7 @@ CASES: tuple[Case, ...] = (
         "kernel.secure_boot",
         pitfall=("secure-boot-unsigned-module",),
     ),
-    Case("nomodeset", lambda: flagged(l40s(), "nomodeset"), "kernel.cmdline", "warn", says=("nomodeset",)),
+    Case("no interrupts", lambda: flagged(l40s(), "pci=nomsi"), "kernel.cmdline", "warn", says=("pci=nomsi",)),
     Case(
         "driver blacklisted at the start",
         lambda: flagged(unloaded(v100()), "modprobe.blacklist=nouveau,nvidia"),

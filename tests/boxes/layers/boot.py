@@ -20,7 +20,7 @@ def add(box: Box) -> None:
     """Add the layer to any of the machines of `healthy.BOXES`."""
     box.file("/proc/cmdline", f"BOOT_IMAGE=/boot/vmlinuz-{box.kernel} root=/dev/nvme0n1p1 ro quiet\n")
     box.file("/proc/sys/kernel/tainted", "12289\n").file("/proc/uptime", "86400.12 172800.50\n")
-    if box.name in {"cpu-only", "laptop"} or ("exists", "/.dockerenv") in box.looks:
+    if box.profile is None or box.name == "laptop" or ("exists", "/.dockerenv") in box.looks:
         return
     boot(box, box.kernel)
     box.folder("/run", "systemd").file("/etc/default/grub", "GRUB_DEFAULT=0\nGRUB_TIMEOUT=0\n")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from provision.detect.probes.kernel_log import JOURNAL
 from tests.boxes import NOW
+from tests.boxes.layers.pci import is_virtual
 
 if TYPE_CHECKING:
     from tests.boxes import Box
@@ -56,7 +57,7 @@ def add(box: Box) -> None:
         extra = ("NVRM: Xid (PCI:0000:01:00): 31, pid=4711, name=python3, Ch 00000010, intr 00000000. MMU Fault",)
     journal(box, *extra)
     box.folder("/sys/fs/pstore")
-    if box.name != "t4":
+    if not is_virtual(box):
         for number in range(2):
             folder = f"/sys/devices/system/edac/mc/mc{number}"
             box.file(f"{folder}/ce_count", "4\n").file(f"{folder}/ue_count", "0\n")

@@ -56,6 +56,10 @@ def port_of(number: int) -> str:
     return f"0000:00:{number + 1:02x}.0"
 
 
+def is_virtual(box: Box) -> bool:
+    return " hypervisor" in str(box.looks["text", "/proc/cpuinfo"].value)
+
+
 def add(box: Box) -> None:
     """Add the layer to any of the machines of `healthy.BOXES`."""
     if ("names", BUS) not in box.looks:
@@ -68,7 +72,7 @@ def add(box: Box) -> None:
         box.file(
             f"{folder}/numa_node", f"{number * nodes // 8}\n" if nodes > 1 else "0\n" if box.name != "t4" else "-1\n"
         )
-        if box.name == "t4":  # a hypervisor shows the function and nothing above it
+        if is_virtual(box):  # a hypervisor shows the function and nothing above it
             box.link(folder, f"../../../devices/pci0000:00/{bus_id}")
             width(box, bus_id, 8)
             continue

@@ -544,11 +544,11 @@ def diagnosed(*results, failure=None):
         ),
         ([("memory", "3", "fail", 2, "bad")], "fail", "NVIDIA's diagnosis failed memory (GPU 3)."),
         ([("memory", "3", "fail", None, "bad")], "fail", "NVIDIA's diagnosis failed memory (GPU 3)."),
-        ([("software", "", "fail", 5, "x")], "warn", "NVIDIA's diagnosis has to say something of software."),
+        ([("software", "", "fail", 5, "x")], "warn", "NVIDIA's diagnosis warns of software."),
         (
             [("pcie", "0,10,9", "warn", None, "x")],
             "warn",
-            "NVIDIA's diagnosis has to say something of pcie (GPUs 0, 9, 10).",
+            "NVIDIA's diagnosis warns of pcie (GPUs 0 and 9-10).",
         ),
     ],
 )
