@@ -836,7 +836,7 @@ def pascal() -> Box:
 
 
 def two_makers() -> Box:
-    """Two RTX 3090 of two makers with a bridge: other firmware, other default power, one of them in a slot of 8 lanes."""
+    """Two RTX 3090 of two makers with a bridge: other firmware, other default power, one of them on 8 lanes."""
     box = _ordinary(
         "rig", "rtx5090", ("NVIDIA GeForce RTX 3090", "2204", 8.6, 24), "01:00", "02:00", cpus=24, memory=64,
         chassis=("3", ("schedutil", "acpi-cpufreq")), os=NOBLE, torch=("2.13.0", "cu130"),
@@ -873,9 +873,202 @@ def rtx_pro() -> Box:
     )  # fmt: skip
 
 
+# --- other systems
+
+
+def nixos() -> Box:
+    """NixOS: no package manager that is asked, no /lib/modules, the libraries in /run/opengl-driver."""
+    box = _ordinary(
+        "nixos", "rtx5090", ("NVIDIA GeForce RTX 4090", "2684", 8.9, 24), "01:00", cpus=32, memory=64, chassis=DESKTOP,
+        os=("nixos", "25.11", ""), kernel="6.12.58", torch=("2.13.0", "cu130"),
+    )  # fmt: skip
+    box.without("/etc/apt", "/boot", "/lib/modules", "/etc/default/grub", "/lib/firmware", "/etc/modprobe.d")
+    for name in ("dpkg-query", "rpm", "apt-mark", "dkms", "mokutil"):
+        box.program(name, None)
+    folder = "/run/opengl-driver/lib"
+    for name in ("libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1"):
+        real = name.replace(".so.1", ".so.580.126.09")
+        box.library(name, f"{folder}/{name}", real=real, source="LD_LIBRARY_PATH")
+    return box.nvml(**{"*.persistence": 0, "*.display_active": 1, "*.graphics_procs": 3, "*.mem_used": GIB,
+                       "*.power_limit_mw": 450000, "*.power_default_mw": 450000})  # fmt: skip
+
+
+def bazzite() -> Box:
+    """An image-based Fedora for games: /usr can't be written, the module came with the image, podman is there."""
+    kernel = "6.17.7-ba14.fc43.x86_64"
+    box = _ordinary(
+        "bazzite", "rtx5090", ("NVIDIA GeForce RTX 5070 Ti", "2c05", 12.0, 16), "03:00", cpus=16, memory=32,
+        chassis=DESKTOP, os=("bazzite", "43", "fedora"), kernel=kernel, torch=("2.13.0", "cu130"),
+    )  # fmt: skip
+    box.without("/boot", "/etc/default/grub").program("dkms", None).without_command("dkms status")
+    box.file(f"/lib/modules/{kernel}/vmlinuz", "")
+    path = "extra/nvidia/nvidia.ko.xz"
+    box.answer(boot.MODULE, {kernel: path})
+    boot.modinfo(box, "580.126.09", path=path, signer="Universal Blue kernel module signing key")
+    box.answer("SecureBoot of EFI", 1)
+    release = "580.126.09-1.fc43"
+    _rpm(
+        box,
+        f"kmod-nvidia-{kernel}\t3:{release}",
+        f"nvidia-driver\t3:{release}",
+        f"nvidia-driver-cuda\t3:{release}",
+        f"nvidia-driver-cuda-libs\t3:{release}",
+        f"nvidia-driver-libs\t3:{release}",
+        "nvidia-container-toolkit\t1.18.1-1",
+    )
+    containers.toolkit(box, "1.18.1").command("podman --version", "podman version 5.7.0\n")
+    containers.cdi(box, "/etc/cdi/nvidia.yaml", "580.126.09").space(
+        "/var/lib/containers", total=GIB * 900, free=GIB * 90
+    )
+    places = [["system", "/", "overlay", "/", True], ["temporary files", system.TMP, "tmpfs", system.TMP, False]]
+    places += [[role, f"/var/home/me/{name}", "btrfs", "/var/home", False] for role, name in system.HOME.items()]
+    for _, name in system.HOME.items():
+        box.space(f"/var/home/me/{name}", total=900 * GIB, free=90 * GIB, inodes=0, free_inodes=0)
+        system.on_device(box, f"/var/home/me/{name}", 40)
+    mounts = [["/var/home", "btrfs", False, False, True], ["/sysroot", "btrfs", True, False, False]]
+    box.answer("mounts", {"mounts": mounts, "places": places}).space("/", total=30 * 2**20, free=0)
+    box.space(system.TMP, total=16 * GIB, free=16 * GIB)
+    return box.nvml(**{"*.persistence": 0, "*.display_active": 1, "*.graphics_procs": 6, "*.mem_used": 2 * GIB})
+
+
+def rhel() -> Box:
+    """RHEL 9 with NVIDIA's module stream, three kernels and saved entries of the boot loader."""
+    kernel = "5.14.0-570.58.1.el9_6.x86_64"
+    box = _ordinary(
+        "rhel", "l40s", ("NVIDIA H100 PCIe", "2331", 9.0, 80), "41:00", "c1:00", cpus=64, nodes=2, memory=512,
+        os=("rhel", "9.6", "fedora"), kernel=kernel, torch=("2.13.0", "cu130"),
+    )  # fmt: skip
+    old = "5.14.0-503.40.1.el9_5.x86_64"
+    boot.boot(box, old)
+    boot.boot(box, "0-rescue-0123456789abcdef", has_headers=False).without("/lib/modules/0-rescue-0123456789abcdef")
+    path = "extra/nvidia.ko.xz"
+    box.answer(boot.MODULE, {kernel: path, old: "weak-updates/nvidia.ko.xz"})
+    boot.dkms(box, f"nvidia/580.126.09, {kernel}, x86_64: installed\nnvidia/580.126.09, {old}, x86_64: installed\n")
+    box.file("/etc/default/grub", "GRUB_DEFAULT=saved\nGRUB_ENABLE_BLSCFG=true\n")
+    box.file("/boot/grub2/grubenv", f"# GRUB Environment Block\nsaved_entry=0123456789abcdef-{kernel}\n")
+    _rpm(
+        box,
+        "nvidia-driver\t3:580.126.09-1.el9",
+        "nvidia-driver-cuda-libs\t3:580.126.09-1.el9",
+        "kmod-nvidia-open-dkms\t3:580.126.09-1.el9",
+        "nvidia-persistenced\t3:580.126.09-1.el9",
+    )
+    box.file("/etc/dnf/modules.d/nvidia-driver.module", "[nvidia-driver]\nstream=580-open\nstate=enabled\n")
+    box.file("/etc/dnf/automatic.conf", "apply_updates = yes\n")
+    box.command("podman --version", "podman version 5.4.0\n")
+    return box.nvml(
+        **{"*.power_limit_mw": 350000, "*.power_default_mw": 350000, "*.nvlinks": 18, "*.nvlink.*": 0,
+           "*.bar1_total": 128 * GIB}
+    )  # fmt: skip
+
+
+def system_container() -> Box:
+    """An unprivileged LXC container of Proxmox with the nodes of one GPU bound into it."""
+    box = _ordinary(
+        "ct101", "rtx5090", ("NVIDIA GeForce RTX 3060", "2504", 8.6, 12), "01:00", cpus=8, memory=32, os=DEBIAN,
+        kernel="6.14.11-4-pve", chassis=("3", None), torch=("2.13.0", "cu130"),
+    )  # fmt: skip
+    box.answer("container of process 1", "lxc").file("/proc/self/cgroup", "0::/.lxc\n")
+    box.without("/boot", "/lib/modules", "/dev/char", "/proc/driver/nvidia/params")
+    for line in ("dmesg", kernel_log.JOURNAL):
+        box.command(line, returncode=1, stderr="Operation not permitted\n")
+    _runfile(box).space(system.SHM, total=16 * GIB, free=16 * GIB)
+    box.answer("mounts", {"mounts": [], "places": [["system", "/", "zfs", "/", False]]})
+    return box.nvml(**{"*.persistence": 0, "*.power_limit_mw": 170000, "*.power_default_mw": 170000})
+
+
+def apptainer() -> Box:
+    """A job in an Apptainer image with --nv on a cluster: the driver's libraries are bound into one folder."""
+    box = _ordinary(
+        "gpu12", "a100x2", ("NVIDIA A100-SXM4-80GB", "20b2", 8.0, 80), "07:00", cpus=128, nodes=2, memory=1024,
+        os=UBUNTU, kernel="5.14.0-503.40.1.el9_5.x86_64",
+    )  # fmt: skip
+    box.folder("/.singularity.d", "libs").without("/boot", "/lib/modules", "/etc/apt")
+    for number in ("0a", "47", "4e"):
+        healthy.pci(box, f"0000:{number}:00.0", "20b2", driver="nvidia")
+    for name in ("libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1"):
+        real = name.replace(".so.1", ".so.580.126.09")
+        box.library(name, f"/.singularity.d/libs/{name}", real=real, source="LD_LIBRARY_PATH")
+    box.variable("CUDA_VISIBLE_DEVICES", "0").answer("cpu.affinity", "0-15")
+    for number in range(1, 4):
+        box.node(f"/dev/nvidia{number}", minor=number, may_open=False)
+    return box.nvml(**{"*.nvlinks": 12})
+
+
+def arm_server() -> Box:
+    """An Ampere Altra server with an A30, the kernel with pages of 4 KiB."""
+    box = _ordinary(
+        "altra", "l40s", ("NVIDIA A30", "20b7", 8.0, 24), "000d:01:00", arch="aarch64", cpus=128, memory=256,
+        kernel="6.8.0-79-generic", os=NOBLE, chassis=("23", ("ondemand", "cppc_cpufreq")), torch=("2.13.0", "cu130"),
+    )  # fmt: skip
+    box.file("/proc/cpuinfo", "processor\t: 0\nFeatures\t: fp asimd evtstrm\n")
+    clock = "/sys/devices/system/clocksource/clocksource0"
+    box.file(f"{clock}/current_clocksource", "arch_sys_counter\n")
+    return box.nvml(**{"*.power_limit_mw": 165000, "*.power_default_mw": 165000})
+
+
+def two_pairs() -> Box:
+    """Four A100 PCIe: two joined by bridges, two without one; half of the GPUs of the room were lent elsewhere."""
+    box = _ordinary(
+        "pairs", "a100x2", ("NVIDIA A100 80GB PCIe", "20b5", 8.0, 80), "17:00", "31:00", "b1:00", "ca:00", cpus=64,
+        nodes=2, memory=512, os=UBUNTU,
+    )  # fmt: skip
+    return box.nvml(
+        **{"0.nvlinks": 12, "1.nvlinks": 12, "2.nvlinks": 12, "3.nvlinks": 12, "2.nvlink.*": 0, "3.nvlink.*": 0,
+           "*.power_limit_mw": 300000, "*.power_default_mw": 300000, "topology": 40, "p2p.2": 5}
+    )  # fmt: skip
+
+
+def egpu() -> Box:
+    """A laptop with a GeForce in a Thunderbolt box, plugged in this morning."""
+    box = _ordinary(
+        "egpu", "rtx5090", ("NVIDIA GeForce RTX 3070", "2484", 8.6, 8), "52:00", cpus=16, memory=32,
+        chassis=("10", ("powersave", "intel_pstate")), os=NOBLE, torch=("2.13.0", "cu130"),
+    )  # fmt: skip
+    bus.width(box, "0000:52:00.0", 4)
+    for port in ("0000:00:01.0",):
+        bus.width(box, port, 4, 4)
+    _log(
+        box,
+        (40000.0, "pcieport 0000:00:07.0: pciehp: Slot(3): Link Down"),
+        (39000.0, "pcieport 0000:00:07.0: pciehp: Slot(3): Card present"),
+        (
+            38990.0,
+            "pci 0000:52:00.0: 8.000 Gb/s available PCIe bandwidth, limited by 2.5 GT/s PCIe x4 link at 0000:00:07.0",
+        ),
+        (38980.0, "pci 0000:50:00.0: BAR 13: no space for [io size 0x1000]"),
+        (38980.0, "thunderbolt 0-3: new device found, vendor=0x127 device=0x1"),
+    )
+    return box.nvml(**{"*.persistence": 0, "*.pcie_width": 4, "*.part_number": None, "*.power_limit_mw": 220000,
+                       "*.power_default_mw": 220000, "*.graphics_procs": 1})  # fmt: skip
+
+
+def kubernetes_node() -> Box:
+    """A node of Kubernetes with the operator's driver and toolkit, containerd 2, other people's pods at work."""
+    box = _ordinary(
+        "ip-10-0-1-7", "a100x2", A100, "10:1c", "10:1d", cpus=96, memory=1152, chassis=("1", None),
+        virtualization="amazon", os=("bottlerocket", "1.50.0", ""), kernel="6.12.55", torch=("2.13.0", "cu126"),
+    )  # fmt: skip
+    box.without("/etc/apt", "/boot", "/lib/modules", "/etc/default/grub")
+    for name in ("dpkg-query", "rpm", "apt-mark", "dkms"):
+        box.program(name, None)
+    box.program("containerd").program("kubelet")
+    for name in ("nvidia-ctk", "nvidia-container-runtime"):
+        box.file(f"/usr/local/nvidia/toolkit/{name}", "")
+    text = containers.KUBERNETES.replace("version = 2", "version = 3").replace(
+        "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
+    )
+    containers.config(box, containers.files.CONTAINERD_CONFIG, text)
+    containers.cdi(box, "/var/run/cdi/nvidia.yaml", "580.126.09", count=2)
+    line = "NVRM: Xid (PCI:0000:10:1c): 43, pid='<unknown>', name=<unknown>, Ch 00000008"
+    _log(box, *((600.0 * number, line) for number in range(1, 5)))
+    return box.nvml(**{"*.nvlinks": 12, "*.virtualization": 1, "*.procs": 1, "*.mem_used": 20 * GIB})
+
+
 ORDINARY = (
     gcp_g2, gcp_a2, gcp_a3, aws_g4dn, aws_g5, aws_p4d, azure_nd_h100, azure_nc_t4, azure_nv_vgpu, oracle_h100,
     lambda_h100, runpod, colab, pod_with_slice, pod_with_one_of_eight, slurm_job, login_node, runner, optimus, gnome,
     fedora, arch, pop_os, tumbleweed, proxmox, secure_boot, wsl_laptop, runfile_server, held, training, old_server,
-    ib_partly_used, not_root, small_docker, jetson, spark, grace, b200, dgx1, k80, pascal, two_makers, rtx_pro,
+    ib_partly_used, not_root, small_docker, jetson, spark, grace, b200, dgx1, k80, pascal, two_makers, rtx_pro, nixos, bazzite, rhel,
+    system_container, apptainer, arm_server, two_pairs, egpu, kubernetes_node,
 )  # fmt: skip

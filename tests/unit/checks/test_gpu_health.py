@@ -130,7 +130,7 @@ def test_no_rows_are_judged_on_boards_without_error_correction():
 @needs_gcc
 def test_eight_at_the_power_limit_are_mentioned():
     result = boxes.h100x8().nvml(**_AT_WORK).results()["gpu.throttle_now"]
-    assert result.happened == ("Neither heat nor power supply slows 8 GPUs; GPUs 0-7 as under full load: power limit.")
+    assert result.happened == ("Neither heat nor power supply slows 8 GPUs; GPUs 0-7 as is usual: power limit.")
     assert len(result.evidence) == 8
 
 
@@ -350,7 +350,7 @@ def test_temperature_of_memory(now, expected):
     [
         (0x0, "pass", "Neither"),
         (0x1, "pass", "Neither"),
-        (0x4, "pass", "as under full load: power limit"),
+        (0x4, "pass", "as is usual: power limit"),
         (0x2 | 0x10 | 0x100, "pass", "Neither"),
         (0x20, "warn", "warm, by software"),
         (0x24, "warn", "warm, by software"),
