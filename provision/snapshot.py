@@ -173,13 +173,21 @@ def _value(kind: str, value: Any, where: str) -> Any:
 # --- identities
 
 _ADDRESS = r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"
+_GROUP = "[0-9a-fA-F]{1,4}"
 _IDENTITIES = (
     ("GPU-{:08d}-0000-0000-0000-000000000000", r"GPU-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
     ("MIG-{:08d}-0000-0000-0000-000000000000", r"MIG-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
     ("{:08d}-0000-0000-0000-000000000000", r"(?<![\w-])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![\w-])"),
     ("02:00:00:00:00:{:02x}", r"(?<![\w:])(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}(?![\w:])"),
     ("192.0.2.{}", rf"(?!127\.|0\.0\.0\.0){_ADDRESS}"),
-    ("person{}", r"(?<=/home/)[^/\s\"':\\]+"),
+    ("2001:db8::{:x}", rf"(?<![\w:.])(?:(?:{_GROUP}:){{7}}{_GROUP}|(?!0?::)(?:{_GROUP}:){{1,6}}(?::{_GROUP}){{1,6}})(?![\w:])"),
+    # serial numbers of keys and of certificates, the same in either case
+    ("00:{:08x}", r"(?<![\w:])(?:[0-9a-fA-F]{2}:){7,63}[0-9a-fA-F]{2}(?![\w:])"),
+    # somebody@somewhere; user@1000.service is systemd's and names nobody
+    ("person{}@host", r"(?<![\w.+-])[A-Za-z][\w.+-]{0,63}@(?!\d+\.service)[A-Za-z][\w-]{0,62}(?:\.[\w-]{1,63}){0,8}"),
+    ("person{}", r"(?<=/home/)[^/\s\"':,)\\]+"),
+    ("person{}", r"(?<=/Users/)[^/\s\"':,)\\]+"),
+    ("person{}", r"(?<=/media/)[^/\s\"':,)\\]+"),
 )
 
 
@@ -192,8 +200,9 @@ def redacted(data: SnapshotData) -> SnapshotData:
     for form, pattern in _IDENTITIES:
         text = _replaced(text, re.compile(pattern), form)
     hostname = data.kernel.hostname
-    if len(hostname) > 2:  # noqa: PLR2004 -- shorter names are part of too many words
-        text = re.sub(rf"(?<![\w-]){re.escape(hostname)}(?![\w-])", "host", text)
+    for name in (hostname, hostname.partition(".")[0]):
+        if len(name) > 2 and name != "localhost":  # noqa: PLR2004 -- shorter names are part of too many words
+            text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "host", text, flags=re.IGNORECASE)
     kernel = SnapshotKernel(data.kernel.system, data.kernel.release, data.kernel.machine, "host")
     return SnapshotData(data.level, True, kernel, data.libc, json.loads(text), data.shortened)  # noqa: FBT003
 

@@ -271,7 +271,7 @@ def dev_char_links(facts: Facts, say: Verdict) -> Finding:
     if missing is None:
         return say.unknown("The links in /dev/char were not read.")
     is_used = facts.value("driver.container_runtime") and facts.flag("driver.has_systemd")
-    if missing and is_used and not facts.flag("driver.docker_uses_cgroupfs"):
+    if missing and is_used and facts.text("ctr.docker_config_cgroup_driver") != "cgroupfs":
         return say.warned(
             f"{counted(len(missing), 'device node')} of the driver without a link in /dev/char: {', '.join(missing)}.",
             *facts.evidence("driver.dev_char_missing", "driver.container_runtime"),

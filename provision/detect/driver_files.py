@@ -64,7 +64,7 @@ class DriverFiles:
 def detect_driver_files(around: Surroundings) -> DriverFiles:
     """Every file-based fact of the driver with its readings."""
     version_text, version_why = around.attempt("/sys/module/nvidia/version", longest=256)
-    proc_text, proc_why = around.attempt("/proc/driver/nvidia/version", longest=4096)
+    proc_text, proc_why = around.attempt("/proc/driver/nvidia/version", longest=4096, keep=_without_builder)
     sys_version = parse_module_version(version_text or "")
     proc_version, flavour = parse_proc_version(proc_text or "")
     # The folder of a loaded module is never empty: it holds at least the module's state and reference count.
@@ -124,6 +124,12 @@ def parse_proc_version(text: str) -> tuple[DriverVersion | None, Literal["open",
     if not match:
         return None, None
     return DriverVersion(match[1]), "open" if "Open Kernel Module" in line else "proprietary"
+
+
+def _without_builder(text: str) -> str:
+    """The line of the driver without (somebody@somewhere), who built its module."""
+    lines = (line for line in text.splitlines() if line.startswith("NVRM version:"))
+    return "\n".join(re.sub(r"\([^()]*@[^()]*\)", "", line) for line in lines)
 
 
 # --- device nodes

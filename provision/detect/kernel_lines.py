@@ -99,10 +99,17 @@ _MAYBE: Final = re.compile(
 )
 
 
+_NOT_THE_KERNEL: Final = re.compile(r"(audit[:( ])|[\w.@-]{1,64}\[\d+\]: |(?:Kernel c|C)ommand line: ")
+
+
 def kind_of(text: str) -> str | None:
     """Kind of a message; `nvrm` for a line of the driver that no rule knows, None for one that is not kept."""
     if not _MAYBE.search(text):
         return None
+    if match := _NOT_THE_KERNEL.match(text):
+        # audit quotes the arguments of programs, and services write to the kernel's log, too
+        allowed = "lsm" if match[1] else "nccl_segfault"
+        return allowed if dict(_PATTERNS)[allowed].search(text) else None
     for name, pattern in _PATTERNS:
         if pattern.search(text):
             return name

@@ -246,8 +246,10 @@ def _room(around: Surroundings) -> Iterator[Reading]:
 
 # --- inside a container
 
-_WORDS = re.compile(r"[\w,.-]{0,200}")
-_REQUIREMENT = re.compile(r"[\w.,<>=! -]{1,16384}")
+_CAPABILITY = r"(?:all|compat32|compute|display|graphics|ngx|utility|video)"
+_WORDS = re.compile(rf"(?:{_CAPABILITY}(?:,{_CAPABILITY}){{0,15}})?")
+_CONDITION = r"(?:cuda|driver|brand|arch)(?:[<>!]=?|=)[A-Za-z0-9.]{1,24}"
+_REQUIREMENT = re.compile(rf"\s?{_CONDITION}(?:[ ,]{{1,2}}{_CONDITION}){{0,500}}\s?")
 _VERSION = re.compile(r"\d+(?:\.\d+){0,4}")
 _TRUE = re.compile(r"1|t|T|true|True|TRUE|0|f|F|false|False|FALSE")
 _INSIDE = (

@@ -59,13 +59,18 @@ def is_odd_place(path: str) -> bool:
     return "/stubs/" in path or "/compat/" in path
 
 
+def _odd_places_in(text: str) -> str:
+    """Of a file of ld.so.conf.d no path is kept: it may be anybody's folder."""
+    return "\n".join(mark for mark in ("/stubs", "/compat") if mark in text)
+
+
 def _configured_in(around: Surroundings, path: str) -> Iterator[Reading]:
     """The file that put an odd folder into the loader's cache."""
     if not is_odd_place(path):
         return
     folder = "/etc/ld.so.conf.d"
     mark = "/stubs" if "/stubs/" in path else "/compat"
-    files = tuple(name for name in around.names(folder) if mark in (around.text(f"{folder}/{name}") or ""))
+    files = tuple(name for name in around.names(folder) if mark in (around.text(f"{folder}/{name}", keep=_odd_places_in) or ""))
     yield Reading(
         "cuda.library_configured_in", folder, files or None, None if files else f"no file of it names a folder {mark}"
     )
@@ -76,7 +81,7 @@ def _toolkits(around: Surroundings) -> Iterator[Reading]:
         if not name.startswith("cuda"):
             continue
         folder = f"/usr/local/{name}"
-        text, why = around.attempt(f"{folder}/version.json", longest=65536)
+        text, why = around.attempt(f"{folder}/version.json", longest=65536, keep=_kept_of_version)
         version = parse_toolkit_version(text or "")
         if version:
             yield Reading("cuda.toolkit", folder, version)
@@ -96,6 +101,11 @@ def parse_toolkit_version(text: str) -> str | None:
     except (ValueError, LookupError, TypeError):
         return None
     return version if isinstance(version, str) and version[:1].isdigit() and len(version) < 32 else None  # noqa: PLR2004
+
+
+def _kept_of_version(text: str) -> str:
+    version = parse_toolkit_version(text)
+    return '{"cuda": {"version": "%s"}}' % version if version else ""  # noqa: UP031 -- braces
 
 
 # --- the child

@@ -85,7 +85,7 @@ def _tell(around: Surroundings, line: str, booted_at: float | None) -> Completed
     def keep(text: str) -> str:
         # What is no log is a short complaint, and the reason why there is none.
         found = kept(text, booted_at)
-        return text[:200] if found.startswith("# read 0\n") else found
+        return text.strip().partition("\n")[0][:120] if found.startswith("# read 0\n") else found
 
     argv = ["env", "LC_ALL=C", path, *arguments]
     return around.ask(line, argv, deadline_s=_DEADLINE_S, keep_bytes=_KEPT_BYTES, keep=keep)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...plain_text import plain
 from ...records import Reading
+from ..host import CPU_LINES
 from . import Probe
 from .control_groups import tightest
 from .storage import read_disks, read_network_mounts, read_nvme_health, read_write_test
@@ -120,7 +121,7 @@ def parse_cpuinfo(text: str) -> tuple[str | None, bool | None]:
 
 def _kind(around: Surroundings) -> Iterator[Reading]:
     # The same look as the one that tells a guest from a machine.
-    text, failure = around.attempt("/proc/cpuinfo", longest=16384)
+    text, failure = around.attempt("/proc/cpuinfo", longest=16384, keep=CPU_LINES)
     model, has_avx2 = parse_cpuinfo(text or "")
     none = failure or "/proc/cpuinfo does not say"
     yield Reading("cpu.model", "/proc/cpuinfo", model, None if model else none)
