@@ -182,7 +182,7 @@ _IDENTITIES = (
     ("192.0.2.{}", rf"(?!127\.|0\.0\.0\.0){_ADDRESS}"),
     ("2001:db8::{:x}", rf"(?<![\w:.])(?:(?:{_GROUP}:){{7}}{_GROUP}|(?!0?::)(?:{_GROUP}:){{1,6}}(?::{_GROUP}){{1,6}})(?![\w:])"),
     # serial numbers of keys and of certificates, the same in either case
-    ("00:{:08x}", r"(?<![\w:])(?:[0-9a-fA-F]{2}:){7,63}[0-9a-fA-F]{2}(?![\w:])"),
+    ("00:00:00:00:00:00:00:00:{:02x}", r"(?<![\w:])(?:[0-9a-fA-F]{2}:){7,63}[0-9a-fA-F]{2}(?![\w:])"),
     # somebody@somewhere; user@1000.service is systemd's and names nobody
     ("person{}@host", r"(?<![\w.+-])[A-Za-z][\w.+-]{0,63}@(?!\d+\.service)[A-Za-z][\w-]{0,62}(?:\.[\w-]{1,63}){0,8}"),
     ("person{}", r"(?<=/home/)[^/\s\"':,)\\]+"),

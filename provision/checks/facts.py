@@ -86,7 +86,12 @@ class Facts:
     def number(self, name: str) -> float | None:
         """Value as a number; None when it is not one."""
         value = self.value(name)
-        return None if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        try:
+            return float(value)
+        except OverflowError:  # more digits than any fact has
+            return None
 
     def text(self, name: str) -> str | None:
         """Value as text; None when it is not text."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -151,7 +150,7 @@ def _node(around: Surroundings, path: str) -> DeviceNode:
         return DeviceNode(path, why)
     if around.may_open(path):
         return DeviceNode(path)
-    owner = f"mode {stat.S_IMODE(status.mode):04o}, owner {status.uid}:{status.gid}"
+    owner = f"mode {status.mode & 0o7777:04o}, owner {status.uid}:{status.gid}"
     return DeviceNode(path, f"this user may not open it for reading and writing ({owner})")
 
 

@@ -143,11 +143,13 @@ _NEAR_S = 0.05
 
 
 def records(lines: Iterable[str], booted_at: float | None) -> Iterator[Record]:
-    """Messages with their times; a line without a time belongs to the message before it."""
+    """Messages with their times; a line without a time belongs to the message of the driver before it, or to none."""
     last: Record | None = None
     joined = 0
     for line in lines:
         found = _record(line, booted_at)
+        if found is None and not (last and last.text.startswith("NVRM:") and joined < _MOST_JOINED):
+            continue  # not a line of the kernel
         if last and (found is None or _goes_on(last, found, joined)):
             more = found.text if found else line.replace("#012", " ").strip()
             last = Record(last.at, f"{last.text} {more}")

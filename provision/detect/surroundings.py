@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LONGEST_FILE = 1024 * 1024
 _LONGEST_SAID = 256 * 1024
 """Longest output of a command that is kept, per pipe."""
+_LONGEST_COMPLAINT = 4096
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -257,7 +258,7 @@ class Surroundings:
                 {
                     "returncode": completed.returncode,
                     "stdout": scrubbed(keep(completed.stdout)),
-                    "stderr": scrubbed(keep(completed.stderr)),
+                    "stderr": scrubbed(_complaint(completed, keep)),
                     "duration_s": round(completed.duration_s, 4),
                     "timed_out": completed.timed_out,
                     "abandoned": completed.abandoned,
@@ -307,6 +308,15 @@ class Surroundings:
     def now(self) -> float:
         """Seconds since 1970 when the looking began."""
         return float(self.answer("now", time.time) or 0.0)
+
+
+def _complaint(completed: Completed, keep: Keep) -> str:
+    """What a program wrote to stderr, without the middle of a long one; nothing where it said what it was asked."""
+    if completed.ok and completed.stdout.strip():
+        return ""
+    said = keep(completed.stderr)
+    half = _LONGEST_COMPLAINT // 2
+    return said if len(said) <= _LONGEST_COMPLAINT else f"{said[:half]}\n{said[-half:]}"
 
 
 def _looked(path: str, do: Callable[[], Any]) -> Look:

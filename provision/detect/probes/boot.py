@@ -35,7 +35,7 @@ def _kernel(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     if machine.gpu_state is GpuState.NONE:
         return
     text, why = around.attempt("/proc/uptime", longest=64)
-    match = re.match(r"\d+\.?\d*", text or "")
+    match = re.match(r"[0-9]{1,12}\.?[0-9]{0,6}", text or "")
     started = round(around.now - float(match.group())) if match else None
     yield Reading("kernel.started_at", "/proc/uptime", started, None if match else why or "no number")
     yield from _trust(around)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...records import GpuState, Reading
 from ..loader import find_library
-from ..nvml import parse_probe_lines
+from ..nvml import KEPT_LINES, parse_probe_lines
 from . import Probe
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def read_library(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         deadline_s=around.nvml_deadline_s,
         silence_s=_SILENCE * around.nvml_silence_s,
         keep_bytes=1024 * 1024,
+        keep=KEPT_LINES,
     )
     yield from judged(completed, parse_probe_lines(completed.stdout))
 
@@ -222,7 +223,7 @@ def read_contexts(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     if machine.gpu_state is GpuState.NONE or _why_left_alone(machine):
         return
     # Remembered since the probe before this one: the child is not started again.
-    first = around.ask("cuda", lambda: _argv(around, "init"), deadline_s=around.nvml_deadline_s)
+    first = around.ask("cuda", lambda: _argv(around, "init"), deadline_s=around.nvml_deadline_s, keep=KEPT_LINES)
     count = parse_probe_lines(first.stdout).of(None).get("count")
     hung: int | None = None
     for gpu in range(count.value if count and isinstance(count.value, int) else 0):
@@ -230,7 +231,9 @@ def read_contexts(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         if hung is not None:
             yield Reading(f"{name}.context", "libcuda", failure=f"not tried: device {hung} did not answer")
             continue
-        completed = around.ask(f"cuda context {gpu}", _argv(around, "context", str(gpu)), deadline_s=_CONTEXT_S)
+        completed = around.ask(
+            f"cuda context {gpu}", _argv(around, "context", str(gpu)), deadline_s=_CONTEXT_S, keep=KEPT_LINES
+        )
         yield from _tried(completed, parse_probe_lines(completed.stdout), gpu, name)
         if completed.timed_out:
             hung = gpu

@@ -57,7 +57,7 @@ def read_log(around: Surroundings, machine: Machine) -> Iterator[Reading]:
 def boot_time(around: Surroundings) -> float | None:
     """Seconds since 1970 when the kernel started."""
     uptime = (around.text("/proc/uptime", longest=64) or "").split(" ", 1)[0]
-    return around.now - float(uptime) if re.fullmatch(r"\d+(?:\.\d+)?", uptime) else None
+    return around.now - float(uptime) if re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,6})?", uptime) else None
 
 
 def _sources(around: Surroundings, booted_at: float | None) -> Iterator[tuple[str, str | None, str | None]]:

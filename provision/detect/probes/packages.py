@@ -209,12 +209,15 @@ def parse_packages(text: str) -> tuple[tuple[str, str, str], ...]:
     return tuple(found)
 
 
+_PACKAGES = lines_with(r"^\S{1,3}\s*\t[^\t]*(?:nvidia|cuda)[^\t]*\t[^\t]*$")
+
+
 def _packages(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     """The driver's packages, those that are held, and when they changed."""
     if machine.gpu_state is GpuState.NONE or machine.host.is_wsl:
         return
     for program, arguments in (("dpkg-query", ("-W", "-f", DPKG_FORMAT)), ("rpm", ("-qa", "--qf", RPM_FORMAT))):
-        said = around.tell(program, *arguments, *NAMES)
+        said = around.tell(program, *arguments, *NAMES, keep=_PACKAGES)
         if not said.failure and not said.timed_out:
             # dpkg-query ends with 1 where one of the names fits nothing.
             rows = parse_packages(said.stdout)

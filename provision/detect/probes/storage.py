@@ -282,6 +282,11 @@ with tempfile.TemporaryFile(dir=sys.argv[1]) as file:
 WRITE_S = 10.0
 
 
+def _kept_of_write(text: str) -> str:
+    """The child's own words, and the last line of a traceback up to the name of the file."""
+    return "\n".join(re.findall(r"^(?:wrote|differs) [\d.]+$|^\w+(?:Error|Exception): [^'\"\n]*", text, re.MULTILINE))
+
+
 def read_write_test(around: Surroundings, machine: Machine) -> Iterator[Reading]:  # noqa: ARG001
     """1 MiB written, flushed and read again in a file without a name where temporary files go."""
     seen = _seen(around)
@@ -291,7 +296,7 @@ def read_write_test(around: Surroundings, machine: Machine) -> Iterator[Reading]
         return
     # The folder itself, which is not kept where a variable names it.
     argv = lambda: [around.python, "-I", "-c", _WRITE, _temporary(around)]  # noqa: E731
-    said = around.ask("write test", argv, deadline_s=WRITE_S)
+    said = around.ask("write test", argv, deadline_s=WRITE_S, keep=_kept_of_write)
     if said.timed_out:
         why: str | None = f"it did not end within {WRITE_S:.0f} s"
     else:
