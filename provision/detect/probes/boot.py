@@ -28,7 +28,7 @@ def _kernel(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     """The running kernel: its flags, its trust, its trouble."""
     yield _flags(around)
     text, why = around.attempt("/proc/sys/kernel/tainted", longest=64)
-    tainted = int(text) if text and text.strip().isdecimal() else None
+    tainted = int(text) if re.fullmatch(r"\s*[0-9]{1,19}\s*", text or "") and text else None
     yield Reading(
         "kernel.tainted", "/proc/sys/kernel/tainted", tainted, None if tainted is not None else why or "no number"
     )

@@ -152,7 +152,7 @@ def read_disks(around: Surroundings, machine: Machine) -> Iterator[Reading]:  # 
             yield from _room(around, role, path)
     for name in around.names("/sys/fs/ext4"):
         text = plain(around.text(f"/sys/fs/ext4/{name}/errors_count", longest=64) or "")
-        if text.isdigit():
+        if re.fullmatch("[0-9]{1,19}", text):
             yield Reading("disk.ext4_errors", f"/sys/fs/ext4/{name}/errors_count", (name, int(text)))
     yield from _drives(around)
 

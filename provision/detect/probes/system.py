@@ -33,7 +33,7 @@ def parse_cpu_list(text: str) -> frozenset[int] | None:
     """Numbers in a list of the kernel's form; None for any other text."""
     found: set[int] = set()
     for part in filter(None, text.strip().split(",")):
-        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part.strip())
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part.strip())
         if match is None:
             return None
         found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
