@@ -67,7 +67,7 @@ class Check:
 
 
 def _unless_in_trouble(finding: Finding, facts: Facts, say: Verdict) -> Finding:
-    """The finding; no pass where a GPU failed to tell what the check asked for."""
+    """The finding; no pass where something that the check asked for could not be read."""
     if finding.status != "pass":
         return finding
     lost = facts.in_trouble(facts.asked_for)

@@ -52,7 +52,10 @@ class Context:
 
 # Codes of NVML: too little power, no answer in time, an interrupt that was lost, a broken InfoROM, a GPU that is lost or
 # needs a reset, no memory, and the unknown error. Others say that there is nothing to be read.
-_TROUBLE = re.compile(r"\(NVML code (?:8|10|11|14|15|16|20|999)\)$")
+_TROUBLE = re.compile(
+    r"\(NVML code (?:8|10|11|14|15|16|20|999)\)$|Permission denied|Operation not permitted|Input/output error"
+    r"|[Nn]o answer (?:within|in time)|did not (?:answer|end)|nobody looked"
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Facts:
         return set()
 
     def in_trouble(self, names: Iterable[str]) -> tuple[Reading, ...]:
-        """Of these the readings that a GPU failed to give, and that it could have given: lost, silent, confused."""
+        """Of these the readings that were there to be had and were not: closed, silent, lost."""
         tried = (one for name in sorted(names) for one in self._by_name.get(name, ()) if one.failure)
         return tuple(one for one in tried if _TROUBLE.search(one.failure or "") and self.value(one.name) is None)
 

@@ -215,7 +215,9 @@ def scan_blocked(around: Surroundings) -> tuple[Reading, ...]:
     """
     folder = around.path("/proc")
     found = around.answer("driver.blocked_processes", lambda: _blocked(folder))
-    seen = Reading("driver.blocked_processes", "/proc/*/stat", tuple(found or ()))
+    if found is None:
+        return (Reading("driver.blocked_processes", "/proc/*/stat", failure="nobody looked"),)
+    seen = Reading("driver.blocked_processes", "/proc/*/stat", tuple(found))
     if not found:
         return (seen,)
     lasting = around.answer("driver.blocked_lasting", lambda: _lasting(folder, found))

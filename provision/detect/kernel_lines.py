@@ -139,6 +139,7 @@ _TIMELESS: Final = "- - kernel: "
 # The driver writes some messages over several lines, each with NVRM: before it.
 _OPENS = re.compile(r"NVRM: (?:The NVIDIA GPU|This PCI I/O region)")
 _MOST_JOINED = 6
+_LONGEST_READ: Final = 1024
 _NEAR_S = 0.05
 
 
@@ -147,6 +148,8 @@ def records(lines: Iterable[str], booted_at: float | None) -> Iterator[Record]:
     last: Record | None = None
     joined = 0
     for line in lines:
+        # The kernel's own are never longer (LOG_LINE_MAX), and the patterns below take the square of the length.
+        line = line[:_LONGEST_READ]  # noqa: PLW2901
         found = _record(line, booted_at)
         if found is None and not (last and last.text.startswith("NVRM:") and joined < _MOST_JOINED):
             continue  # not a line of the kernel

@@ -65,7 +65,9 @@ def _options(around: Surroundings, machine: Machine) -> Iterator[Reading]:
             if not name.endswith(".conf") or name in read:
                 continue
             read.add(name)
-            text = around.text(f"{folder}/{name}", longest=64 * 1024, keep=kept_of_modprobe)
+            text, why = around.attempt(f"{folder}/{name}", longest=64 * 1024, keep=kept_of_modprobe)
+            if text is None:
+                yield Reading("driver.module_option", f"{folder}/{name}", failure=why)
             options, against = parse_modprobe(text or "")
             for option, value in options:
                 wanted.setdefault(option, set()).add((value, f"{folder}/{name}"))

@@ -109,14 +109,17 @@ def _public(address: str) -> str:
 def _apt(around: Surroundings) -> Iterator[Reading]:
     folder = "/etc/apt/apt.conf.d"
     automatic: bool | None = None
+    unread = around.folder(folder).why
     kept: list[str] = []
     for name in around.names(folder):
         if "periodic" in name or "upgrade" in name:
-            says, left_out = parse_apt_conf(around.text(f"{folder}/{name}", keep=kept_of_apt_conf) or "")
+            text, why = around.attempt(f"{folder}/{name}", keep=kept_of_apt_conf)
+            unread = why or unread
+            says, left_out = parse_apt_conf(text or "")
             automatic = automatic if says is None else says
             kept.extend(left_out)
     runs = bool(automatic) and around.exists("/usr/bin/unattended-upgrade")
-    yield Reading("driver.automatic_upgrades", folder, runs)
+    yield Reading("driver.automatic_upgrades", folder, *((None, unread) if unread and automatic is None else (runs,)))
     yield Reading("driver.upgrade_exceptions", folder, tuple(kept))
     folder = "/etc/apt/preferences.d"
     pins = tuple(name for name in around.names(folder) if re.search("nvidia|cuda", name))
@@ -124,7 +127,10 @@ def _apt(around: Surroundings) -> Iterator[Reading]:
     folder = "/etc/apt/sources.list.d"
     for name in around.names(folder):
         if re.search("nvidia|cuda", name) and name.endswith((".list", ".sources")):
-            for address, key in parse_sources(around.text(f"{folder}/{name}", keep=kept_of_sources) or ""):
+            text, why = around.attempt(f"{folder}/{name}", keep=kept_of_sources)
+            if text is None:
+                yield Reading("driver.repository", f"{folder}/{name}", failure=why)
+            for address, key in parse_sources(text or ""):
                 yield Reading("driver.repository", f"{folder}/{name}", (name, plain(address), key))
 
     has_key = around.answer("key of NVIDIA's repository", lambda: _has_key(around.path("/etc/apt")))

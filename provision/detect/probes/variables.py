@@ -83,7 +83,7 @@ def read(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     found = [*_plain(around), *_paths(around), *_nccl_file(around), *_shadowing(around)]
     yield from found
     names = {reading.name.split(".", 1)[1] for reading in found if reading.name.startswith("environment.")}
-    names |= {reading.source for reading in found if reading.name == "cuda.library_first"}
+    names |= {reading.source for reading in found if reading.name == "cuda.library_first" and reading.value}
     yield from _set_in(around, names)
     yield from _devices_named(around, {reading.name.split(".", 1)[1] for reading in found}, machine)
     yield from _jit_cache(around)
@@ -152,6 +152,8 @@ def kept_of_nccl_conf(text: str) -> str:
 
 def _shadowing(around: Surroundings) -> Iterator[Reading]:
     found = around.answer("libraries before the loader's own", lambda: _libraries_first(around.environ))
+    if found is None:
+        yield Reading("cuda.library_first", "environment", failure="nobody looked")
     for entry in found if isinstance(found, list) else ():
         if isinstance(entry, list) and len(entry) == 4:  # noqa: PLR2004 -- variable, soname, path, file behind it
             yield Reading("cuda.library_first", str(entry[0]), tuple(str(one) for one in entry[1:]))
