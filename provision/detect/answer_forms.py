@@ -98,6 +98,7 @@ FORMS: Final[tuple[tuple[str, Any], ...]] = (
         r"mounts",
         {"mounts": [(str, str, bool, bool, bool)], "places": [(str, str, _MAYBE_TEXT, _MAYBE_TEXT, bool)]},
     ),
+    (r"package sources", [(str, str, _MAYBE_TEXT, int, frozenset({int, float}))]),
     (r"process\.limits", dict.fromkeys(("open_files", "processes"), (_MAYBE_NUMBER, _MAYBE_NUMBER))),
     (r"processes", {"count": int, "zombies": int, "parents": [(int, str, int)], "time_daemons": [str]}),
     (r"proxy variables", {str: {"lower": bool, "upper": bool, "fault": _MAYBE_TEXT}}),

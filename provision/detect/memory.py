@@ -104,7 +104,7 @@ def scrubbed(text: str) -> str:
 
 def _without_credentials(match: re.Match[str]) -> str:
     host, slash, rest = match[1].partition("/")
-    user, at, after = host.rpartition("@")
+    _, at, after = host.rpartition("@")
     if at:
         return f"://***@{after}{slash}{rest}"
     # me:pass/word@mirror.example: what stands behind the colon is no port

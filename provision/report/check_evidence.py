@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,7 +118,7 @@ def shown_value(name: str, value: object, unit: str | None = None) -> str:
         if name.endswith("_bytes") and value >= 2**20:
             return gib(value)
         if name.endswith("_at") and int(value) in _EPOCH:
-            return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
+            return dt.datetime.fromtimestamp(value, dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
     return f"{value}{f' {unit}' if unit else ''}"

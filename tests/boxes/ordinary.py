@@ -169,7 +169,7 @@ def aws_g5() -> Box:
 
 
 def aws_p4d() -> Box:
-    """p4d.24xlarge of Amazon: eight A100 and their switches passed through, EFA adapters, fabric manager in the guest."""
+    """p4d.24xlarge of Amazon: eight A100 and their switches passed through, EFA adapters, fabric manager inside."""
     buses = ("10:1c", "10:1d", "20:1c", "20:1d", "90:1c", "90:1d", "a0:1c", "a0:1d")
     box = _ordinary(
         "aws-p4d", "h100x8", A100, *buses, cpus=96, nodes=2, memory=1152, chassis=("1", None),
@@ -922,7 +922,7 @@ def bazzite() -> Box:
     )
     places = [["system", "/", "overlay", "/", True], ["temporary files", system.TMP, "tmpfs", system.TMP, False]]
     places += [[role, f"/var/home/me/{name}", "btrfs", "/var/home", False] for role, name in system.HOME.items()]
-    for _, name in system.HOME.items():
+    for name in system.HOME.values():
         box.space(f"/var/home/me/{name}", total=900 * GIB, free=90 * GIB, inodes=0, free_inodes=0)
         system.on_device(box, f"/var/home/me/{name}", 40)
     mounts = [["/var/home", "btrfs", False, False, True], ["/sysroot", "btrfs", True, False, False]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import random  # noqa: TC003
 import re
 from dataclasses import replace
 
@@ -80,7 +80,7 @@ def spoilt(look: Look, kind: str, dice: random.Random) -> Look:
     if kind == "names":
         names = list(look.value or [])
         dice.shuffle(names)
-        return Look("present", names[: dice.randrange(len(names) + 1)] + [mixed("nvidia0", dice)])
+        return Look("present", [*names[: dice.randrange(len(names) + 1)], mixed("nvidia0", dice)])
     if kind in ("exists", "access"):
         return Look("present", dice.random() < 0.5)
     if kind in ("space", "status"):

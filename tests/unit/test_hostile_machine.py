@@ -97,7 +97,7 @@ FILES = {
         f'type=AVC msg=audit(1795000000.1:8): avc:  denied  {{ read }} for  pid=7 comm="nvidia-smi" argv="{secret()}"\n'
     ),
     "/var/log/apt/history.log": lambda: (
-        f"Start-Date: 2026-11-20  06:12:33\nCommandline: apt install -o P={secret()} {secret()}\nRequested-By: {secret()}\n"
+        f"Start-Date: 2026-11-20  06:12:33\nCommandline: apt install -o P={secret()} {secret()}\nRequested-By: {secret()}\n"  # noqa: E501
         "Upgrade: libnvidia-compute-535:amd64 (535.171.04-0ubuntu0.22.04.1, 535.183.01-0ubuntu0.22.04.1)\n"
     ),
     "/etc/docker/daemon.json": lambda: json.dumps(
@@ -175,7 +175,7 @@ def runner_of(box):
 
     def run(argv, **_):
         words = [word for word in argv if word not in ("env", "LC_ALL=C")]
-        name = " ".join((os.path.basename(words[0]), *words[1:]))
+        name = " ".join((os.path.basename(words[0]), *words[1:]))  # noqa: PTH119
         if any(word.endswith("nvml_probe.py") for word in words):
             name = "nvml health"
         elif any(word.endswith("cuda_probe.py") for word in words):

@@ -313,7 +313,7 @@ def test_nvme(health, expected):
         (("/data", "nfs4"), "pass"),
         (TimeoutError("no answer within 5 s"), "fail"),
         (OSError("stat: cannot read file system information for '/data': Stale file handle"), "warn"),
-        (OSError("stat: cannot read file system information for '/home/me/s3': Permission denied"), "pass"),
+        (OSError("stat: cannot read file system information for '/home/me/s3': Permission denied"), "unknown"),
         (OSError("stat: invalid option"), "pass"),
     ],
 )
