@@ -186,9 +186,10 @@ def persistence(facts: Facts, say: Verdict) -> Finding:
     modes = {gpu.index: facts.value(f"gpu.{gpu.index}.persistence_mode") for gpu in boards}
     off = [index for index, mode in modes.items() if mode == 0]
     if off and facts.is_any("container", "vm"):
+        kind = "container" if facts.is_any("container") else "virtual machine"
         return say.passed(
-            f"Persistence mode is off on {counted(len(off), 'data-centre board')}, as is usual in a"
-            f" {'container' if facts.is_any('container') else 'virtual machine'}; each first program waits for the GPU.",
+            f"Persistence mode is off on {counted(len(off), 'data-centre board')}, as is usual in a {kind}; the first"
+            " program on a GPU waits for it.",
             *facts.evidence("driver.persistence_daemon"),
         )
     if off:
