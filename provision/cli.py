@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -142,6 +141,8 @@ def _run(arguments: Sequence[str], console: Console, name: str) -> int:
 
 def _is_from_echo(err: OSError) -> bool:
     """Whether click failed to print what it prints itself: the help and the version."""
+    import traceback
+
     *_, (frame, _) = traceback.walk_tb(err.__traceback__)
     return frame.f_globals.get("__name__") == "click.utils"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import shutil
 import sys
 import time
 from contextlib import suppress
@@ -100,7 +99,11 @@ def style_of(stream: TextIO, environ: Mapping[str, str]) -> Style:
         has_unicode = True
     except (UnicodeEncodeError, LookupError):
         has_unicode = False
-    width = min(shutil.get_terminal_size((80, 24)).columns, 100) if is_terminal else 80
+    width = 80
+    if is_terminal:
+        import shutil  # only here: it brings the libraries of every kind of archive
+
+        width = min(shutil.get_terminal_size((80, 24)).columns, 100)
     home = environ.get("HOME") or None
     return Style(has_colour=has_colour, has_unicode=has_unicode, width=max(width, 40), home=home)
 

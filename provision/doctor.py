@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .check_states import PROBLEMS
 from .documents.check import CatalogueRow
@@ -54,6 +53,7 @@ _PORT_COUNTER: Final = re.compile(r"(ib\.[^.]+\.\d+)\.(\w+)")
 _HOST_COUNTER: Final = re.compile(
     r"(edac|pci|kernel)\.(mc\d+\.corrected|[0-9a-f:]+\.\d\.aer_correctable|cgroup_oom_kills)"
 )
+_COUNTING: Final = ("ib.", "edac.", "pci.", "kernel.")
 _SETTLED_S: Final = 30.0
 """Least span of a rate: over less, one event looks like a storm."""
 
@@ -90,7 +90,7 @@ def see_host(visit: Visit) -> Seen:
     from .detect.surroundings import Surroundings
 
     require_linux()
-    around = Surroundings()
+    around = Surroundings(package_sources=_package_sources if visit.level in ("standard", "deep") else None)
     if visit.env is not None:
         around.answer("env.path", lambda: str(visit.env))
     machine = gather(around, visit.level)
@@ -98,6 +98,13 @@ def see_host(visit: Visit) -> Seen:
     rates = {} if visit.is_since_boot else rates
     facts = Facts(machine, _context(Context, visit, around.now, rates))
     return Seen(facts, visit.level, around, is_here=True, notes=notes)
+
+
+def _package_sources(machine: Machine) -> list[list[Any]]:
+    """What this user's package sources say about the build for this machine."""
+    from .planning import ask_for_torch
+
+    return ask_for_torch(Examined(machine, is_here=True), load_default_matrix())
 
 
 def see_examined(examined: Examined, visit: Visit) -> Seen:
@@ -139,9 +146,12 @@ def examine(
 
     A file of expectations adds results of its own; what a check finds is told before what the file misses.
     """
-    from .checks import all_checks, lead, run_checks
+    from .checks import all_checks, checks_for, lead, run_checks
 
-    checks = tuple(check for check in all_checks() if check.id in chosen)
+    # Most runs choose by level alone, and then the modules of dearer checks are not even imported.
+    checks = tuple(check for check in checks_for(seen.level) if check.id in chosen)
+    if len(checks) < len(chosen):
+        checks = tuple(check for check in all_checks() if check.id in chosen)
     machine = seen.facts.machine
     results = run_checks(seen.facts, checks, clock=time.perf_counter)
     titles = {check.id: check.title for check in checks}
@@ -150,6 +160,8 @@ def examine(
         results = (*results, *expected_results(seen.facts, expectation)[0])
     notes: tuple[Finding, ...] = ()
     if entries:
+        import datetime as dt
+
         from .suppressions import apply_suppressions
 
         today = dt.date.today()  # noqa: DTZ011  a day where the machine is
@@ -157,7 +169,7 @@ def examine(
         results, notes = applied.results, applied.findings
     left = {result.id for result in results if result.status in PROBLEMS}
     results = tuple(replace(one, leads=tuple(id_ for id_ in one.leads if id_ in left)) for one in results)
-    return Examined(machine, results, *lead(results), is_here=seen.is_here), notes
+    return Examined(machine, results, *lead(results, checks), is_here=seen.is_here), notes
 
 
 def expected_results(facts: Facts, path: Path) -> tuple[tuple[CheckResult, ...], tuple[str | None, tuple[str, ...]]]:
@@ -177,11 +189,11 @@ def expected_results(facts: Facts, path: Path) -> tuple[tuple[CheckResult, ...],
     return results, lead(results)
 
 
-def catalogue() -> tuple[CatalogueRow, ...]:
-    """The checks that there are, in the order in which they are made."""
-    from .checks import all_checks
+def catalogue(level: Level = "deep") -> tuple[CatalogueRow, ...]:
+    """The checks up to a level, in the order in which they are made."""
+    from .checks import checks_for
 
-    return tuple(CatalogueRow(check.id, check.level, check.component, check.title) for check in all_checks())
+    return tuple(CatalogueRow(check.id, check.level, check.component, check.title) for check in checks_for(level))
 
 
 def quick_ids() -> frozenset[str]:
@@ -205,23 +217,20 @@ def core_of(seen: Seen) -> Examined:
 
 def _rates(around: Surroundings, machine: Machine) -> tuple[dict[str, Rate], tuple[str, ...]]:
     """How the counters moved since an earlier run of this boot; what they are now is kept for later ones."""
+    boot_id = (around.text("/proc/sys/kernel/random/boot_id") or "").strip()
+    of_gpus, of_ports = _gpu_counters(machine), _port_counters(machine)
+    if not boot_id or not (of_gpus or of_ports):
+        return {}, ()
     from .checks.facts import Rate
     from .counters import Snapshot, keep_counters, rates, read_counters
     from .paths import history_folder
 
-    boot_id = (around.text("/proc/sys/kernel/random/boot_id") or "").strip()
     clock = time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-    now = [
-        Snapshot(boot_id, gpu.gpu_uuid, clock, counters)
-        for gpu in machine.gpus
-        if gpu.gpu_uuid and (counters := _counters(machine, gpu.index))
-    ]
+    now = [Snapshot(boot_id, uuid, clock, counters) for uuid, counters in of_gpus]
     owners = {gpu.gpu_uuid: f"gpu.{gpu.index}" for gpu in machine.gpus if gpu.gpu_uuid}
-    for port, counters in _port_counters(machine).items():
+    for port, counters in of_ports.items():
         owners[port] = port
         now.append(Snapshot(boot_id, port, clock, counters))
-    if not now or not boot_id:
-        return {}, ()
     folder = history_folder()
     history = read_counters(folder, boot_id)
     found: dict[str, Rate] = {}
@@ -237,21 +246,24 @@ def _port_counters(machine: Machine) -> dict[str, dict[str, int]]:
     """Counters of each InfiniBand port and of the machine, by the name of the port or the beginning of their names."""
     found: dict[str, dict[str, int]] = {}
     for reading in machine.readings:
+        if not reading.name.startswith(_COUNTING):
+            continue
         match = _PORT_COUNTER.fullmatch(reading.name) or _HOST_COUNTER.fullmatch(reading.name)
         if match and type(reading.value) is int:
             found.setdefault(match[1], {})[match[2]] = reading.value
     return found
 
 
-def _counters(machine: Machine, index: int) -> dict[str, int]:
-    wanted = {f"gpu.{index}.{name}": name for name in _COUNTERS}
-    found: dict[str, int] = {}
+def _gpu_counters(machine: Machine) -> list[tuple[str, dict[str, int]]]:
+    """UUID and counters of each GPU that has both."""
+    owners = {f"gpu.{gpu.index}.{name}": (gpu.index, name) for gpu in machine.gpus for name in _COUNTERS}
+    found: dict[int, dict[str, int]] = {}
     for reading in machine.readings:
-        name = wanted.get(reading.name)
-        if name is None or reading.failure is not None:
+        owner = owners.get(reading.name)
+        if owner is None or reading.failure is not None:
             continue
         values = reading.value if isinstance(reading.value, tuple) else (reading.value,)
         counts = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
         if counts:
-            found[name] = sum(counts)
-    return found
+            found.setdefault(owner[0], {})[owner[1]] = sum(counts)
+    return [(gpu.gpu_uuid, found[gpu.index]) for gpu in machine.gpus if gpu.gpu_uuid and gpu.index in found]

@@ -96,6 +96,16 @@ def _reading(name: str) -> Callable[[Facts], tuple[Plain | None, ...]]:
     return read
 
 
+def _distribution(name: str) -> Callable[[Facts], tuple[Plain | None, ...]]:
+    """Release of a package of the environment that was named."""
+
+    def read(facts: Facts) -> tuple[Plain | None, ...]:
+        rows = (row for row in facts.values("env.distribution") if isinstance(row, tuple) and row[:1] == (name,))
+        return (next((str(row[1]) for row in rows), None),)
+
+    return read
+
+
 def _plain(value: object) -> Plain | None:
     if value is None or isinstance(value, (str, int, float)):
         return value
@@ -137,11 +147,11 @@ FACTS: Final[tuple[_Fact, ...]] = (
     _Fact("host.os_version", "expect.host", "one-of", _host("os_version")),
     _Fact("host.arch", "expect.host", "one-of", _host("arch")),
     _Fact("host.glibc", "expect.host", "at-least", _host("glibc"), is_version=True),
-    _Fact("host.cpus", "expect.host", "at-least", _reading("sys.cpu_online")),
-    _Fact("host.memory_bytes", "expect.host", "at-least", _reading("sys.mem_total_bytes"), "bytes", 0.95),
+    _Fact("host.cpus", "expect.host", "at-least", _reading("cpu.online")),
+    _Fact("host.memory_bytes", "expect.host", "at-least", _reading("mem.total_bytes"), "bytes", 0.95),
     _Fact("env.python", "expect.software", "equal", _reading("env.python_version"), is_version=True),
     _Fact("env.torch", "expect.software", "equal", _reading("env.torch_version"), is_version=True),
-    _Fact("env.transformers", "expect.software", "equal", _reading("env.transformers_version"), is_version=True),
+    _Fact("env.transformers", "expect.software", "equal", _distribution("transformers"), is_version=True),
 )
 _BY_NAME: Final = {fact.name: fact for fact in FACTS}
 _SAFE: Final[Mapping[str, tuple[str, ...]]] = {

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from .records import CheckResult
 
 _DEADLINE_S: Final = 120.0
-_DRIVER_UNITS: Final = r"(nvidia-persistenced|nvidia-fabricmanager)(?:\.service)?"
+_DRIVER_UNITS: Final = r"(nvidia-persistenced|nvidia-fabricmanager|nvidia-imex)(?:\.service)?"
+#: Restarted only after they failed. Not the fabric manager, whose restart ends every job, nor the MIG manager.
+_FAILED_UNITS: Final = r"(nvidia-persistenced|nvidia-powerd|nvidia-dcgm|nvidia-gridd)(?:\.service)?"
 _ENGINES: Final = r"(docker|containerd)(?:\.service)?"
 _CLOCKS: Final = r"(chrony|chronyd|systemd-timesyncd)(?:\.service)?"
 #: Command without sudo, and what undoes it; {0} is the first group. A remedy of a check counts when it fits whole.
@@ -34,9 +36,14 @@ FIXES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(pattern), undo)
     for pattern, undo in (
         (r"modprobe (nvidia|nvidia[-_](?:uvm|peermem|modeset|drm))", "sudo modprobe -r {0}"),
+        (r"modprobe -a (mlx5_core mlx5_ib ib_umad)", "sudo modprobe -r those of {0} that were not loaded before"),
         (r"nvidia-modprobe(?: -[cu]=?\d*| -u| -c ?0){1,3}", "nothing: it only makes device nodes"),
         (rf"systemctl enable --now {_DRIVER_UNITS}", "sudo systemctl disable --now {0}"),
-        (rf"systemctl (?:re)?start {_DRIVER_UNITS}", "sudo systemctl stop {0}"),
+        (rf"systemctl start {_DRIVER_UNITS}", "sudo systemctl stop {0}"),
+        (rf"systemctl restart {_FAILED_UNITS}", "sudo systemctl stop {0}"),
+        (r"systemctl unmask (nvidia-fabricmanager)", "sudo systemctl mask {0}"),
+        (r"systemctl disable --now (nvidia-fabricmanager)", "sudo systemctl enable --now {0}"),
+        (r"systemctl reset-failed nvidia-fabricmanager", "nothing: it only forgets that the unit failed"),
         (rf"systemctl start {_ENGINES}", "sudo systemctl stop {0}"),
         (rf"systemctl enable --now {_CLOCKS}", "sudo systemctl disable --now {0}"),
         (r"nvidia-smi (?:-i \d+ )?-pm 1", "sudo nvidia-smi -pm 0"),
@@ -44,10 +51,18 @@ FIXES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (r"nvidia-smi (?:-i \d+ )?-r(?:ac|gc|mc)", "set the clocks again"),
         (r"nvidia-ctk system create-dev-char-symlinks --create-all", "remove the links under /dev/char"),
         (r"nvidia-ctk cdi generate --output=(/etc/cdi/nvidia\.yaml|/var/run/cdi/nvidia\.yaml)", "sudo rm {0}"),
+        (
+            r"nvidia-ctk config --set nvidia-container-cli\.no-cgroups=(?:true|false) --in-place",
+            "the same command with the other value",
+        ),
         (r"cpupower frequency-set -g performance", "sudo cpupower frequency-set -g <the governor before>"),
         (r"ldconfig", "nothing: it only rebuilds the loader's cache"),
     )
 )
+
+
+_ELSEWHERE: Final = re.compile(r"\(on the host|\(only while|\(while ")
+"""Remarks with which a command is for another machine, or for a moment that a program can't choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,9 @@ def offers(results: Sequence[CheckResult]) -> tuple[Offer, ...]:
 
 
 def undo_of(step: str) -> str | None:
-    """What undoes a remedy that is a fix; None for any other text."""
+    """What undoes a remedy that is a fix; None for any other text, and for one that is not for here and now."""
+    if _ELSEWHERE.search(step):
+        return None
     command = _command(step).removeprefix("sudo ")
     for pattern, undo in FIXES:
         match = pattern.fullmatch(command)

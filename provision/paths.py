@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
-import traceback
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +18,8 @@ def data_folder() -> Path:
     try:
         return Path.home() / ".local" / "share" / "gpusetup"
     except RuntimeError:  # no HOME and no entry in the password file: a container started with a bare user number
+        import tempfile
+
         return Path(tempfile.gettempdir()) / f"gpusetup-{os.getuid()}"
 
 
@@ -98,6 +98,8 @@ def reports_folder() -> Path:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all: beside, flushed to the disk, then renamed over."""
+    import tempfile  # with it come hashes and random numbers, which most commands do without
+
     path = Path(os.path.realpath(path))  # a link stays a link, and what it points to is written
     if path.exists() and not path.is_file():
         with path.open("w", encoding="utf-8") as stream:  # a device or a pipe is written to, never replaced
@@ -132,6 +134,9 @@ def write_bug_log(err: Exception) -> Path | None:
 
 
 def _write_bug_log(err: Exception) -> Path | None:
+    import tempfile
+    import traceback
+
     folder = data_folder() / "logs"
     name = time.strftime("bug-%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{os.getpid()}.log"
     for place in (folder, Path(tempfile.gettempdir())):

@@ -18,5 +18,7 @@ def clean_text(text: str) -> str:
 
 def plain(text: str, *, longest: int = LONGEST) -> str:
     """The text on one line without control, direction or surrogate characters, at most `longest` characters long."""
-    kept = "".join(char if char.isprintable() or char.isspace() else " " for char in text[: longest * 8])
+    kept = text[: longest * 8]
+    if not kept.isprintable():
+        kept = "".join(char if char.isprintable() or char.isspace() else " " for char in kept)
     return " ".join(kept.split())[:longest]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from .documents.plan import passed_over
 from .errors import InputError, NoBuildError, NoUsableGpuError
 from .gate import require_left_gpus, require_plannable, without_lost_gpus
-from .records import Evidence, MatrixIdentity, Plan, Request
+from .records import Evidence, GpuState, MatrixIdentity, Plan, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,6 +164,36 @@ def check_sources(plan: Plan, machine: Machine, matrix: Matrix, *, is_here: bool
         download_bytes=choice.wheel.size_bytes if choice.wheel else None,
         resolution=replace(plan.resolution, rejections=(*choice.rejections, *plan.resolution.rejections)),
     )
+
+
+def ask_for_torch(examined: Examined, matrix: Matrix) -> list[list[str | int | float | None]]:
+    """Address, name, why it did not answer, torch wheels and seconds of every source of the build for this machine.
+
+    Addresses are without credentials. Empty where nothing fits the machine, as there is nothing to ask for then.
+    """
+    from .install.configuration import read_configuration
+    from .install.looking import sources_for
+    from .install.lookup import ask_sources, make_fetcher
+
+    wish = Request(cpu=examined.machine.gpu_state is not GpuState.USABLE)
+    build = plan_for(examined, wish, matrix).build
+    if build is None:
+        return []
+    configuration = read_configuration()
+    if configuration.offline:
+        return []
+    wanted = sources_for([build], configuration)
+    answers = ask_sources(wanted, "torch", fetcher=make_fetcher(configuration, None))
+    return [
+        [
+            answer.location.url,
+            answer.location.source.name,
+            answer.failure,
+            sum(file.filename.endswith(".whl") for file in answer.files),
+            round(answer.seconds, 3),
+        ]
+        for answer in answers
+    ]
 
 
 _BUILD_REQUEST_RULES: Final = frozenset(("not-asked-for", "image-not-asked-for"))

@@ -60,7 +60,10 @@ def main() -> None:
     bare = [sys.executable, "-I", "-c", "pass"]
     pip = [sys.executable, "-I", "-m", "pip", "--version"]
     rows = [pair([*OURS, word], bare, args.runs) for word in ("--version", "--help")]
-    rows += [pair([*OURS, *words], pip, args.runs) for words in (["detect"], ["plan"], ["check"])]
+    rows += [
+        pair([*OURS, *words], pip, args.runs)
+        for words in (["detect"], ["plan"], ["check", "--level", "instant"], ["check"])
+    ]
     if args.torch_python:
         collect = [args.torch_python, "-m", "torch.utils.collect_env"]
         rows.append(pair([*OURS, "detect"], collect, max(3, args.runs // 5)))

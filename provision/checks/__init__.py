@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..plain_text import plain
 from ..records import CheckResult, Finding
-from .base import LEVELS, PROBLEMS, Check, Level
+from .base import PROBLEMS, Check, Level
 from .facts import Context, Facts
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ __all__ = [
 
 def all_checks() -> tuple[Check, ...]:
     """Every check, in the order in which a report ranks causes."""
-    from .catalogue import CHECKS
-
-    return CHECKS
+    return checks_for("deep")
 
 
 def core_checks() -> tuple[Check, ...]:
@@ -45,8 +43,9 @@ def core_checks() -> tuple[Check, ...]:
 
 def checks_for(level: Level) -> tuple[Check, ...]:
     """Every check whose facts that level gathers."""
-    paid = LEVELS[: LEVELS.index(level) + 1]
-    return tuple(check for check in all_checks() if check.level in paid)
+    from .catalogue import checks_up_to
+
+    return checks_up_to(level)
 
 
 def run_checks(
@@ -61,7 +60,7 @@ def run_checks(
     for check in all_checks() if checks is None else checks:
         started = clock()
         timed.append((check, _evaluate(check, facts), clock() - started))
-    problems = {finding.id for _, finding, _ in timed if finding.status in PROBLEMS}
+    problems = {finding.id: finding for _, finding, _ in timed if finding.status in PROBLEMS}
     return tuple(
         CheckResult(
             id=check.id,
@@ -71,11 +70,19 @@ def run_checks(
             evidence=finding.evidence,
             safe=finding.safe,
             risky=finding.risky,
-            leads=tuple(one for one in check.leads if one in problems) if finding.status in PROBLEMS else (),
+            leads=_explained(check, facts, finding, problems) if finding.status in PROBLEMS else (),
             duration_s=duration_s,
         )
         for check, finding, duration_s in timed
     )
+
+
+def _explained(check: Check, facts: Facts, finding: Finding, problems: Mapping[str, Finding]) -> tuple[str, ...]:
+    """Ids of the problems that this one explains."""
+    try:
+        return tuple(one for one in check.leads if one in problems and check.explains(facts, finding, problems[one]))
+    except Exception:  # noqa: BLE001 -- as below; a symptom that is told beside its cause does no harm
+        return ()
 
 
 def _evaluate(check: Check, facts: Facts) -> Finding:
@@ -96,6 +103,7 @@ def lead(
     checks = all_checks() if checks is None else checks
     problems = {finding.id: finding.status for finding in findings if finding.status in PROBLEMS}
     known = {check.id: check.leads for check in checks}
+    known |= {finding.id: finding.leads for finding in findings if isinstance(finding, CheckResult)}
     explained = {one for found in problems for one in known.get(found, ())}
     causes = [found for found in problems if found not in explained]
     if not causes:

@@ -22,6 +22,16 @@ PROBLEMS: frozenset[FindingStatus] = frozenset({"fail", "warn", "crashed", "time
 """States that somebody has to act on."""
 
 
+def not_from_a_warning(_: Facts, mine: Finding, other: Finding) -> bool:
+    """What works and is only worth a look is not why something else fails."""
+    return mine.status != "warn" or other.status != "fail"
+
+
+def from_a_warning_too(*_: object) -> bool:
+    """For checks whose warning is enough of a reason."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One entry of the catalogue: decorate its function with `check`."""
@@ -36,6 +46,8 @@ class Check:
     needs: tuple[Need, ...] = ()
     not_on: tuple[HostClass, ...] = ()
     """Kinds of box on which it means nothing and is skipped."""
+    explains: Callable[[Facts, Finding, Finding], bool] = not_from_a_warning
+    """Whether this finding is the reason of another one, whose id is in `leads`."""
 
     @property
     def component(self) -> str:
@@ -69,9 +81,10 @@ def check(
     leads: tuple[str, ...] = (),
     needs: tuple[Need, ...] = (),
     not_on: tuple[HostClass, ...] = (),
+    explains: Callable[[Facts, Finding, Finding], bool] = not_from_a_warning,
 ) -> Callable[[Callable[[Facts, Verdict], Finding]], Check]:
     """Makes a check of a function; its docstring is its page."""
-    return lambda judge: Check(id_, level, judge, leads, needs, not_on)
+    return lambda judge: Check(id_, level, judge, leads, needs, not_on, explains)
 
 
 _CLASS_WORDS: dict[HostClass, str] = {
@@ -102,9 +115,13 @@ def _why_missing(facts: Facts, need: Need) -> str | None:
     if need != "env" and not facts.has_gpu:
         return "No NVIDIA GPU is on this machine."
     if need == "nvml" and not facts.gpus:
-        return f"NVML lists no GPU that answers ({facts.nvml_outcome or 'nobody asked'}), so this was not looked at."
+        return (
+            "NVML lists no GPU that answers; driver.nvml_init says why."
+            if facts.nvml_outcome
+            else "NVML was not asked."
+        )
     if need == "driver" and not facts.value("driver.module_version") and not facts.value("driver.proc_version"):
-        return "No kernel module of the driver is loaded, so this was not looked at."
+        return "No kernel module of the driver is loaded."
     if need == "env" and not facts.was_looked_at("env.path"):
         return "No environment was named (--env PATH)."
     return None

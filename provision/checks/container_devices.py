@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
-from .base import check, counted
+from .base import check, counted, from_a_warning_too
 from .container_engine import (
     NOT_HERE,
     engines,
@@ -44,6 +44,7 @@ def _of(facts: Facts, name: str, source: str) -> tuple[str, ...]:
     needs=("gpu", "driver"),
     not_on=NOT_HERE,
     leads=("ctr.smoke", "ctr.cdi_enabled"),
+    explains=from_a_warning_too,
 )
 def cdi_fresh(facts: Facts, say: Verdict) -> Finding:
     """The CDI specification fits the driver that is installed.
@@ -116,7 +117,14 @@ def _without(facts: Facts, say: Verdict) -> Finding:
     return say.skipped("There is no CDI specification of NVIDIA GPUs, and nothing here needs one.")
 
 
-@check("ctr.cdi_enabled", level="quick", needs=("gpu", "driver"), not_on=NOT_HERE, leads=("ctr.smoke",))
+@check(
+    "ctr.cdi_enabled",
+    level="quick",
+    needs=("gpu", "driver"),
+    not_on=NOT_HERE,
+    leads=("ctr.smoke",),
+    explains=from_a_warning_too,
+)
 def cdi_enabled(facts: Facts, say: Verdict) -> Finding:
     """The engine reads the CDI specification that is there.
 
@@ -167,7 +175,14 @@ def cdi_enabled(facts: Facts, say: Verdict) -> Finding:
     return say.skipped("No engine says whether it reads CDI specifications.")
 
 
-@check("ctr.device_loss_risk", level="quick", needs=("gpu", "driver"), not_on=NOT_HERE, leads=("ctr.running_lost",))
+@check(
+    "ctr.device_loss_risk",
+    level="quick",
+    needs=("gpu", "driver"),
+    not_on=NOT_HERE,
+    leads=("ctr.running_lost",),
+    explains=from_a_warning_too,
+)
 def device_loss_risk(facts: Facts, say: Verdict) -> Finding:
     """Running containers keep their GPUs when systemd reloads.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..records import Evidence
-from .base import check, on_bus, passed_through
+from .base import check, from_a_warning_too, on_bus, passed_through
 
 if TYPE_CHECKING:
     from ..records import Finding, Scalar
@@ -85,7 +85,7 @@ def registered(facts: Facts) -> bool:
 # --- checks
 
 
-@check("ctr.engine", level="quick", needs=("gpu",), not_on=NOT_HERE, leads=("ctr.smoke",))
+@check("ctr.engine", level="quick", needs=("gpu",), not_on=NOT_HERE, leads=("ctr.smoke",), explains=from_a_warning_too)
 def engine(facts: Facts, say: Verdict) -> Finding:
     """The container engine answers.
 
@@ -144,7 +144,14 @@ def _docker(facts: Facts, say: Verdict) -> Finding:
     return say.failed("Docker is enabled at boot and does not answer.", *seen, safe=log)
 
 
-@check("ctr.rootless", level="quick", needs=("gpu", "driver"), not_on=NOT_HERE, leads=("ctr.smoke",))
+@check(
+    "ctr.rootless",
+    level="quick",
+    needs=("gpu", "driver"),
+    not_on=NOT_HERE,
+    leads=("ctr.smoke",),
+    explains=from_a_warning_too,
+)
 def rootless(facts: Facts, say: Verdict) -> Finding:
     """The toolkit's cgroup setting fits the way in which Docker runs.
 
@@ -189,7 +196,14 @@ def rootless(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"Docker runs {'rootless' if is_rootless else 'as root'}, and the toolkit fits that.", *seen)
 
 
-@check("ctr.storage", level="quick", needs=("gpu", "driver"), not_on=NOT_HERE, leads=("ctr.smoke",))
+@check(
+    "ctr.storage",
+    level="quick",
+    needs=("gpu", "driver"),
+    not_on=NOT_HERE,
+    leads=("ctr.smoke",),
+    explains=from_a_warning_too,
+)
 def storage(facts: Facts, say: Verdict) -> Finding:
     """There is room for images with CUDA.
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from ..records import Evidence
-from .base import check
+from .base import check, from_a_warning_too
 
 if TYPE_CHECKING:
     from ..records import Finding
@@ -28,6 +28,7 @@ def _has_gpu_node(facts: Facts) -> bool:
     level="instant",
     needs=("gpu",),
     leads=("driver.nvml_init", "pci.count_vs_nvml", "ctr.gpu_granted", "cuda.libcuda", "cuda.init"),
+    explains=from_a_warning_too,
 )
 def capabilities(facts: Facts, say: Verdict) -> Finding:
     """The container was given the driver's libraries for computing.
@@ -240,7 +241,7 @@ def shm(facts: Facts, say: Verdict) -> Finding:
     evidence = Evidence("size", int(total), "bytes", "/dev/shm", needs=_GIB)  # noqa: S108 -- named, not used
     if total >= _GIB:
         return say.passed(f"/dev/shm has {size}.", evidence)  # noqa: S108
-    default = ", the default," if total == _DEFAULT_SHM else ""
+    default = ", the default" if total == _DEFAULT_SHM else ""
     who = "DataLoader workers and NCCL" if len(facts.gpus) > 1 else "DataLoader workers"
     more = (
         "mount an emptyDir with medium: Memory on /dev/shm"
@@ -248,7 +249,7 @@ def shm(facts: Facts, say: Verdict) -> Finding:
         else "docker run --shm-size=16g ...    (or --ipc=host)"
     )
     return say.warned(
-        f"/dev/shm of this container has {size}{default} too little for {who}.",  # noqa: S108
+        f"/dev/shm of this container has {size}{default}: too little for {who}.",  # noqa: S108
         evidence,
         safe=(more, "num_workers=0 gets by without it"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..records import Evidence
-from .base import check
+from .base import check, from_a_warning_too
 from .container_engine import (
     NOT_HERE,
     dangling_runtimes,
@@ -36,6 +36,7 @@ _DOCKER_CONFIG: Final = "/etc/docker/daemon.json"
     needs=("gpu", "driver"),
     not_on=NOT_HERE,
     leads=("ctr.runtime_config", "ctr.engine", "ctr.cdi_fresh", "ctr.cdi_enabled", "ctr.smoke", "ctr.running_lost"),
+    explains=from_a_warning_too,
 )
 def toolkit(facts: Facts, say: Verdict) -> Finding:
     """The NVIDIA container toolkit is installed, and of a release without known weaknesses.
@@ -67,7 +68,7 @@ def toolkit(facts: Facts, say: Verdict) -> Finding:
     if is_snap(facts) and engines(facts) == ("Docker",):
         return say.skipped("The snap of Docker does not use the host's toolkit; ctr.engine says more.")
     names = " and ".join(engines(facts))
-    install = (*install_toolkit(facts.machine), _REGISTER)
+    steps = {"safe": (_REGISTER,), "risky": install_toolkit(facts.machine)}
     if not has_toolkit(facts):
         dangling = dangling_runtimes(facts)
         seen = facts.evidence("ctr.program.nvidia-ctk", "ctr.program.nvidia-container-runtime")
@@ -77,7 +78,7 @@ def toolkit(facts: Facts, say: Verdict) -> Finding:
                 f" ({_named(dangling)}).",
                 *seen,
                 *facts.evidence("ctr.docker_config_runtime", "ctr.docker_runtime", "ctr.containerd_runtime"),
-                safe=install,
+                **steps,
             )
         if facts.texts("ctr.cdi_nodes"):
             return say.passed(f"{names} give GPUs by a CDI specification.", *facts.evidence("ctr.cdi_spec"))
@@ -86,7 +87,7 @@ def toolkit(facts: Facts, say: Verdict) -> Finding:
         return say.warned(
             f"{names} on a GPU box without the NVIDIA container toolkit: containers can't use the GPU.",
             *seen,
-            safe=install,
+            **steps,
         )
     release = facts.text("ctr.toolkit_version")
     if release is None:
@@ -109,7 +110,8 @@ def _release(facts: Facts, say: Verdict, release: str) -> Finding:
             f" {minimum} has none.",
             evidence,
             *(Evidence(row.name, row.means, needs=".".join(map(str, row.below))) for row in weak),
-            safe=install_toolkit(facts.machine),
+            safe=("nvidia-ctk --version",),
+            risky=install_toolkit(facts.machine),
         )
     return say.passed(f"NVIDIA container toolkit {release} is installed.", evidence)
 
@@ -124,6 +126,7 @@ def _named(found: tuple[tuple[Scalar, ...], ...]) -> str:
     needs=("gpu", "driver"),
     not_on=NOT_HERE,
     leads=("ctr.engine", "ctr.smoke"),
+    explains=from_a_warning_too,
 )
 def runtime_config(facts: Facts, say: Verdict) -> Finding:
     """The container engine knows the runtime that gives GPUs.
@@ -160,7 +163,8 @@ def runtime_config(facts: Facts, say: Verdict) -> Finding:
         return say.failed(
             f"A runtime is configured whose program is missing ({_named(dangling)}).",
             *sources,
-            safe=(*install_toolkit(facts.machine), "sudo nvidia-ctk runtime configure --runtime=docker --dry-run"),
+            safe=("sudo nvidia-ctk runtime configure --runtime=docker --dry-run",),
+            risky=install_toolkit(facts.machine),
         )
     if not has_toolkit(facts):
         return say.skipped("No NVIDIA runtime is configured and the toolkit is not installed; ctr.toolkit says more.")

@@ -106,7 +106,7 @@ def ld_shadow(facts: Facts, say: Verdict) -> Finding:
         ld.so(8), the order of the search; PyTorch issues on __nvJitLinkAddData (read 2026-11).
     """
     if not facts.was_looked_at("environment.looked_at"):
-        return say.skipped("Variables were not looked at.")
+        return say.skipped("Variables are not among these facts.")
     found = [one for one in libraries_first(facts) if one.stem != "cuda"]
     if not found:
         return say.passed("LD_LIBRARY_PATH and LD_PRELOAD lead to no CUDA library.")

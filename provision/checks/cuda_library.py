@@ -191,6 +191,8 @@ def libcuda(facts: Facts, say: Verdict) -> Finding:
 
 
 def _not_loaded(facts: Facts, say: Verdict) -> Finding:
+    if folder := facts.text("driver.container_root"):
+        return say.skipped(f"The driver runs from a container ({folder}); see driver.nvml_init.")
     found = facts.text("driver.cuda_library")
     said = facts.why_not("cuda.library")
     if facts.machine.host.container:

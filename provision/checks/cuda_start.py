@@ -169,7 +169,7 @@ def context(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         One child process for each device makes a context, fills 1 MiB, copies it back and compares, within 20 s. An
-        error or other bytes fail. A context that takes more than 5 s warns; our proposal [p].
+        error or other bytes fail. A context that takes more than 5 s warns; our proposal.
 
     What to do
         What the error code says. Without persistence the first context waits for the GPU to start (driver.persistence).

@@ -83,7 +83,7 @@ def env_debug(facts: Facts, say: Verdict) -> Finding:
         management; pidfd_getfd(2) (read 2026-11).
     """
     if not facts.was_looked_at("environment.looked_at"):
-        return say.skipped("Variables were not looked at.")
+        return say.skipped("Variables are not among these facts.")
     found = [*_debugging(facts), *_injected(facts), *_architectures(facts), *_allocator(facts)]
     if not found:
         return say.passed("No variable for debugging is set.")
@@ -171,7 +171,7 @@ def jit_cache(facts: Facts, say: Verdict) -> Finding:
     kind = facts.text("cuda.jit_cache.filesystem")
     reading = facts.reading("cuda.jit_cache.filesystem") or facts.reading("cuda.jit_cache.is_writable")
     if reading is None:
-        return say.skipped("The folder for compiled code was not looked at.")
+        return say.skipped("The folder for compiled code is not among these facts.")
     if writable is False:
         return say.warned(
             f"Code that CUDA compiles can't be kept: {reading.source} can't be written to by this user.",
@@ -214,7 +214,7 @@ def toolkit(facts: Facts, say: Verdict) -> Finding:
         PyTorch, torch/utils/cpp_extension.py (read 2026-11).
     """
     if not facts.was_looked_at("environment.looked_at"):
-        return say.skipped("Variables were not looked at.")
+        return say.skipped("Variables are not among these facts.")
     shown = facts.evidence("cuda.toolkit", "cuda.nvcc")
     for name in ("CUDA_HOME", "CUDA_PATH"):
         end = variable(facts, name)

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
-from .base import check, counted
+from .base import check, counted, from_a_warning_too
 
 if TYPE_CHECKING:
     from ..records import Finding, Gpu
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _NAME = "CUDA_VISIBLE_DEVICES"
 
 
-@check("cuda.visible_devices", level="quick", leads=("cuda.init", "cuda.context"))
+@check("cuda.visible_devices", level="quick", leads=("cuda.init", "cuda.context"), explains=from_a_warning_too)
 def visible_devices(facts: Facts, say: Verdict) -> Finding:
     """The variables that choose GPUs choose ones that exist.
 

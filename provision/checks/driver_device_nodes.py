@@ -56,9 +56,9 @@ def _judge(say: Verdict, facts: Facts, nodes: tuple[str, ...]) -> Finding:
     others = {node for node in withheld if node.removeprefix("/dev/nvidia").isdigit()}
     closed = [one for one in facts.readings("driver.device_node") if one.failure and one.source not in others]
     if closed:
-        said = "; ".join(f"{reading.source}: {reading.failure}" for reading in closed)
+        named = ", ".join(str(reading.source) for reading in closed)
         return say.failed(
-            f"This user can't open {counted(len(closed), 'device node')} of the driver: {said}.",
+            f"This user can't open {counted(len(closed), 'device node')} of the driver: {named}.",
             *facts.evidence("driver.device_node"),
             safe=("ls -l /dev/nvidia*; id",),
             risky=('sudo usermod -aG "$(stat -c %G /dev/nvidia0)" "$USER"    (then log in again)',),

@@ -45,7 +45,7 @@ def dstate(facts: Facts, say: Verdict) -> Finding:
     """
     blocked = facts.texts("driver.blocked_processes")
     if blocked is None:
-        return say.skipped("Processes were not looked at: nothing of NVIDIA is on this machine.")
+        return say.skipped("Nothing of NVIDIA is on this machine, so no process can hang in its driver.")
     if not blocked:
         return say.passed("No driver process is stuck in the kernel.")
     look = ("ps -eo pid,stat,wchan:32,etime,comm | awk '$2 ~ /D/'", KERNEL_LOG)

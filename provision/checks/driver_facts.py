@@ -6,10 +6,11 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from ..versions import DriverVersion
+from .base import not_from_a_warning
 
 if TYPE_CHECKING:
     from ..matrix.model import Architecture
-    from ..records import Gpu
+    from ..records import Finding, Gpu
     from .facts import Facts, HostClass
 
 NOT_THE_HOST: Final[tuple[HostClass, ...]] = ("paste", "container", "wsl", "jetson")
@@ -17,14 +18,24 @@ NOT_THE_HOST: Final[tuple[HostClass, ...]] = ("paste", "container", "wsl", "jets
 
 WITHOUT_MODULE: Final = (
     "driver.module_loaded",
+    "driver.nouveau",
     "pci.driver_binding",
     "pci.count_vs_nvml",
     "driver.kmd_umd_match",
     "driver.device_nodes",
     "driver.nvml_init",
     "driver.uvm",
+    "cuda.libcuda",
+    "cuda.init",
 )
 """Checks that fail because the driver's module does not load, or takes no GPU."""
+
+
+def explains_without_module(facts: Facts, mine: Finding, other: Finding) -> bool:
+    """Whether a finding about the module on disk explains another: a module that runs is not missing."""
+    if other.id in WITHOUT_MODULE:
+        return mine.status != "warn" and loaded_release(facts) is None
+    return not_from_a_warning(facts, mine, other)
 
 
 # 535.183.01-0ubuntu0.22.04.1     3:580.82.07-1.el9     580.82.07_k6.4.0_150600.21-lp156.1

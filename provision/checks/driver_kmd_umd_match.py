@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 @check(
     "driver.kmd_umd_match",
     level="quick",
-    leads=("pci.count_vs_nvml", "driver.nvml_init", "driver.query_latency", "cuda.libcuda", "cuda.init"),
+    leads=(
+        "pci.count_vs_nvml",
+        "driver.nvml_init",
+        "driver.query_latency",
+        "driver.packages_held",
+        "kernel.reboot_required",
+        "fabric.manager",
+        "cuda.libcuda",
+        "cuda.init",
+    ),
 )
 def kmd_umd_match(facts: Facts, say: Verdict) -> Finding:
     """The loaded kernel module and the installed user libraries are of one release.
@@ -75,6 +84,7 @@ def _mismatch(say: Verdict, facts: Facts, driver: Driver | None) -> Finding:
             *_releases(driver),
             *facts.evidence("driver.nvml_library", "nvml.init"),
             safe=(
+                "nvidia-smi    (on the host: where it fails in the same way, the host waits for its restart)",
                 "restart this container, so that it gets the host's present libraries",
                 "remove driver libraries that the image itself brings",
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .base import check, on_bus, passed_through
-from .remedies import KERNEL_LOG, install_driver, see_driver_steps
+from .remedies import KERNEL_LOG, install_driver, rebuild_initramfs, see_driver_steps
 
 if TYPE_CHECKING:
     from ..records import Finding
@@ -25,6 +25,10 @@ _BEYOND_MODULE = {"version-mismatch", "gpu-lost", "no-permission", "failed", "ti
         "driver.device_nodes",
         "driver.nvml_init",
         "driver.uvm",
+        "cuda.libcuda",
+        "cuda.init",
+        "fabric.manager",
+        "sys.services",
     ),
 )
 def module_loaded(facts: Facts, say: Verdict) -> Finding:
@@ -48,12 +52,8 @@ def module_loaded(facts: Facts, say: Verdict) -> Finding:
     Sources
         NVIDIA Driver Installation Guide (read 2026-11).
     """
-    if not facts.has_gpu:
-        return say.skipped("No NVIDIA GPU is on this machine.")
-    if facts.machine.host.is_wsl:
-        return say.skipped("Under WSL the kernel driver is that of Windows.")
-    if facts.machine.gpus and len(passed_through(facts)) == len(facts.machine.gpus):
-        return say.skipped("All GPUs are kept for virtual machines; no module is needed here.")
+    if why := _not_asked(facts):
+        return say.skipped(why)
     version = facts.machine.driver.kernel_module_version if facts.machine.driver else None
     modules = facts.texts("driver.modules")
     if version or "nvidia" in (modules or ()):
@@ -68,6 +68,20 @@ def module_loaded(facts: Facts, say: Verdict) -> Finding:
     if facts.nvml_outcome in _BEYOND_MODULE and not on_bus(facts):
         return say.skipped("The driver's library got as far as its kernel module, which can't be seen from here.")
     return _missing(say, facts)
+
+
+def _not_asked(facts: Facts) -> str | None:
+    """Why this box needs no such module; None where it does."""
+    gpus = facts.machine.gpus
+    if not facts.has_gpu:
+        return "No NVIDIA GPU is on this machine."
+    if facts.machine.host.is_wsl:
+        return "Under WSL the kernel driver is that of Windows."
+    if gpus and len(passed_through(facts)) == len(gpus):
+        return "All GPUs are kept for virtual machines; no module is needed here."
+    if facts.machine.host.l4t is not None and not any(gpu.pci_bus_id for gpu in gpus):
+        return "The GPU of a Jetson's chip has a driver of its own, which is part of its system."
+    return None
 
 
 def _missing(say: Verdict, facts: Facts) -> Finding:
@@ -85,11 +99,19 @@ def _missing(say: Verdict, facts: Facts) -> Finding:
         if is_installed
         else "no NVIDIA driver is installed"
     )
+    if is_installed and facts.value("driver.modinfo_version") is not None:
+        return say.failed(
+            f"A GPU is here and cannot be used: {what}, although the running kernel has it on disk.",
+            *shown,
+            *facts.evidence("driver.modinfo_filename"),
+            safe=("modinfo nvidia | head", KERNEL_LOG),
+            risky=("sudo modprobe nvidia", *rebuild_initramfs(facts.machine)),
+        )
     return say.failed(
         f"A GPU is here and cannot be used: {what}.",
         *shown,
-        safe=(*see_driver_steps(facts.machine), *((KERNEL_LOG,) if is_installed else ())),
-        risky=(*(("sudo modprobe nvidia",) if is_installed else ()), *install_driver(facts.machine)),
+        safe=(*(("sudo modprobe nvidia", KERNEL_LOG) if is_installed else ()), *see_driver_steps(facts.machine)),
+        risky=install_driver(facts.machine),
     )
 
 

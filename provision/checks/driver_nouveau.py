@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .base import bus_ids, check
-from .remedies import drop_nouveau, see_driver_steps
+from .remedies import drop_nouveau, install_driver, see_driver_steps
 
 if TYPE_CHECKING:
     from ..records import Finding
@@ -24,6 +24,8 @@ _RIVALS = ("nouveau", "nova_core")
         "driver.device_nodes",
         "driver.nvml_init",
         "driver.uvm",
+        "cuda.libcuda",
+        "cuda.init",
     ),
 )
 def nouveau(facts: Facts, say: Verdict) -> Finding:
@@ -58,11 +60,14 @@ def nouveau(facts: Facts, say: Verdict) -> Finding:
     loaded = [name for name in _RIVALS if name in (modules or ())]
     if held or (loaded and "nvidia" not in (modules or ())):
         what = f"holds {bus_ids(held)}" if held else "is loaded and the vendor's driver is not"
+        # What every distribution starts with: there is nothing to make room for yet.
+        is_bare = bool(facts.failure("driver.nvml_library")) and facts.value("driver.modinfo_version") is None
+        why = ", and no NVIDIA driver is installed" if is_bare else ""
         return say.failed(
-            f"The {(loaded or ['nouveau'])[0]} driver {what}; NVML and CUDA can't work.",
+            f"The {(loaded or ['nouveau'])[0]} driver {what}{why}; NVML and CUDA can't work.",
             *facts.evidence("driver.modules", "pci.gpu"),
             safe=see_driver_steps(facts.machine),
-            risky=drop_nouveau(facts.machine),
+            risky=install_driver(facts.machine) if is_bare else drop_nouveau(facts.machine),
         )
     if loaded:
         return say.warned(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..records import Evidence, Finding, FindingStatus
-from .base import check
+from .base import check, not_from_a_warning
 from .remedies import KERNEL_LOG, RELOAD_MODULES, see_driver_steps, who_owns_the_driver
 
 if TYPE_CHECKING:
@@ -25,7 +25,19 @@ _WORDS = {
 }
 
 
-@check("driver.nvml_init", level="quick", leads=("pci.count_vs_nvml", "driver.query_latency"))
+def _explains(facts: Facts, mine: Finding, other: Finding) -> bool:
+    """What gpusetup itself lacks says nothing of CUDA."""
+    if other.id.startswith("cuda.") and facts.nvml_outcome == "no-module":
+        return False
+    return not_from_a_warning(facts, mine, other)
+
+
+@check(
+    "driver.nvml_init",
+    level="quick",
+    leads=("pci.count_vs_nvml", "driver.query_latency", "cuda.libcuda", "cuda.init"),
+    explains=_explains,
+)
 def nvml_init(facts: Facts, say: Verdict) -> Finding:
     """NVML, the driver's management library, starts and answers.
 
@@ -39,7 +51,8 @@ def nvml_init(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         A child process loads libnvidia-ml.so.1 and calls nvmlInit and the queries under a deadline (5 s for each
-        call). Its error code, its silence or its signal decides. Where only nvidia-smi answers it warns.
+        call). Its error code, its silence or its signal decides. Where only nvidia-smi answers it warns, and so it does
+        where the driver lives in a container of its own, as the GPU Operator has it.
 
     What to do
         Depends on the class; each has its own steps. A hanging driver needs a look at the kernel log before anything
@@ -64,6 +77,13 @@ def nvml_init(facts: Facts, say: Verdict) -> Finding:
     if facts.texts("driver.blocked_lasting"):
         return say.unknown("NVML was not asked: programs are stuck in the driver, see driver.dstate.")
     shown = (*facts.evidence(*_EVIDENCE), *_elapsed(facts))
+    if outcome == "library-not-found" and (folder := facts.text("driver.container_root")):
+        return say.warned(
+            f"The driver runs from a container ({folder}): containers can use it, programs on the host itself can't.",
+            *shown,
+            *facts.evidence("driver.container_root"),
+            safe=(f"sudo chroot {folder} nvidia-smi",),
+        )
     if any(gpu.in_nvml for gpu in facts.machine.gpus):
         how = "nvidia-smi answers" if facts.value("smi.query") else "some GPUs answered before"
         return say.warned(f"{_sentence(facts, outcome)}; {how}.", *shown, safe=_safe(facts, outcome))
@@ -76,7 +96,7 @@ def nvml_init(facts: Facts, say: Verdict) -> Finding:
 def _sentence(facts: Facts, outcome: str) -> str:
     words = _WORDS.get(outcome, "NVML was not asked")
     why = facts.failure("nvml.init")
-    return f"{words} ({why})" if why else words
+    return f"{words}: {why}" if why else words
 
 
 def _elapsed(facts: Facts) -> tuple[Evidence, ...]:
@@ -87,25 +107,33 @@ def _elapsed(facts: Facts) -> tuple[Evidence, ...]:
 def _safe(facts: Facts, outcome: str) -> tuple[str, ...]:
     in_container = facts.machine.host.container is not None
     granted = ("docker run --gpus all ... (or --device nvidia.com/gpu=all) when the container is started",)
+    if "blocked by the operating system" in (facts.failure("nvml.init") or ""):
+        return ("in Windows: wsl --shutdown, then start it again", "in Windows: update the NVIDIA driver, wsl --update")
     steps = {
         "library-not-found": granted
         if in_container
         else ("ldconfig -p | grep libnvidia-ml", *see_driver_steps(facts.machine)),
         "driver-not-loaded": ("gpusetup driver plan    (on the host of this container)",)
         if in_container
-        else see_driver_steps(facts.machine),
+        else ("sudo modprobe nvidia", KERNEL_LOG, *see_driver_steps(facts.machine)),
+        "no-module": ("nvidia-smi",),
         "version-mismatch": who_owns_the_driver(facts.machine),
         "no-permission": ("ls -l /dev/nvidia*; id", *(granted if in_container else ())),
-        "no-module": ("python -m pip install nvidia-ml-py    (in the environment of gpusetup)",),
         "timed-out": ("ps -eo pid,stat,wchan:32,etime,comm | awk '$2 ~ /D/'", KERNEL_LOG),
     }
-    return steps.get(outcome, (KERNEL_LOG, "nvidia-smi -q"))
+    in_paste = "Unknown Error" in (facts.failure("nvml.init") or "") and facts.is_any("paste")
+    aside = ("if this was said in a container: start it again; on the host the GPU still works",) if in_paste else ()
+    return steps.get(outcome, (*aside, KERNEL_LOG, "nvidia-smi -q"))
 
 
 def _risky(facts: Facts, outcome: str) -> tuple[str, ...]:
-    if facts.machine.host.container or outcome in {"library-not-found", "no-module", "no-permission"}:
+    if "blocked by the operating system" in (facts.failure("nvml.init") or "") or facts.machine.host.is_wsl:
+        return ("restart Windows",)
+    if outcome == "no-module":
+        return ("python -m pip install nvidia-ml-py    (in the environment of gpusetup)",)
+    if facts.machine.host.container or outcome in {"library-not-found", "driver-not-loaded", "no-permission"}:
         return ()
-    steps = {"driver-not-loaded": ("sudo modprobe nvidia",), "version-mismatch": RELOAD_MODULES}
+    steps = {"version-mismatch": RELOAD_MODULES}
     return steps.get(outcome, ("sudo reboot",))
 
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
-from .base import check
+from .base import Verdict, check
 from .driver_facts import (
     NOT_THE_HOST,
     library_packages,
@@ -19,7 +19,7 @@ from .remedies import family, hold_driver, who_owns_the_driver
 
 if TYPE_CHECKING:
     from ..records import Finding
-    from .base import Facts, Verdict
+    from .base import Facts
 
 # 535.183.01-0ubuntu0.22.04.1 is of Ubuntu's archive, 535.183.01-0ubuntu1 of NVIDIA's repository
 _UBUNTU_ARCHIVE = re.compile(r"-\d+ubuntu0[.~]")
@@ -35,12 +35,22 @@ def _no_packages(facts: Facts, say: Verdict) -> Finding | None:
     return None
 
 
+def _explains(facts: Facts, mine: Finding, other: Finding) -> bool:
+    """Package sources say what comes next, not what is here; two installers, or half of a package, do."""
+    if mine.status != "warn":
+        return True
+    if facts.value("driver.runfile"):
+        return other.id == "driver.kmd_umd_match"
+    return _half_done(facts, Verdict(mine.id)) is not None
+
+
 @check(
     "driver.package_mix",
     level="quick",
     needs=("gpu",),
     not_on=NOT_THE_HOST,
     leads=("driver.kmd_umd_match", "driver.nvml_init", "pci.count_vs_nvml", "driver.module_loaded"),
+    explains=_explains,
 )
 def package_mix(facts: Facts, say: Verdict) -> Finding:
     """The driver comes from one source and is of one release.

@@ -45,8 +45,11 @@ def query_latency(facts: Facts, say: Verdict) -> Finding:
         return say.warned(
             f"The driver needs {each:.1f} s for each GPU to answer.",
             shown,
-            safe=("systemctl status nvidia-persistenced", KERNEL_LOG),
-            risky=("sudo systemctl enable --now nvidia-persistenced",),
+            safe=(
+                "systemctl status nvidia-persistenced",
+                "sudo systemctl enable --now nvidia-persistenced",
+                KERNEL_LOG,
+            ),
         )
     return say.passed(f"The driver answers in {sweep:.3f} s.", shown)
 

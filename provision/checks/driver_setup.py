@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
-from .base import check, counted
-from .driver_facts import NOT_THE_HOST, WITHOUT_MODULE, is_data_center, loaded_release
+from .base import check, counted, from_a_warning_too
+from .driver_facts import NOT_THE_HOST, WITHOUT_MODULE, explains_without_module, is_data_center, loaded_release
+from .gpu_answers import named
 from .remedies import KERNEL_LOG, rebuild_initramfs
 
 if TYPE_CHECKING:
@@ -15,7 +16,14 @@ if TYPE_CHECKING:
     from .base import Facts, Verdict
 
 
-@check("driver.module_options", level="instant", needs=("gpu",), not_on=NOT_THE_HOST, leads=WITHOUT_MODULE)
+@check(
+    "driver.module_options",
+    level="instant",
+    needs=("gpu",),
+    not_on=NOT_THE_HOST,
+    leads=WITHOUT_MODULE,
+    explains=explains_without_module,
+)
 def module_options(facts: Facts, say: Verdict) -> Finding:
     """The driver's module may load, with the options that are configured.
 
@@ -147,9 +155,9 @@ def gsp(facts: Facts, say: Verdict) -> Finding:
             risky=("install the driver's firmware package again", *rebuild_initramfs(facts.machine)),
         )
     if off:
-        named = ", ".join(map(str, off))
+        which = tuple(gpu for gpu in facts.gpus if gpu.index in off)
         return say.warned(
-            f"GPU {named} runs without the firmware that is its default.",
+            f"The firmware is off although it is on by default: {named(which)}.",
             *(one for index in off for one in facts.evidence(f"gpu.{index}.gsp_mode", f"gpu.{index}.gsp_mode_default")),
             safe=(
                 "grep -r NVreg_EnableGpuFirmware /etc/modprobe.d; grep EnableGpuFirmware /proc/driver/nvidia/params",
@@ -193,8 +201,9 @@ def persistence(facts: Facts, say: Verdict) -> Finding:
             *facts.evidence("driver.persistence_daemon"),
         )
     if off:
+        which = tuple(gpu for gpu in boards if gpu.index in off)
         return say.warned(
-            f"Persistence mode is off on {counted(len(off), 'data-centre board')}: GPU {', '.join(map(str, off))}.",
+            f"Persistence mode is off on {counted(len(off), 'data-centre board')}: {named(which)}.",
             *(one for index in off for one in facts.evidence(f"gpu.{index}.persistence_mode")),
             *facts.evidence("driver.persistence_daemon"),
             safe=("sudo systemctl enable --now nvidia-persistenced", "sudo nvidia-smi -pm 1"),
@@ -251,6 +260,7 @@ def graphics_clients(facts: Facts, say: Verdict) -> Finding:
     needs=("gpu", "driver"),
     not_on=NOT_THE_HOST,
     leads=("ctr.device_loss_risk", "ctr.running_lost"),
+    explains=from_a_warning_too,
 )
 def dev_char_links(facts: Facts, say: Verdict) -> Finding:
     """Containers keep their GPUs when systemd reloads.

@@ -59,7 +59,7 @@ def manager(facts: Facts, say: Verdict) -> Finding:
         cudaErrorSystemNotReady (read 2026-11).
     """
     if not facts.was_looked_at("fabric.unit_files"):
-        return say.skipped("Nobody looked for fabric manager here.")
+        return say.skipped("Fabric manager is not among these facts.")
     why = _why_needed(facts)
     if why is None:
         return _not_needed(facts, say)

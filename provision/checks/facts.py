@@ -111,7 +111,7 @@ class Facts:
     def why_not(self, name: str) -> str:
         """Why there is no value of that name, as the end of a sentence."""
         found = self.reading(name)
-        return found.failure if found and found.failure else "nobody looked"
+        return found.failure if found and found.failure else "it is not among these facts"
 
     def was_looked_at(self, name: str) -> bool:
         """Whether anybody tried to read it, with whatever outcome."""

@@ -62,7 +62,7 @@ def named(gpus: Sequence[Gpu]) -> str:
     if len(gpus) <= _WITH_BUS:
         each = [f"{gpu.index} ({gpu.pci_bus_id})" if gpu.pci_bus_id else str(gpu.index) for gpu in gpus]
     else:
-        each = _ranges(sorted(gpu.index for gpu in gpus))
+        each = ranges(sorted(gpu.index for gpu in gpus))
     return f"{'GPU' if len(gpus) == 1 else 'GPUs'} {joined(each)}"
 
 
@@ -71,7 +71,8 @@ def joined(words: Sequence[str]) -> str:
     return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
 
 
-def _ranges(indexes: Sequence[int]) -> list[str]:
+def ranges(indexes: Sequence[int]) -> list[str]:
+    """0-3 and 6 as words; the indexes are in ascending order."""
     runs: list[list[int]] = []
     for index in indexes:
         if runs and index == runs[-1][-1] + 1:

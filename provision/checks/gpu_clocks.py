@@ -126,7 +126,7 @@ def throttle_time(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         nvmlDeviceGetViolationStatus, thermal and board limit, against an earlier check of this boot at least a minute
-        ago: more than 5 % of the time warns [p] (our proposal). Time at the software power limit is normal and not
+        ago: more than 5 % of the time warns (our proposal). Time at the software power limit is normal and not
         counted. Without an earlier check it is skipped.
 
     What to do
@@ -181,7 +181,7 @@ def clock_locked(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         Application clocks below the default ones warn. A GPU at least half busy, with "clocks set by somebody" as the
-        only reason and less than 90 % of its application clock (else of its highest), warns [p] (our proposal).
+        only reason and less than 90 % of its application clock (else of its highest), warns (our proposal).
         Higher application clocks, and the reason by itself, are only mentioned: many boards show it by default.
 
     What to do
@@ -204,7 +204,8 @@ def clock_locked(facts: Facts, say: Verdict) -> Finding:
             *evidence,
             safe=(
                 look_at(facts.machine, sick, "CLOCK"),
-                "sudo nvidia-smi -rac; sudo nvidia-smi -rgc    (if nobody wants them fixed)",
+                "sudo nvidia-smi -rac    (if nobody wants them fixed)",
+                "sudo nvidia-smi -rgc    (if nobody wants them fixed)",
             ),
         )
     if not any(number(facts, gpu, "clock_graphics_mhz") for gpu in facts.gpus):

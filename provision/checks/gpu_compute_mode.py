@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import check, counted
+from .base import check, counted, from_a_warning_too
 from .gpu_answers import fact, named, places, shown
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _DEFAULT, _PROHIBITED = 0, 2
 
 
-@check("gpu.compute_mode", level="quick", leads=("cuda.init", "cuda.context"))
+@check("gpu.compute_mode", level="quick", leads=("cuda.init", "cuda.context"), explains=from_a_warning_too)
 def compute_mode(facts: Facts, say: Verdict) -> Finding:
     """The compute mode of every GPU lets programs use it.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..records import Evidence
 from .base import check, counted
-from .gpu_answers import joined
+from .gpu_answers import joined, ranges
 from .remedies import HAVE_IT_EXCHANGED
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def dcgm_diag(facts: Facts, say: Verdict) -> Finding:
         )
     if mild:
         return say.warned(
-            f"NVIDIA's diagnosis has to say something of {_told(mild)}{aside}.",
+            f"NVIDIA's diagnosis warns of {_told(mild)}{aside}.",
             *_evidence(mild),
             safe=("follow what DCGM says in the evidence", "dcgmi diag -r 2    (once more)"),
         )
@@ -92,7 +92,8 @@ def _told(results: list[_Result]) -> str:
 def _on(indexes: list[str]) -> str:
     if not indexes:
         return ""
-    return f" (GPU {indexes[0]})" if len(indexes) == 1 else f" (GPUs {', '.join(indexes)})"
+    numbers = ranges([int(index) for index in indexes]) if all(map(str.isdecimal, indexes)) else indexes
+    return f" ({'GPU' if len(indexes) == 1 else 'GPUs'} {joined(numbers)})"
 
 
 def _as_number(index: str) -> tuple[int, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..versions import ComputeCapability
 from .base import check, counted
 from .gpu_answers import answers, fact, is_data_center, named, number, shown
+from .log_lines import explains_memory
 from .remedies import HAVE_IT_EXCHANGED, look_at, reset_gpus
 
 if TYPE_CHECKING:
@@ -72,7 +73,14 @@ def _is_made_for_ecc(facts: Facts, gpu: Gpu) -> bool:
     "gpu.ecc_unc_volatile",
     level="quick",
     needs=("nvml",),
-    leads=("gpu.ecc_unc_aggregate", "gpu.remap_pending", "gpu.remap_uncorrectable", "gpu.retired_pages"),
+    leads=(
+        "gpu.ecc_unc_aggregate",
+        "gpu.remap_pending",
+        "gpu.remap_uncorrectable",
+        "gpu.retired_pages",
+        "kernel.xid_app",
+    ),
+    explains=explains_memory,
 )
 def ecc_unc_volatile(facts: Facts, say: Verdict) -> Finding:
     """No GPU had a memory error that it could not correct since its driver was loaded.
@@ -159,7 +167,7 @@ def ecc_unc_aggregate(facts: Facts, say: Verdict) -> Finding:
             *shown(facts, sick, "ecc_uncorrected_aggregate", needs=0),
             safe=(
                 look_at(facts.machine, sick, "ECC,ROW_REMAPPER"),
-                "gpusetup check again later: growth is what counts",
+                "check again later: growth is what counts",
             ),
         )
     return errors.rest(
@@ -191,7 +199,7 @@ def ecc_corr_rate(facts: Facts, say: Verdict) -> Finding:
     How it is decided
         Since the driver was loaded: more than 20,000,000 in DRAM or 10,000 in SRAM warns (limits of Azure's health
         checks; Meta's is 50,000,000). Against an earlier check of this boot, at least ten minutes ago: a rate that
-        brings 20,000,000 within 30 days warns [p] (our proposal).
+        brings 20,000,000 within 30 days warns (our proposal).
 
     What to do
         Watch the rate; plan an exchange at the vendor's limit.
@@ -214,7 +222,7 @@ def ecc_corr_rate(facts: Facts, say: Verdict) -> Finding:
         return say.warned(
             f"Corrected memory errors pour in, at up to {worst:,.0f} an hour, on {named(fast)}.",
             *shown(facts, fast, *names),
-            safe=(look_at(facts.machine, fast, "ECC"), "gpusetup check again later: the rate is what counts"),
+            safe=(look_at(facts.machine, fast, "ECC"), "check again later: the rate is what counts"),
         )
     return errors.rest(say, f"Corrected errors are few on {counted(len(errors.told), 'GPU')}.", lacking=_NO_ECC)
 

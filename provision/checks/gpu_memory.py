@@ -59,7 +59,7 @@ def idle_memory(facts: Facts, say: Verdict) -> Finding:
         that looks free.
 
     How it is decided
-        No compute, MPS or graphics process, and more than 500 MiB in use beyond the driver's reserve: warns [p] (our
+        No compute, MPS or graphics process, and more than 500 MiB in use beyond the driver's reserve: warns (our
         proposal); 2 GiB where the driver does not tell its reserve. GPUs with a screen, virtual GPUs or MIG, and those
         that share memory with the processor are left out; so are containers, which see no other's processes.
 

@@ -28,7 +28,7 @@ def temp_core(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         The margin that NVML tells (nvmlDeviceGetMarginTemperature), else the slowdown threshold less the temperature:
-        5 °C or less warns [p] (our proposal). A GeForce lets its chip warm to a target near the zero of the margin, so
+        5 °C or less warns (our proposal). A GeForce lets its chip warm to a target near the zero of the margin, so
         there only the slowdown's own margin counts. An idle GPU is far below in any case; under load this tells more.
 
     What to do
@@ -85,8 +85,8 @@ def temp_memory(facts: Facts, say: Verdict) -> Finding:
         Hot memory is slowed down, and gets more errors.
 
     How it is decided
-        The field NVML_FI_DEV_MEMORY_TEMP against the threshold for memory: 5 °C below it or less warns [p] (our
-        proposal). Boards that tell one of the two only are skipped.
+        The field NVML_FI_DEV_MEMORY_TEMP against the threshold for memory: 5 °C below it or less warns (our proposal).
+        Boards that tell one of the two only are skipped.
 
     What to do
         Airflow, fans, dust, thermal pads.
@@ -150,18 +150,16 @@ def power_limit(facts: Facts, say: Verdict) -> Finding:
             lacking="No GPU here has a limit of power that can be set.",
         )
     evidence = shown(facts, low, "power_limit_enforced_w", "power_limit_max_w", limit="power_limit_default_w")
-    safe = (
-        look_at(facts.machine, low, "POWER"),
-        *(
-            f"sudo nvidia-smi -i {gpu.pci_bus_id or gpu.index} -pl {number(facts, gpu, 'power_limit_default_w'):.0f}"
-            for gpu in low[:1]
-        ),
+    safe = (look_at(facts.machine, low, "POWER"),)
+    # Whoever lowered it may have done so for weak power supplies, and a machine that draws too much goes down.
+    risky = tuple(
+        f"sudo nvidia-smi -i {gpu.pci_bus_id or gpu.index} -pl {number(facts, gpu, 'power_limit_default_w'):.0f}"
+        for gpu in low
     )
     if _differ(facts, limits.gpus, low):
-        return say.failed(
-            f"Boards of one model have different power limits: lowered on {named(low)}.", *evidence, safe=safe
-        )
-    return say.warned(f"The power limit is below the default on {named(low)}.", *evidence, safe=safe)
+        happened = f"Boards of one model have different power limits: lowered on {named(low)}."
+        return say.failed(happened, *evidence, safe=safe, risky=risky)
+    return say.warned(f"The power limit is below the default on {named(low)}.", *evidence, safe=safe, risky=risky)
 
 
 def _is_low(facts: Facts, gpu: Gpu) -> bool:

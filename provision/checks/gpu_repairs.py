@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .base import check, counted
 from .gpu_answers import answers, fact, named, number, shown
+from .log_lines import explains_memory
 from .remedies import HAVE_IT_EXCHANGED, look_at, reset_gpus
 
 if TYPE_CHECKING:
@@ -77,7 +78,13 @@ def remap_failed(facts: Facts, say: Verdict) -> Finding:
 _COUNTS = ("remapped_rows_uncorrected", "remapped_rows_corrected")
 
 
-@check("gpu.remap_pending", level="quick", needs=("nvml",), leads=("gpu.remap_uncorrectable", "gpu.ecc_unc_aggregate"))
+@check(
+    "gpu.remap_pending",
+    level="quick",
+    needs=("nvml",),
+    leads=("gpu.remap_uncorrectable", "gpu.ecc_unc_aggregate", "kernel.xid_app"),
+    explains=explains_memory,
+)
 def remap_pending(facts: Facts, say: Verdict) -> Finding:
     """No repair of GPU memory waits for a reset.
 
@@ -147,7 +154,7 @@ def remap_uncorrectable(facts: Facts, say: Verdict) -> Finding:
         return say.warned(
             f"{total} {were} swapped after uncorrectable errors, on {named(some)}.",
             *shown(facts, some, *_COUNTS),
-            safe=(look_at(facts.machine, some, "ROW_REMAPPER"), "gpusetup check again later: growth is what counts"),
+            safe=(look_at(facts.machine, some, "ROW_REMAPPER"), "check again later: growth is what counts"),
         )
     return rows.rest(
         say,
@@ -167,7 +174,7 @@ def remap_spares(facts: Facts, say: Verdict) -> Finding:
         The next broken row of such a bank can't be swapped, and the board is then to be exchanged.
 
     How it is decided
-        nvmlDeviceGetRowRemapperHistogram: a bank with none left, or with few ("low"), warns [p] (our proposal).
+        nvmlDeviceGetRowRemapperHistogram: a bank with none left, or with few ("low"), warns (our proposal).
 
     What to do
         Plan an exchange of the board.
@@ -248,7 +255,7 @@ def retired_pages(facts: Facts, say: Verdict) -> Finding:
         return say.warned(
             f"{_MANY_RETIRED} pages of memory or more were retired on {named(many)}; the board can retire 64.",
             *shown(facts, many, *_PAGES),
-            safe=(look_at(facts.machine, many, "PAGE_RETIREMENT"), "gpusetup check again later: growth is what counts"),
+            safe=(look_at(facts.machine, many, "PAGE_RETIREMENT"), "check again later: growth is what counts"),
         )
     return double.rest(
         say,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import Check, bus_ids, check, counted
+from .gpu_answers import named
 from .log_faults import ACTIONS, SUPPORT
-from .log_lines import is_recent, lines, numbered, told
+from .log_lines import explains_lost, is_recent, lines, numbered, told
 
 if TYPE_CHECKING:
     from ..matrix.faults import RecoveryAction
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     level="quick",
     needs=("gpu",),
     not_on=("wsl", "jetson", "paste"),
-    leads=("pci.count_vs_nvml", "pci.count_vs_expected", "driver.nvml_init", "kernel.xid_fatal", "hw.recovery_action"),
+    leads=(
+        "pci.count_vs_nvml",
+        "pci.count_vs_expected",
+        "pci.driver_binding",
+        "driver.device_nodes",
+        "driver.nvml_init",
+        "kernel.xid_fatal",
+        "hw.recovery_action",
+    ),
+    explains=explains_lost,
 )
 def power_connector(facts: Facts, say: Verdict) -> Finding:
     """Every board has its auxiliary power.
@@ -221,7 +231,7 @@ def recovery_action(facts: Facts, say: Verdict) -> Finding:
             for gpu, word in wanting.items()
         ),
         safe=("nvidia-smi -q | grep -A2 'Recovery Action'",),
-        risky=tuple(dict.fromkeys((*((row.do,) if row else ()), *risky))),
+        risky=tuple(dict.fromkeys(risky)) or ((row.do,) if row else ()),
     )
 
 
@@ -259,7 +269,7 @@ def vbios_consistent(facts: Facts, say: Verdict) -> Finding:
     mixed = {part: versions for part, versions in groups.items() if len(versions) > 1}
     if mixed:
         part, versions = next(iter(mixed.items()))
-        table = "; ".join(f"{version} on {bus_ids(tuple(gpus))}" for version, gpus in versions.items())
+        table = "; ".join(f"{version} on {named(gpus)}" for version, gpus in versions.items())
         return say.warned(
             f"Boards {part} run {len(versions)} firmware versions: {table}.",
             *_of(facts, facts.gpus, "vbios_version"),

@@ -48,7 +48,7 @@ def ib_ports(facts: Facts, say: Verdict) -> Finding:
         gpud, expected InfiniBand ports by GPU model; NHC, check_hw_ib (read 2026-11).
     """
     if not facts.was_looked_at("ib.devices"):
-        return say.skipped("Nobody looked for InfiniBand here.")
+        return say.skipped("InfiniBand is not among these facts.")
     if why := facts.failure("ib.devices"):
         return say.unknown(f"The InfiniBand cards could not be listed: {why}.")
     found = ports(facts)
@@ -200,7 +200,7 @@ def gdr(facts: Facts, say: Verdict) -> Finding:
         return say.skipped("No data-centre GPU is here.")
     modules = facts.texts("fabric.modules")
     if modules is None:
-        return say.unknown("Nobody looked which modules are loaded.")
+        return say.unknown("Which modules are loaded is not among these facts.")
     evidence = facts.evidence("fabric.modules")
     if loaded := [name for name in _MODULES if name in modules]:
         return say.passed(f"{loaded[0]} is loaded.", *evidence)

@@ -11,6 +11,7 @@ from .driver_facts import (
     NOT_THE_HOST,
     WITHOUT_MODULE,
     dkms_entries,
+    explains_without_module,
     has_headers,
     installed_release,
     loaded_release,
@@ -46,6 +47,15 @@ def _kernels(facts: Facts) -> tuple[tuple[str, str, bool], ...]:
     return tuple(found)
 
 
+def _explains(facts: Facts, mine: Finding, other: Finding) -> bool:
+    """As for any module that does not load; a package that dpkg has not finished is one whose module was not built."""
+    if other.id == "driver.package_mix":
+        return mine.status != "warn" and any(
+            isinstance(value, tuple) and value[2] != "installed" for value in facts.values("driver.package")
+        )
+    return explains_without_module(facts, mine, other)
+
+
 def _lacks_module(facts: Facts, kernel: str) -> bool:
     """Whether the kernel's list of modules was read and the driver's is not in it."""
     return kernel in (found := modules_on_disk(facts)) and found[kernel] is None
@@ -62,7 +72,8 @@ def _speak(say: Verdict, facts: Facts, kernel: str, *, is_sure: bool) -> Callabl
     level="quick",
     needs=("gpu",),
     not_on=NOT_THE_HOST,
-    leads=("kernel.dkms", "kernel.next_boot_module", *WITHOUT_MODULE),
+    leads=("kernel.dkms", "kernel.next_boot_module", "driver.package_mix", *WITHOUT_MODULE),
+    explains=_explains,
 )
 def headers(facts: Facts, say: Verdict) -> Finding:
     """The headers of the kernel are there for DKMS to build the driver's module.
@@ -106,7 +117,8 @@ def headers(facts: Facts, say: Verdict) -> Finding:
     level="quick",
     needs=("gpu",),
     not_on=NOT_THE_HOST,
-    leads=("kernel.next_boot_module", *WITHOUT_MODULE),
+    leads=("kernel.next_boot_module", "driver.package_mix", *WITHOUT_MODULE),
+    explains=_explains,
 )
 def dkms(facts: Facts, say: Verdict) -> Finding:
     """DKMS has built and installed the driver's module.
@@ -139,15 +151,16 @@ def dkms(facts: Facts, say: Verdict) -> Finding:
         if "installed" in states or not _lacks_module(facts, kernel):
             continue
         log = next((value for value in facts.values("kernel.dkms_log") if isinstance(value, tuple)), ())
+        why, do = _reason(" ".join(map(str, log)), kernel)
         return _speak(say, facts, kernel, is_sure=is_sure)(
-            f"DKMS has not installed the driver's module for {words}, {kernel}{_reason(' '.join(map(str, log)))}.",
+            f"DKMS has not installed the driver's module for {words}, {kernel}{f': {why}' if why else ''}.",
             *facts.evidence("kernel.dkms", "kernel.dkms_log"),
             safe=(
                 "dkms status",
                 "tail -n 40 /var/lib/dkms/nvidia*/*/build/make.log",
                 "cat /proc/version; gcc --version",
             ),
-            risky=build_module(facts.machine, kernel),
+            risky=do or build_module(facts.machine, kernel),
         )
     return say.passed("DKMS has the driver's module for the kernels that matter.", *facts.evidence("kernel.dkms"))
 
@@ -157,15 +170,28 @@ _TOO_NEW = re.compile(
 )
 
 
-def _reason(log: str) -> str:
+def _reason(log: str, kernel: str) -> tuple[str, tuple[str, ...]]:
+    """Why the build failed, and the cure where building it once more is none."""
+    again = f"sudo dkms autoinstall -k {kernel}"
+    if "No space left on device" in log:
+        return "the disk was full", (f"make room, then: {again}",)
     if re.search("unrecognized command[- ]line option", log):
-        return ": the compiler does not know an option that this kernel was built with"
+        why = "the compiler does not know an option that this kernel was built with"
+        return why, (f"install the compiler that /proc/version names, make it the default, then: {again}",)
     if _TOO_NEW.search(log):
-        return ": the kernel is newer than this driver knows"
-    return ""
+        newer = "install a newer release of the driver (gpusetup driver plan), or start the older kernel: sudo reboot"
+        return "the kernel is newer than this driver knows", (newer,)
+    return "", ()
 
 
-@check("kernel.next_boot_module", level="instant", needs=("gpu",), not_on=NOT_THE_HOST, leads=WITHOUT_MODULE)
+@check(
+    "kernel.next_boot_module",
+    level="instant",
+    needs=("gpu",),
+    not_on=NOT_THE_HOST,
+    leads=("kernel.reboot_required", *WITHOUT_MODULE),
+    explains=_explains,
+)
 def next_boot_module(facts: Facts, say: Verdict) -> Finding:
     """The running kernel and the one of the next start have the driver's module.
 
@@ -179,7 +205,8 @@ def next_boot_module(facts: Facts, say: Verdict) -> Finding:
         GRUB_DEFAULT and grubenv name the kernel of the next start, else it is the newest one in /boot. modules.dep of
         that kernel, and of the running one where no module is loaded, must list nvidia. Missing fails where the next
         kernel is known for sure, and warns where it is only the newest. With akmods, which builds at the start, it
-        never more than warns. A box on which no kernel has the module gets its driver from elsewhere.
+        never more than warns. It fails, too, where an upgrade took the running kernel's modules away, no driver is
+        loaded and the next kernel has one. A box on which no kernel has the module gets its driver from elsewhere.
 
     What to do
         Before the restart, build or install the module for that kernel, or boot the older kernel.
@@ -193,6 +220,8 @@ def next_boot_module(facts: Facts, say: Verdict) -> Finding:
         return say.unknown("The modules of the installed kernels were not read.", *facts.evidence("kernel.installed"))
     if not any(on_disk.values()) and not module_packages(facts):
         return say.skipped("No kernel on disk has the driver's module: it is not installed, or comes from elsewhere.")
+    if gone := _exchanged(say, facts, on_disk):
+        return gone
     for kernel, words, is_sure in _kernels(facts):
         if _lacks_module(facts, kernel):
             others = ", ".join(name for name, path in on_disk.items() if path)
@@ -203,7 +232,7 @@ def next_boot_module(facts: Facts, say: Verdict) -> Finding:
                 f"The driver's module is missing for {words}, {kernel}{aside}.",
                 *facts.evidence("kernel.next", "kernel.driver_module"),
                 safe=("dkms status", f"grep -c nvidia.ko /lib/modules/{kernel}/modules.dep"),
-                risky=build_module(facts.machine, kernel),
+                risky=build_module(facts.machine, kernel, with_dkms=bool(dkms_entries(facts))),
             )
     following = _next(facts)
     if following is None:
@@ -211,12 +240,30 @@ def next_boot_module(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"The kernel of the next start, {following[0]}, has the driver's module.")
 
 
+def _exchanged(say: Verdict, facts: Facts, on_disk: dict[str, str | None]) -> Finding | None:
+    """The finding where an upgrade took the running kernel's modules away before the driver's was loaded."""
+    running, following = running_kernel(facts), _next(facts)
+    listed = [value[0] for value in facts.values("kernel.headers") if isinstance(value, tuple)]
+    if loaded_release(facts) or not running or not listed or running in listed or following is None:
+        return None
+    if not on_disk.get(following[0]):
+        return None
+    return say.failed(
+        f"The modules of the running kernel, {running}, are no longer on disk, so the driver's can't be loaded;"
+        f" {following[0]}, which the next start brings, has it.",
+        *facts.evidence("kernel.installed", "kernel.next", "kernel.driver_module"),
+        safe=("uname -r; ls /lib/modules",),
+        risky=("sudo reboot",),
+    )
+
+
 @check(
     "kernel.driver_range",
     level="quick",
     needs=("gpu",),
     not_on=NOT_THE_HOST,
-    leads=("kernel.dkms", "kernel.next_boot_module", *WITHOUT_MODULE),
+    leads=("kernel.dkms", "kernel.next_boot_module", "driver.package_mix", *WITHOUT_MODULE),
+    explains=_explains,
 )
 def driver_range(facts: Facts, say: Verdict) -> Finding:
     """The driver's release builds on the running kernel and on the next one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .base import Check, check, counted
+from .base import Check, check, counted, from_a_warning_too
 from .log_lines import DAY_S, lines, recent, told, when, why_no_log
 from .remedies import KERNEL_LOG, family
 
@@ -179,7 +179,12 @@ _OWN_PROGRAM = re.compile(r'comm="nvidia-(?:smi|container|ctk|cdi|persist|fabric
 _SNAP_APPLICATION = re.compile(r'profile="(?:snap\.(?!docker)|/usr/lib/snapd|firefox|chrom)')
 
 
-@check("sys.lsm", level="quick", leads=("driver.nvml_init", "driver.device_nodes", "ctr.smoke", "cuda.init"))
+@check(
+    "sys.lsm",
+    level="quick",
+    leads=("driver.nvml_init", "driver.device_nodes", "ctr.smoke", "cuda.init"),
+    explains=from_a_warning_too,
+)
 def lsm(facts: Facts, say: Verdict) -> Finding:
     """SELinux and AppArmor let containers and NVIDIA's programs use the GPU.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..records import Evidence
 from .base import Check, check, counted
 from .log_faults import ACTIONS, DRIVER_FAULTS, Fault, fatal_xids, judged_xid, steps, xidless
-from .log_lines import is_recent, left_out, lines, numbered, recent, told, when, why_no_log
+from .log_lines import explains_lost, is_recent, left_out, lines, numbered, recent, told, when, why_no_log
 from .remedies import KERNEL_LOG
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         "pci.count_vs_expected",
         "pci.aer",
         "pci.link_width",
+        "pci.driver_binding",
+        "driver.device_nodes",
         "driver.nvml_init",
         "driver.query_latency",
         "driver.dstate",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         "link.nvlink_errors",
         "fabric.state",
     ),
+    explains=explains_lost,
 )
 def xid_fatal(facts: Facts, say: Verdict) -> Finding:
     """The driver reports no fault of a GPU that needs a reset, a restart or a repair.

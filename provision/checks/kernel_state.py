@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import check
-from .driver_facts import NOT_THE_HOST, WITHOUT_MODULE, loaded_release
+from .driver_facts import NOT_THE_HOST, WITHOUT_MODULE, explains_without_module, loaded_release, packages
+from .log_lines import lines, told
 from .remedies import KERNEL_LOG, own_key
 
 if TYPE_CHECKING:
@@ -31,7 +32,14 @@ _TAINTS = {
 }
 
 
-@check("kernel.secure_boot", level="quick", needs=("gpu",), not_on=NOT_THE_HOST, leads=WITHOUT_MODULE)
+@check(
+    "kernel.secure_boot",
+    level="quick",
+    needs=("gpu",),
+    not_on=NOT_THE_HOST,
+    leads=WITHOUT_MODULE,
+    explains=explains_without_module,
+)
 def secure_boot(facts: Facts, say: Verdict) -> Finding:
     """Secure Boot lets the driver's module load.
 
@@ -44,8 +52,9 @@ def secure_boot(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         The EFI variable SecureBoot is 1 and no module is loaded: a module on disk without a signer fails, and so does
-        one that was signed on this machine (by DKMS) with a key that mokutil does not list. A loaded module passes. A
-        distribution's own signature passes.
+        one that was signed on this machine (by DKMS or akmods) with a key that mokutil does not list, or with any such
+        key after the kernel log says that a module was rejected. A loaded module passes. A distribution's own
+        signature passes otherwise.
 
     What to do
         Take the module that the distribution signs, or enrol the machine's key: `mokutil --import`, then confirm it on
@@ -79,8 +88,11 @@ def _judge_signature(facts: Facts, say: Verdict, signer: str | None) -> Finding:
             safe=look,
             risky=("install the signed module of the distribution, or sign this one and enrol the key", *enrol),
         )
-    if not _OWN_KEY.search(signer):
+    rejected = lines(facts, "module_rejected")
+    is_of_akmods = "akmod-nvidia" in packages(facts)
+    if not _OWN_KEY.search(signer) and not is_of_akmods and not rejected:
         return say.passed(f"The driver's module is signed by {signer}.", *shown)
+    enrol = (f"sudo mokutil --import {own_key(facts.machine, with_akmods=is_of_akmods)}", enrol[1])
     enrolled = facts.texts("kernel.enrolled_keys")
     serial = (facts.text("driver.modinfo_sig_key") or "").replace(":", "").lower().lstrip("0")
     if enrolled is None or not serial:
@@ -90,12 +102,20 @@ def _judge_signature(facts: Facts, say: Verdict, signer: str | None) -> Finding:
     return say.failed(
         f"Secure Boot is on and does not know the key of {signer}: the kernel refuses the driver's module.",
         *shown,
+        *told(rejected),
         safe=look,
         risky=enrol,
     )
 
 
-@check("kernel.cmdline", level="instant", needs=("gpu",), not_on=NOT_THE_HOST, leads=WITHOUT_MODULE)
+@check(
+    "kernel.cmdline",
+    level="instant",
+    needs=("gpu",),
+    not_on=NOT_THE_HOST,
+    leads=WITHOUT_MODULE,
+    explains=explains_without_module,
+)
 def cmdline(facts: Facts, say: Verdict) -> Finding:
     """The kernel's command line has no word against the driver.
 

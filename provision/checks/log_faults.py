@@ -26,6 +26,8 @@ ACTIONS = {
     "drain": "give the GPU no new work and let the old end, then sudo nvidia-smi --gpu-reset -i {device}",
 }
 """What an action of the matrix is in a command or a sentence."""
+_TOLD_BY_THE_ROW = frozenset({"power-cycle"})
+"""Actions that are a sentence: where a row of the matrix has one of its own, that one is enough."""
 _HARMLESS = frozenset({"restart-app", "check-power"})
 SUPPORT = "sudo nvidia-bug-report.sh    (collects what the vendor asks for)"
 _ONLY_A_RESTART = frozenset({"reboot", "power-cycle", "check-power"})
@@ -168,7 +170,7 @@ def steps(found: tuple[Fault, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         for action in (fault.action, fault.then):
             if action == "support":
                 safe[SUPPORT] = None
-            elif action in ACTIONS:
+            elif action in ACTIONS and not (fault.do and action in _TOLD_BY_THE_ROW):
                 command = ACTIONS[action].format(device=fault.line.device or "<gpu>")
                 (safe if action in _HARMLESS else risky)[command] = None
     return tuple(safe), tuple(risky)

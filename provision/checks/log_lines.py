@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
+from .base import not_from_a_warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,6 +83,26 @@ def _is_ours(facts: Facts, line: Line) -> bool:
     return any(gpu.pci_bus_id == line.device for gpu in facts.machine.gpus)
 
 
+_OF_MEMORY = frozenset({63, 94})
+"""Xids of the application class that tell of broken memory: a row to be remapped, a contained error."""
+
+
+def explains_memory(facts: Facts, mine: Finding, other: Finding) -> bool:
+    """Whether a finding about broken memory explains another: of Xids of programs those about memory alone."""
+    if other.id == "kernel.xid_app":
+        return any(line.code in _OF_MEMORY for line in recent(facts, numbered(facts, "xid")))
+    return not_from_a_warning(facts, mine, other)
+
+
+def explains_lost(facts: Facts, mine: Finding, other: Finding) -> bool:
+    """Whether a GPU that is lost or did not start explains another finding; closed nodes have another reason."""
+    if other.id == "driver.device_nodes":
+        return mine.status == "fail" and all(one.failure is None for one in facts.readings("driver.device_node"))
+    if other.id == "cuda.init" and mine.id == "kernel.xid_fatal" and mine.status == "warn":
+        return any(lines(facts, kind) for kind in ("uvm_hmm", "uvm_vgpu"))
+    return not_from_a_warning(facts, mine, other)
+
+
 def left_out(facts: Facts, kind: str) -> int:
     """How many lines of a kind the log had beyond those that were kept."""
     found = (value for value in facts.values("kernel.log.left_out") if isinstance(value, tuple))
@@ -129,8 +151,13 @@ def why_no_log(facts: Facts, say: Verdict) -> Finding | None:
     if facts.value("kernel.log") is not None:
         return None
     if not facts.was_looked_at("kernel.log"):
-        return say.skipped("The kernel log was not looked at.")
+        return say.skipped("The kernel log is not among these facts.")
+    why = facts.why_not("kernel.log")
+    # A container without the programs and files of a log gains nothing from root.
+    is_there = not re.fullmatch(r"(?:[^;]*: No such file or directory(?:; )?)+", why)
     return say.unknown(
-        f"The kernel log could not be read ({facts.why_not('kernel.log')}); {READ_AS_ROOT} reads it.",
+        f"The kernel log could not be read ({why}); {READ_AS_ROOT} reads it."
+        if is_there
+        else "There is no kernel log here: neither journalctl, dmesg nor a log file.",
         *facts.evidence("kernel.log"),
     )

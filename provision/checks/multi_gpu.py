@@ -62,7 +62,7 @@ def nccl_env(facts: Facts, say: Verdict) -> Finding:
         NCCL documentation, environment variables; accelerate, check_cuda_p2p_ib_support (read 2026-11).
     """
     if not facts.was_looked_at("environment.looked_at"):
-        return say.skipped("Variables were not looked at.")
+        return say.skipped("Variables are not among these facts.")
     broken, odd = [*_absent(facts)], [*_switched_off(facts), *_unwise(facts)]
     names = tuple(dict.fromkeys(name for name, _ in (*broken, *odd)))
     if not names:

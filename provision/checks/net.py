@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..records import Evidence
 from .base import check
@@ -36,7 +36,7 @@ def proxy(facts: Facts, say: Verdict) -> Finding:
     """
     variables = rows(facts, "proxy.variable")
     if not variables:
-        return say.unknown("Nobody looked at the variables.")
+        return say.unknown("The variables are not among these facts.")
     bad = [(name, fault) for name, _, _, fault in variables if fault]
     if bad:
         name, fault = bad[0]
@@ -49,6 +49,102 @@ def proxy(facts: Facts, say: Verdict) -> Finding:
         )
     used = [name for name, lower, upper, _ in variables if lower or upper]
     return say.passed(f"Set: {', '.join(used)}." if used else "No proxy is set.")
+
+
+@check("net.index", level="standard", not_on=("paste",), leads=("net.latency",))
+def index(facts: Facts, say: Verdict) -> Finding:
+    """A configured package source answers and holds torch.
+
+    What it finds
+        Package indexes, mirrors and folders of the user's configuration that do not answer, refuse, or hold no torch.
+
+    Why it matters
+        An install that can't reach its source fails after long retries, and says little about name lookup, proxy or
+        certificate.
+
+    How it is decided
+        At level standard the sources that an install of the build for this machine would use are asked for their list
+        of torch, through the proxies, certificates and logins of pip's and uv's configuration. None that holds torch
+        fails; one that does not answer beside one that does warns.
+
+    What to do
+        What the reason says: the proxy (HTTPS_PROXY), the certificates (SSL_CERT_FILE, or cert in pip's
+        configuration), the name of the host, or another mirror.
+
+    Sources
+        Measured here: an installer spends 6 to 8 s on an index out of reach and names none of these (2026-11).
+    """
+    sources = rows(facts, "net.source")
+    if not sources:
+        return say.skipped("Package sources were not asked.")
+    shown = tuple(_answered(row) for row in sources)
+    silent = [row for row in sources if row[2]]
+    if not any(row[3] for row in sources):
+        first = silent[0] if silent else sources[0]
+        why = f"{first[0]}: {first[2]}" if first[2] else "each answers, and none holds torch"
+        return say.failed(
+            f"No package source that is configured here holds torch ({why}).",
+            *shown,
+            safe=(
+                "gpusetup plan --check-sources",
+                "pip config list",
+                "env | cut -d= -f1 | grep -i -e proxy -e ssl",
+            ),
+        )
+    if silent:
+        names = ", ".join(str(row[0]) for row in silent)
+        return say.warned(
+            f"Another source holds torch; no answer from {names}.", *shown, safe=("gpusetup plan --check-sources",)
+        )
+    return say.passed(f"{len(sources)} package sources answer.", *shown)
+
+
+def _answered(row: tuple[Any, ...]) -> Evidence:
+    address, name, failure, wheels, seconds = row
+    said = str(failure) if failure else f"{wheels} torch wheels in {seconds:.1f} s"
+    return Evidence(str(address), said, source=str(name))
+
+
+_SLOW_S, _TOO_SLOW_S = 2.0, 7.0
+
+
+@check("net.latency", level="standard", not_on=("paste",))
+def latency(facts: Facts, say: Verdict) -> Finding:
+    """Package sources answer quickly.
+
+    What it finds
+        Sources whose list of torch takes seconds to come.
+
+    Why it matters
+        An install asks dozens of such questions.
+
+    How it is decided
+        The time until the list of torch was there, of sources that answered: over 2 s warns, and over 7 s for all of
+        them fails. A page of the general index has several megabytes, so this is more than a round trip.
+
+    What to do
+        A mirror that is nearer, or the proxy's administrator.
+
+    Sources
+        The catalogue's limit of 7 s for a connection is gpud's (components/network/latency); 2 s is our proposal.
+    """
+    answered = [row for row in rows(facts, "net.source") if not row[2] and isinstance(row[4], (int, float))]
+    if not answered:
+        return say.skipped("No package source was asked, or none answered.")
+    slow = [row for row in answered if row[4] > _SLOW_S]
+    shown = tuple(_answered(row) for row in slow)
+    if slow and all(row[4] > _TOO_SLOW_S for row in answered):
+        return say.failed(
+            f"Every package source takes longer than {_TOO_SLOW_S:g} s to list torch.",
+            *shown,
+            safe=("gpusetup plan --check-sources", "use a mirror that is nearer: index-url in pip's configuration"),
+        )
+    if slow:
+        worst = max(slow, key=lambda row: row[4])
+        return say.warned(
+            f"{worst[0]} takes {worst[4]:.1f} s to list torch.", *shown, safe=("gpusetup plan --check-sources",)
+        )
+    return say.passed(f"The slowest of {len(answered)} package sources takes {max(row[4] for row in answered):.1f} s.")
 
 
 @check("net.rendezvous", level="quick", not_on=("paste",))
@@ -101,4 +197,4 @@ def rendezvous(facts: Facts, say: Verdict) -> Finding:
     return say.passed(f"This machine's name {said}; that is enough for one node.", *evidence)
 
 
-CHECKS = (proxy, rendezvous)
+CHECKS = (proxy, index, latency, rendezvous)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence
 from .base import bus_ids, check, counted
-from .remedies import KERNEL_LOG
+from .remedies import KERNEL_LOG, reset_gpus
 
 if TYPE_CHECKING:
     from ..records import Finding, Gpu
     from .base import Facts, Verdict
 
 
-@check("pci.count_vs_nvml", level="quick")
+@check("pci.count_vs_nvml", level="quick", leads=("cuda.init", "cuda.context"))
 def count_vs_nvml(facts: Facts, say: Verdict) -> Finding:
     """The driver lists and answers for every GPU that the PCI bus shows.
 
@@ -26,8 +26,9 @@ def count_vs_nvml(facts: Facts, say: Verdict) -> Finding:
 
     How it is decided
         After NVML answered: every PCI GPU not kept by vfio-pci must be listed, and every listed one must give a
-        handle and not say that it is lost. In a container, and in a job whose batch system sets device rules, GPUs of
-        the host that were not granted are left out.
+        handle and not say that it is lost. A driver that answers and lists none, where something else says that a GPU
+        is here ("No devices were found"), fails too. In a container, and in a job whose batch system sets device
+        rules, GPUs of the host that were not granted are left out.
 
     What to do
         Read the kernel log for Xid 79 (fallen off the bus). Reset the GPU when nothing uses it, else restart the
@@ -36,6 +37,12 @@ def count_vs_nvml(facts: Facts, say: Verdict) -> Finding:
     Sources
         NVML API reference, nvmlDeviceGetHandleByIndex_v2; NVIDIA, Xid Errors (read 2026-11).
     """
+    if not facts.machine.gpus and facts.has_gpu and facts.nvml_outcome == "answered":
+        return say.failed(
+            "The driver runs and lists no GPU: there is none on the bus, or it did not start one.",
+            *facts.evidence("nvml.init", "nvml.count", "gpu.sign"),
+            safe=("lspci -nn -d 10de:", KERNEL_LOG),
+        )
     if not facts.machine.gpus:
         return say.skipped("No NVIDIA GPU is listed.")
     lost = tuple(gpu for gpu in facts.machine.gpus if gpu.in_nvml is False and gpu.kernel_driver != "vfio-pci")
@@ -48,7 +55,7 @@ def count_vs_nvml(facts: Facts, say: Verdict) -> Finding:
             Evidence("gpus", len(working), source="nvml", needs=len(lost) + len(working)),
             *(one for gpu in lost for one in facts.evidence(f"gpu.{gpu.index}.usable", f"gpu.{gpu.index}.handle")),
             safe=(KERNEL_LOG,),
-            risky=(f"sudo nvidia-smi --gpu-reset -i {lost[0].pci_bus_id or lost[0].index}", "sudo reboot"),
+            risky=reset_gpus(facts.machine, lost),
         )
     hidden = facts.evidence("pci.not_granted")
     whose = "container" if facts.machine.host.container else "job"

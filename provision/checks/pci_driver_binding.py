@@ -18,7 +18,7 @@ _VENDOR = {"nvidia"}
 @check(
     "pci.driver_binding",
     level="instant",
-    leads=("pci.count_vs_nvml", "driver.device_nodes", "driver.nvml_init", "driver.uvm"),
+    leads=("pci.count_vs_nvml", "driver.device_nodes", "driver.nvml_init", "driver.uvm", "cuda.init"),
 )
 def driver_binding(facts: Facts, say: Verdict) -> Finding:
     """Every NVIDIA GPU is bound to the vendor's kernel driver.
@@ -61,8 +61,7 @@ def driver_binding(facts: Facts, say: Verdict) -> Finding:
         return say.failed(
             f"{counted(len(wrong), 'GPU')} not bound to the nvidia driver: {holders}.",
             *_bound(wrong),
-            safe=("lspci -nnk -d 10de:", *see_driver_steps(facts.machine)),
-            risky=("sudo modprobe nvidia",),
+            safe=("lspci -nnk -d 10de:", "sudo modprobe nvidia", *see_driver_steps(facts.machine)),
         )
     aside = f" {bus_ids(given)} kept for virtual machines (vfio-pci)." if given else ""
     return say.passed(f"{counted(len(gpus) - len(given), 'GPU')} bound to the nvidia driver.{aside}", *_bound(gpus))

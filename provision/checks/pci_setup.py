@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..records import Evidence
-from .base import Check, bus_ids, check, counted
+from .base import Check, bus_ids, check, counted, from_a_warning_too
 from .log_lines import lines, told
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def count_vs_expected(facts: Facts, say: Verdict) -> Finding:
             safe=("correct the number that is expected, or remove the GPU that is not meant for this machine",),
         )
     return say.failed(
-        f"{counted(len(found), 'GPU')} of {expected} that are expected.",
+        f"{counted(len(found), 'GPU')} here, {expected} expected.",
         figure,
         *facts.evidence("pci.gpu", "pci.not_granted"),
         safe=("lspci -nn -d 10de:", "check seating, riser and auxiliary power of the missing board"),
@@ -64,7 +64,14 @@ def count_vs_expected(facts: Facts, say: Verdict) -> Finding:
     level="instant",
     needs=("gpu",),
     not_on=("wsl", "jetson", "paste"),
-    leads=("pci.count_vs_nvml", "pci.driver_binding", "driver.nvml_init", "driver.module_loaded", "kernel.xid_fatal"),
+    leads=(
+        "pci.count_vs_nvml",
+        "pci.driver_binding",
+        "driver.device_nodes",
+        "driver.nvml_init",
+        "driver.module_loaded",
+        "kernel.xid_fatal",
+    ),
 )
 def bar_assigned(facts: Facts, say: Verdict) -> Finding:
     """Every GPU has addresses for its registers and its memory.
@@ -133,6 +140,7 @@ _SMALL_WINDOW = 256 * _MIB
     needs=("gpu",),
     not_on=("wsl", "jetson", "vgpu-guest"),
     leads=("kernel.xid_fatal", "pci.count_vs_nvml", "driver.nvml_init"),
+    explains=from_a_warning_too,
 )
 def bar1_size(facts: Facts, say: Verdict) -> Finding:
     """The window through which others reach a GPU's memory is as large as the memory, where that matters.

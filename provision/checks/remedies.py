@@ -162,6 +162,11 @@ _FLAVOURS: dict[Family, tuple[str, str]] = {
 
 def install_flavour(machine: Machine, is_open: bool) -> tuple[str, ...]:  # noqa: FBT001  the one thing it is about
     """Commands that exchange the flavour of the kernel module."""
+    if machine.host.os == "fedora":
+        # Its dnf has no module streams; NVIDIA's repository has a package for each flavour.
+        wanted = "nvidia-open" if is_open else "cuda-drivers"
+        aside = "from NVIDIA's repository" if is_open else "from NVIDIA's repository, branch 580 or older"
+        return (f"sudo dnf install --allowerasing {wanted}    ({aside})", "sudo reboot")
     return (_FLAVOURS[family(machine)][0 if is_open else 1], "sudo reboot")
 
 
@@ -174,21 +179,31 @@ _HEADERS: dict[Family, str] = {
 }
 
 
+_FIRST_PROXMOX = [6, 5]
+"""Before it the kernel packages of Proxmox were named pve-."""
+
+
 def install_headers(machine: Machine, kernel: str) -> str:
     """Command that installs the headers of a kernel."""
+    # Proxmox and Oracle's own kernel have packages of other names than the distribution that they are made of.
+    if kernel.endswith("-pve"):
+        numbers = [int(one) for one in kernel.split("-", 1)[0].split(".")[:2] if one.isdigit()]
+        return f"sudo apt-get install {'proxmox' if numbers >= _FIRST_PROXMOX else 'pve'}-headers-{kernel}"
+    if "uek" in kernel and family(machine) == "rhel":
+        return f"sudo dnf install kernel-uek-devel-{kernel}"
     return _HEADERS[family(machine)].format(kernel)
 
 
-def build_module(machine: Machine, kernel: str) -> tuple[str, ...]:
+def build_module(machine: Machine, kernel: str, *, with_dkms: bool = True) -> tuple[str, ...]:
     """Commands that give a kernel the driver's module."""
     prebuilt = {
         "ubuntu": (f"or the prebuilt one: sudo apt-get install linux-modules-nvidia-<branch>-server-open-{kernel}",),
         "suse": ("or the signed one: sudo zypper install nvidia-open-driver-G06-signed-cuda-kmp-default",),
     }
-    return (
-        f"{install_headers(machine, kernel)} && sudo dkms autoinstall -k {kernel}",
-        *prebuilt.get(family(machine), ()),
-    )
+    found = prebuilt.get(family(machine), ())
+    if not with_dkms and found:
+        return tuple(command.partition(": ")[2] for command in found)
+    return (f"{install_headers(machine, kernel)} && sudo dkms autoinstall -k {kernel}", *found)
 
 
 _HOLD: dict[Family, str] = {
@@ -211,8 +226,10 @@ def rebuild_initramfs(machine: Machine) -> tuple[str, ...]:
     return (_INITRAMFS[family(machine)], "sudo reboot")
 
 
-def own_key(machine: Machine) -> str:
-    """File of the key with which DKMS signs modules on this machine."""
+def own_key(machine: Machine, *, with_akmods: bool = False) -> str:
+    """File of the key with which DKMS, or akmods, signs modules on this machine."""
+    if with_akmods:
+        return "/etc/pki/akmods/certs/public_key.der"
     return "/var/lib/shim-signed/mok/MOK.der" if family(machine) == "ubuntu" else "/var/lib/dkms/mok.pub"
 
 

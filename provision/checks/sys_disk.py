@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..records import Evidence
-from .base import check
+from .base import check, not_from_a_warning
 from .sys_words import gib, rows
 
 if TYPE_CHECKING:
@@ -22,7 +22,15 @@ _UNPACKING = 1.0e9
 """Bytes that the largest wheel needs where temporary files go (our proposal)."""
 
 
-@check("sys.disk_free", level="instant", leads=("sys.disk_rw",), not_on=("paste",))
+def _explains(facts: Facts, mine: Finding, other: Finding) -> bool:
+    """A full disk stops a build only where the build says so."""
+    if other.id == "kernel.dkms":
+        logs = (str(value) for value in facts.values("kernel.dkms_log"))
+        return mine.status == "fail" and any("No space left on device" in log for log in logs)
+    return not_from_a_warning(facts, mine, other)
+
+
+@check("sys.disk_free", level="instant", leads=("sys.disk_rw", "kernel.dkms"), not_on=("paste",), explains=_explains)
 def disk_free(facts: Facts, say: Verdict) -> Finding:
     """The disks have room for an environment.
 

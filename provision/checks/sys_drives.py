@@ -63,7 +63,7 @@ def disk_rw(facts: Facts, say: Verdict) -> Finding:
             risky=(f"sudo fsck -f /dev/{errors[0][0]}    (while it is not mounted)",),
         )
     if not facts.was_looked_at("disk.place"):
-        return say.unknown("Nobody looked at the mounts.")
+        return say.unknown("The mounts are not among these facts.")
     return say.passed("No filesystem was turned read-only.", *facts.evidence("disk.write_test"))
 
 

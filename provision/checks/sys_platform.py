@@ -119,7 +119,7 @@ def user_access(facts: Facts, say: Verdict) -> Finding:
         NVIDIA driver README, NVreg_DeviceFileGID; group(5).
     """
     if not facts.was_looked_at("user.uid"):
-        return say.unknown("Nobody looked at the device nodes.")
+        return say.unknown("The device nodes are not among these facts.")
     closed = [
         (path, mode, gid, group)
         for path, mode, gid, group, is_member in rows(facts, "access.closed")

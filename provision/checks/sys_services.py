@@ -47,7 +47,7 @@ def time_sync(facts: Facts, say: Verdict) -> Finding:
     evidence = facts.evidence("clock.is_synchronised", "clock.chrony_synchronised", "clock.off_s")
     safe = keep_the_clock(facts.machine)
     if wrong := _date_before_release(facts):
-        return say.failed(f"The clock says {wrong}, which is past.", *evidence, safe=safe)
+        return say.failed(f"The clock says {wrong}, which can't be.", *evidence, safe=safe)
     by_chrony, off_s = facts.flag("clock.chrony_synchronised"), facts.number("clock.off_s")
     if by_chrony and off_s is not None and off_s > _OFF_S:
         tell = say.failed if off_s > _FAR_OFF_S else say.warned
@@ -55,7 +55,8 @@ def time_sync(facts: Facts, say: Verdict) -> Finding:
             f"The clock is off by {off_s:.2f} s.",
             Evidence("clock.off_s", off_s, "s", "chronyc tracking", needs=_OFF_S),
             *evidence,
-            safe=(*safe, "sudo chronyc makestep"),
+            safe=safe,
+            risky=("sudo chronyc makestep    (running programs see the time jump)",),
         )
     by_kernel = facts.flag("clock.is_synchronised")
     if by_chrony or by_kernel:
@@ -63,6 +64,10 @@ def time_sync(facts: Facts, say: Verdict) -> Finding:
     if by_kernel is None and by_chrony is None:
         return say.unknown(f"Whether something keeps the clock was not read: {facts.why_not('clock.is_synchronised')}.")
     return _not_kept(facts, say, evidence, safe)
+
+
+_UNITS = {"systemd-timesyn": "systemd-timesyncd"}
+"""The kernel cuts names of processes off."""
 
 
 def _not_kept(facts: Facts, say: Verdict, evidence: tuple[Evidence, ...], safe: tuple[str, ...]) -> Finding:
@@ -75,7 +80,11 @@ def _not_kept(facts: Facts, say: Verdict, evidence: tuple[Evidence, ...], safe: 
         return say.unknown(f"{', '.join(keepers)} keeps the clock and was not asked how well.", *evidence)
     if not keepers and facts.is_any("vm"):
         return say.passed("Nothing in this virtual machine keeps the clock; its host may do so.", *evidence)
-    who = f"{', '.join(keepers)} runs and has not synchronised it" if keepers else "nothing keeps it"
+    who = (
+        f"{', '.join(_UNITS.get(one, one) for one in keepers)} runs and has not synchronised it"
+        if keepers
+        else "nothing keeps it"
+    )
     return say.warned(f"The clock is not synchronised: {who}.", *evidence, safe=safe)
 
 

@@ -119,8 +119,7 @@ def cuda_build(facts: Facts, say: Verdict) -> Finding:
     How it is decided
         `cuda` and `hip` in torch/version.py, without importing it. A CPU build fails on a box with any NVIDIA GPU on
         its PCI bus, unless gpusetup's receipt in the environment says that a CPU build was asked for, or the box was
-        declared to be without a GPU. The wheel of a CUDA build without
-        torch/lib/libtorch_cuda.so fails too.
+        declared to be without a GPU. The wheel of a CUDA build without torch/lib/libtorch_cuda.so fails too.
 
     What to do
         Install the build that `gpusetup plan` names, from its own index.

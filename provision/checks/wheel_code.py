@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..matrix.binary_code import how_it_runs
 from ..records import Evidence
 from ..versions import ComputeCapability
 from .base import check
@@ -35,9 +34,8 @@ def arch_list(facts: Facts, say: Verdict) -> Finding:
         At `--level standard` a child of the environment asks torch.cuda.get_arch_list(), which needs no GPU; otherwise
         the list of the matrix for that release and variant counts. Binary code runs on devices of its own major and an
         equal or higher minor, less the Jetson exceptions of the matrix; PTX runs on anything newer; code with the
-        suffix `a` runs on its own device alone. Every GPU that the driver lists counts, but those that
-        gpusetup's receipt leaves out.
-        No code fails, PTX alone warns, a list that nobody has read is unknown.
+        suffix `a` runs on its own device alone. Every GPU that the driver lists counts, but those that gpusetup's
+        receipt leaves out. No code fails, PTX alone warns, a list that nobody has read is unknown.
 
     What to do
         Install a build that fits; those of the same release that do are named.
@@ -87,6 +85,8 @@ def _sorted(
     facts: Facts, build: TorchBuild, lists: _Lists, gpus: tuple[Gpu, ...]
 ) -> tuple[list[_Judged], list[_Judged], list[Gpu]]:
     """The GPUs without code, those with PTX alone, and those whose compute capability nobody knows."""
+    from ..matrix.binary_code import how_it_runs
+
     codes, exact, ptx, _ = lists
     none: list[_Judged] = []
     late: list[_Judged] = []
@@ -151,6 +151,8 @@ def _spelled(lists: _Lists) -> list[str]:
 
 def other_builds(facts: Facts, build: TorchBuild, gpus: tuple[Gpu, ...]) -> tuple[str, ...]:
     """Commands that put a build of the same release there, one that has code for all those GPUs; the newest first."""
+    from ..matrix.binary_code import how_it_runs  # with it comes all of the matrix, which cheap runs do without
+
     matrix, release = facts.matrix, build.release
     known = [capability for gpu in gpus if (capability := capability_of(facts, gpu))]
     if matrix is None or release is None or not known:

@@ -105,7 +105,7 @@ def lock_drift(facts: Facts, say: Verdict) -> Finding:
         and uv themselves do not count. Without a receipt there is nothing to compare.
 
     What to do
-        `gpusetup install` puts the recorded set back, beside the old one; `gpusetup env rollback` undoes it.
+        `gpusetup install` makes the recorded set anew, beside the old one, and swaps it in at the end.
 
     Sources
         The receipt of gpusetup; `uv pip install --check` and `uv sync` compare alike.
@@ -124,7 +124,7 @@ def lock_drift(facts: Facts, say: Verdict) -> Finding:
         if name not in held or held[name].version != version
     ]
     path = facts.text("env.path") or "PATH"
-    again = (f"gpusetup install --env {path}    (makes it anew; gpusetup env rollback undoes that)",)
+    again = (f"gpusetup install --env {path}    (makes it anew beside the old one)",)
     if changed:
         first = changed[0]
         return say.failed(
@@ -176,7 +176,8 @@ def pynvml_dist(facts: Facts, say: Verdict) -> Finding:
         f"The deprecated distribution pynvml {own.version} is installed and stands in the way of nvidia-ml-py.",
         Evidence("pynvml", own.version, source="dist-info", needs="nvidia-ml-py in its place"),
         *((Evidence("nvidia-ml-py", official.version, source="dist-info"),) if official else ()),
-        safe=("python -m pip uninstall pynvml", "python -m pip install --force-reinstall nvidia-ml-py"),
+        safe=("python -m pip list | grep -i nvml    (in that environment; with uv: uv pip list)",),
+        risky=("python -m pip uninstall pynvml", "python -m pip install --force-reinstall nvidia-ml-py"),
     )
 
 

@@ -83,11 +83,11 @@ _STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         r"GLIBCXX_|CXXABI_",
         (
             "unset LD_LIBRARY_PATH and try again: an older libstdc++ is found first",
-            "conda: conda install -c conda-forge libstdcxx-ng",
+            "in a conda environment: its package libstdcxx-ng has a newer one",
         ),
     ),
     (r"GLIBC_", ("gpusetup explain wheel.glibc", "use a newer distribution or a container image")),
-    (r"iJIT_NotifyEvent", ("conda install 'mkl<=2024.0'    (in that environment)", "or an environment of pip alone")),
+    (r"iJIT_NotifyEvent", ("use mkl 2024.0 or older in that environment of conda", "or an environment of pip alone")),
     (
         r"undefined symbol|cuDNN version incompat|SUBLIBRARY_VERSION",
         (

@@ -94,19 +94,18 @@ def check(context: click.Context, /, **words: Any) -> int:
 
 
 def _check(context: click.Context, words: dict[str, Any]) -> int:
-    from ..doctor import catalogue, examine
+    from ..doctor import examine
 
     console: Any = context.find_root().obj
     if words["nagios"] and console.wants_json:
         raise UsageError("--nagios prints one line and --json one document: they exclude each other.")
-    rows = catalogue()
     if words["is_list"]:
-        return _list(context, select(rows, _selection(words, default="deep")))
+        return _list(context, _chosen(_selection(words, default="deep")))
     selection = _selection(words, default="quick")
-    chosen = {row.id for row in select(rows, selection)}
+    chosen = {row.id for row in _chosen(selection)}
     require_writable("--junit", words["junit"])
     require_writable("--prometheus", words["prometheus"])
-    entries = _suppressions(words["suppressions"], rows)
+    entries = _suppressions(words["suppressions"])
     _require_fixable(words, console)
     seen = seen_of(words["from_"], _visit(words, selection.level))
     examined, notes = examine(seen, chosen, entries, expectation=words["expect"])
@@ -128,6 +127,14 @@ def _check(context: click.Context, words: dict[str, Any]) -> int:
 
 def _selection(words: dict[str, Any], *, default: Any) -> Selection:
     return Selection(words["level"] or default, patterns_of(words["only"]), patterns_of(words["skip"]))
+
+
+def _chosen(selection: Selection) -> tuple[CatalogueRow, ...]:
+    """The chosen checks; words may name a check of any level, so that they are looked up among all."""
+    from ..doctor import catalogue
+
+    has_words = bool(selection.only or selection.skip)
+    return select(catalogue("deep" if has_words else selection.level), selection)
 
 
 def _require_fixable(words: dict[str, Any], console: Any) -> None:
@@ -207,15 +214,16 @@ def environment_to_read(named: Path | None) -> Path | None:
     return named.absolute()
 
 
-def _suppressions(named: str | None, rows: Sequence[CatalogueRow]) -> tuple[SuppressionEntry, ...]:
+def _suppressions(named: str | None) -> tuple[SuppressionEntry, ...]:
     from ..paths import suppressions_file
 
     path = suppressions_file(named)
     if path is None:
         return ()
+    from ..doctor import catalogue
     from ..suppressions import load_suppressions
 
-    return load_suppressions(path, known=[row.id for row in rows])
+    return load_suppressions(path, known=[row.id for row in catalogue()])
 
 
 def _write_files(words: dict[str, Any], examined: Examined, console: Any) -> bool:

@@ -241,15 +241,27 @@ def _lasting(folder: Path, first: list[str]) -> list[str]:
 def _blocked(folder: Path) -> list[str]:
     blocked = []
     for pid in sorted(name for name in _names(folder) if name.isdigit()):
-        try:
-            with (folder / pid / "stat").open("rb") as stream:
-                text = stream.read(512).decode("utf-8", errors="replace")
-        except OSError:  # the process ended
+        raw = _start_of(f"{folder}/{pid}/stat")
+        if b") D " not in raw:  # a big box has thousands of processes, and next to none is in that state
             continue
-        named = parse_process_state(text)
+        named = parse_process_state(raw.decode("utf-8", errors="replace"))
         if named and named[1] == "D" and (named[0].startswith(_PROGRAMS) or _waits_in_driver(folder / pid)):
             blocked.append(f"{plain(named[0], longest=32)} (process {pid})")
     return blocked
+
+
+def _start_of(path: str) -> bytes:
+    """The first bytes of a file of the kernel; none when the process ended meanwhile."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(handle, 512)
+    except OSError:
+        return b""
+    finally:
+        os.close(handle)
 
 
 def _waits_in_driver(process: Path) -> bool:

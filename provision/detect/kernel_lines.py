@@ -83,6 +83,9 @@ _KINDS: Final = (
     ("fs_read_only", r"Remounting filesystem read-only|forced readonly|Shutting down filesystem"),
     # nvme nvme0: controller is down; will reset: CSTS=0xffffffff, PCI_STATUS=0x10
     ("nvme_reset", r"nvme nvme\d+: .*(?:controller is down; will reset|timeout, reset|Removing after probe failure)"),
+    # Loading of module with unavailable key is rejected        (linux, kernel/module/signing.c)
+    # Lockdown: modprobe: unsigned module loading is restricted; see man kernel_lockdown.7
+    ("module_rejected", r"^Loading of .*is rejected|unsigned module loading is restricted"),
     # PM: suspend exit
     ("resumed", r"PM: suspend exit"),
 )
@@ -95,7 +98,7 @@ _ORDINARY: Final = re.compile(
 # One cheap search before the thirty others: most lines of a log are none of ours.
 _MAYBE: Final = re.compile(
     r"NVRM|SXid|WPR2|power|nvidia|BAR \d|pciehp|AER|PCIe|ut of memory|blocked for more|lockup|LOCKUP|segfault|EDAC|"
-    r"Hardware Error|read-only|readonly|Shutting down|nvme|suspend exit|legacy virtualization"
+    r"Hardware Error|is rejected|is restricted|read-only|readonly|Shutting down|nvme|suspend exit|legacy virtualization"
 )
 
 

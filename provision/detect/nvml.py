@@ -162,11 +162,12 @@ def parse_probe_lines(text: str) -> Told:
     """Answers of the child; a last line that a crash cut off, and anything that a library printed, is left out."""
     import json
 
+    decode = json.JSONDecoder(parse_constant=_no_number).decode  # once, and not for each of some thousand lines
     answers: list[Answer] = []
     last_call = None
     for raw in text.splitlines():
         try:
-            line = json.loads(raw[:_LONGEST_LINE], parse_constant=_no_number)
+            line = decode(raw[:_LONGEST_LINE])
         except ValueError:
             continue
         if not isinstance(line, dict):
@@ -239,7 +240,10 @@ def _devices(told: Told, system: dict[str, Answer], *, ended: bool, why: str | N
     count = _value(system, "count")
     if not isinstance(count, int) or isinstance(count, bool):
         return ()
-    return tuple(_device(index, told.of(index), None if ended else why) for index in range(min(count, 256)))
+    by_gpu: dict[int | None, dict[str, Answer]] = {}
+    for answer in told.answers:
+        by_gpu.setdefault(answer.gpu, {})[answer.fact] = answer
+    return tuple(_device(index, by_gpu.get(index, {}), None if ended else why) for index in range(min(count, 256)))
 
 
 def _device(index: int, answers: dict[str, Answer], why_cut_short: str | None) -> NvmlDevice:

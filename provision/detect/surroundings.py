@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -13,8 +14,9 @@ from ..process import KEPT_BYTES, Completed, Runner, run
 from .memory import Look, Memory, Recorder, scrubbed
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable, Mapping, Sequence
+
+    from ..records import Machine
 
 _LONGEST_FILE = 1024 * 1024
 _LONGEST_SAID = 256 * 1024
@@ -110,10 +112,20 @@ class Surroundings:
     nvml_deadline_s: float = 30.0
     """Longest that all NVML calls together may take: eight GPUs without persistence need two seconds each."""
     memory: Memory = field(default_factory=Recorder)
+    package_sources: Callable[[Machine], list[list[Any]]] | None = None
+    """Asks the package sources of this user's configuration: address, name, why it did not answer, wheels, seconds.
+
+    Handed in by whoever knows packages; None: the network is left alone.
+    """
 
     def path(self, absolute: str) -> Path:
         """Where the machine's file `absolute` is found."""
         return self.root / absolute.lstrip("/")
+
+    def _place(self, absolute: str) -> str:
+        """`path` as text: a Path takes longer to make than a small file to read."""
+        root = str(self.root)
+        return f"{'' if root == '/' else root}/{absolute.lstrip('/')}"
 
     # --- files
 
@@ -124,7 +136,7 @@ class Surroundings:
         return self.memory.look("text", key, lambda: _looked(absolute, lambda: self._read(absolute, longest)))
 
     def _read(self, absolute: str, longest: int) -> str:
-        with self.path(absolute).open("rb") as stream:
+        with open(self._place(absolute), "rb") as stream:  # noqa: PTH123 -- cheaper, and a bus has thousands of files
             return scrubbed(stream.read(longest).decode("utf-8", errors="replace"))
 
     def text(self, absolute: str, *, longest: int = _LONGEST_FILE) -> str | None:
@@ -138,7 +150,7 @@ class Surroundings:
 
     def exists(self, absolute: str) -> bool:
         """Whether the machine has that path."""
-        look = self.memory.look("exists", absolute, lambda: Look("present", os.path.lexists(self.path(absolute))))
+        look = self.memory.look("exists", absolute, lambda: Look("present", os.path.lexists(self._place(absolute))))
         return look.value is True
 
     def folder(self, absolute: str) -> Look:
@@ -146,7 +158,7 @@ class Surroundings:
         return self.memory.look(
             "names",
             absolute,
-            lambda: _looked(absolute, lambda: sorted(os.listdir(self.path(absolute)))),  # noqa: PTH208 -- cheaper
+            lambda: _looked(absolute, lambda: sorted(os.listdir(self._place(absolute)))),  # noqa: PTH208 -- cheaper
         )
 
     def names(self, absolute: str) -> tuple[str, ...]:
@@ -158,7 +170,7 @@ class Surroundings:
         return self.memory.look(  # type: ignore[no-any-return]
             "link",
             absolute,
-            lambda: _looked(absolute, lambda: os.readlink(self.path(absolute))),  # noqa: PTH115 -- text only
+            lambda: _looked(absolute, lambda: os.readlink(self._place(absolute))),  # noqa: PTH115 -- text only
         ).value
 
     def status(self, absolute: str) -> tuple[FileStatus | None, str | None]:
@@ -272,14 +284,14 @@ class Surroundings:
         """Something that is worked out here, such as where a search ends; JSON, None when nothing is known of it."""
         return self.memory.look("answer", name, lambda: Look("present", compute())).value
 
-    def variable(self, name: str, form: re.Pattern[str]) -> Variable:
+    def variable(self, name: str, form: re.Pattern[str] | str) -> Variable:
         """A variable of the environment; its value only where the whole of it has that form."""
 
         def do() -> Look:
             value = self.environ.get(name)
             if value is None:
                 return Look("absent", why="it is not set")
-            if form.fullmatch(value):
+            if re.fullmatch(form, value):
                 return Look("present", value)
             return Look("unreadable", why="set, and of no known form; the value is not kept")
 

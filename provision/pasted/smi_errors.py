@@ -25,6 +25,7 @@ _ERRORS: Final[tuple[tuple[str, str], ...]] = (
     ("failed to initialize nvml: driver/library version mismatch", "version-mismatch"),
     ("failed to initialize nvml: driver not loaded", "driver-not-loaded"),
     ("failed to initialize nvml: insufficient permissions", "no-permission"),
+    ("failed to initialize nvml: gpu access blocked by the operating system", "no-permission"),
     ("failed to initialize nvml: gpu is lost", "gpu-lost"),
     ("failed to initialize nvml", "failed"),
     ("couldn't communicate with the nvidia driver", "driver-not-loaded"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..check_states import BAD, by_component
 from ..plain_text import plain
+from .check_evidence import shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,9 +97,8 @@ def _lines(result: CheckResult) -> Iterator[str]:
 
 
 def _evidence_line(item: Evidence) -> str:
-    value = ", ".join(map(str, item.value)) if isinstance(item.value, tuple) else item.value
-    found = "not known" if value is None else f"{value}{f' {item.unit}' if item.unit else ''}"
-    needs = "" if item.needs is None else f", needs {item.needs}"
+    found = shown_value(item.name, item.value, item.unit)
+    needs = "" if item.needs is None else f", needs {shown_value(item.name, item.needs)}"
     return f"found: {item.name} {found}{needs}{f' ({item.source})' if item.source else ''}"
 
 

@@ -1,7 +1,8 @@
-"""The catalogue of checks as a table: one line per check."""
+"""The catalogue of checks as a table: one line per check, under its component."""
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -13,17 +14,21 @@ if TYPE_CHECKING:
 
 
 def render_check_list(listed: CheckList, style: Style) -> str:
-    """id, level, component and title in aligned columns; a title that is too long goes on under its first word."""
-    head = ("id", "level", "component", "title")
-    rows = [(one.id, one.level, one.component, plain(one.title)) for one in listed.checks]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(3)]
+    """id, level and title in aligned columns, by component; a title that is too long goes on under its first word."""
+    ids = max((len(one.id) for one in listed.checks), default=0)
+    levels = max((len(one.level) for one in listed.checks), default=0)
+    begin = ids + levels + 6
     lines: list[str] = []
-    for row in (head, *rows):
-        begin = "  ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=False))
-        wrapped = textwrap.wrap(
-            row[3], max(style.width - len(begin) - 2, 20), break_long_words=False, break_on_hyphens=False
-        )
-        first, *rest = wrapped or [""]
-        lines.append(f"{begin}  {first}".rstrip())
-        lines += [" " * (len(begin) + 2) + line for line in rest]
-    return "\n".join(lines)
+    order = list(dict.fromkeys(one.component for one in listed.checks))
+    rows = sorted(listed.checks, key=lambda one: order.index(one.component))
+    for component, group in itertools.groupby(rows, key=lambda one: one.component):
+        lines.append(style.paint(plain(component), "strong"))
+        for one in group:
+            titles = textwrap.wrap(
+                plain(one.title), max(style.width - begin, 20), break_long_words=False, break_on_hyphens=False
+            )
+            first, *rest = titles or [""]
+            lines.append(f"  {one.id:<{ids}}  {one.level:<{levels}}  {first}".rstrip())
+            lines += [" " * begin + line for line in rest]
+    counted = f"{len(rows)} checks" if len(rows) != 1 else "1 check"
+    return "\n".join([*lines, f"{counted}; gpusetup explain ID has the page of each"])

@@ -6,11 +6,13 @@ mail and a terminal of any encoding show the same.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..check_states import BAD, PROBLEMS, by_component, count_states, counted_words, severity
 from ..plain_text import plain
+from .check_evidence import fold_evidence, shown_value
 from .style import shown_length
 
 if TYPE_CHECKING:
@@ -20,10 +22,18 @@ if TYPE_CHECKING:
     from .style import Style
 
 _PRESENCE: Final = "pci.gpu_present"
+_ANSWERS: Final = "driver.nvml_init"
 _LONGEST: Final = 1000
 """Characters of one text: a sentence has a tenth, and only a hostile file has more."""
 _MOST_LINES: Final = 20
 """Lines of one piece of evidence, such as the end of a kernel log."""
+
+#: How a remedy begins that is a command; any other is a sentence.
+_COMMAND: Final = re.compile(
+    r"(?:sudo|gpusetup|nvidia-[a-z-]+|nv-[a-z]+|docker|podman|systemctl|journalctl|lspci|lscpu|ls|ps|df|du|cat|grep"
+    r"|tail|echo|printf|dpkg|rpm|apt-cache|dnf|ldconfig|python|python3|findmnt|mokutil|modinfo|dkms|dcgmi|getent"
+    r"|numactl|env) "
+)
 
 #: Signs that have a usual spelling in ASCII, by their code points; any other character becomes its escape.
 _ASCII: Final = {
@@ -70,6 +80,7 @@ def render_check_text(
     left = [one for one in results if one.status in PROBLEMS and one.id != cause]
     if not is_verbose:
         left = [one for one in left if one.id not in folded]
+        left = _with_their_symptoms(left)
     lines += _groups(left, folded, style, is_verbose=is_verbose)
     for note in notes:
         lines += _hanging(style.mark(note.status), f"{note.id}: {_words(note.happened, style)}", style, indent=0)
@@ -78,6 +89,27 @@ def render_check_text(
     lines += _presence(results, style)
     lines += _verdict(results, style, has_more=bool(left) and not is_verbose)
     return "\n".join(lines)
+
+
+def _with_their_symptoms(found: Sequence[CheckResult]) -> list[CheckResult]:
+    """The findings beside the cause that nothing else explains; each names what it explains itself."""
+    known = {one.id: tuple(id_ for id_ in one.leads if id_ != one.id) for one in found}
+    explained = {id_ for ids in known.values() for id_ in ids}
+    reached: dict[str, set[str]] = {}
+    for root in (one.id for one in found if one.id not in explained):
+        waiting, seen = [root], {root}
+        while waiting:
+            fresh = [id_ for id_ in known.get(waiting.pop(), ()) if id_ in known and id_ not in seen]
+            seen.update(fresh)
+            waiting.extend(fresh)
+        reached[root] = seen - {root}
+    gone = {id_ for ids in reached.values() for id_ in ids}
+    told = []
+    for one in found:
+        symptoms = [other.id for other in found if other.id in reached.get(one.id, ())]
+        words = f"{one.happened} It explains {', '.join(symptoms)}." if symptoms else one.happened
+        told += [] if one.id in gone else [replace(one, happened=words)]
+    return told
 
 
 def _lead(result: CheckResult, folded: Sequence[str], style: Style) -> Iterator[str]:
@@ -94,16 +126,25 @@ def _lead(result: CheckResult, folded: Sequence[str], style: Style) -> Iterator[
 
 def _detail(result: CheckResult, style: Style) -> Iterator[str]:
     """Evidence and cures, under the labels found, needs, do and risky."""
-    for item in result.evidence:
+    for item in fold_evidence(result.evidence):
         yield from _evidence(item, style)
     for label, steps in (("do", result.safe), ("risky", result.risky)):
         for number, step in enumerate(steps):
-            yield from style.block(label if number == 0 else "", _words(step, style))
+            yield from _step(label if number == 0 else "", step, style)
+
+
+# sudo nvidia-smi --gpu-reset    (after all work on it has ended)
+def _step(label: str, step: str, style: Style) -> Iterator[str]:
+    """A remedy; a command stays on one line, however long, so that it can be copied."""
+    command, _, remark = step.partition("    (")
+    if _COMMAND.match(step):
+        yield from style.row(label, _words(command, style), _words(f"({remark}", style) if remark else "").splitlines()
+    else:
+        yield from style.block(label, _words(step, style))
 
 
 def _evidence(item: Evidence, style: Style) -> Iterator[str]:
-    value = ", ".join(map(str, item.value)) or "none" if isinstance(item.value, tuple) else item.value
-    found = "not known" if value is None else f"{value}{f' {item.unit}' if item.unit else ''}"
+    found = shown_value(item.name, item.value, item.unit)
     first, *rest = [_words(line, style) for line in found.splitlines()[:_MOST_LINES]] or [""]
     source = f"  ({_words(item.source, style)})" if item.source else ""
     yield from style.block("found", f"{_words(item.name, style)} {first}" + ("" if rest else source))
@@ -112,7 +153,7 @@ def _evidence(item: Evidence, style: Style) -> Iterator[str]:
     if rest and source:
         yield from style.block("", source.strip())
     if item.needs is not None:
-        yield from style.block("needs", _words(str(item.needs), style))
+        yield from style.block("needs", _words(shown_value(item.name, item.needs), style))
 
 
 def _groups(found: Sequence[CheckResult], folded: Sequence[str], style: Style, *, is_verbose: bool) -> Iterator[str]:
@@ -151,14 +192,17 @@ _UNCOUNTED: Final[tuple[tuple[FindingStatus, str], ...]] = (
 
 
 def _uncounted(results: Sequence[CheckResult], style: Style) -> Iterator[str]:
-    """What is neither good nor bad, each with its reason."""
+    """What is neither good nor bad with its reason, those of one reason together."""
     for state, title in _UNCOUNTED:
         group = [result for result in results if result.status == state]
         if group:
             yield style.paint(title, "strong")
+        reasons: dict[str, list[str]] = {}
         for result in group:
-            words = f"{_words(result.id, style)}: {_words(result.happened, style)}{_suppression(result, style)}"
-            first, *rest = style.wrapped(words, indent=4)
+            reason = f"{_words(result.happened, style)}{_suppression(result, style)}"
+            reasons.setdefault(reason, []).append(_words(result.id, style))
+        for reason, ids in reasons.items():
+            first, *rest = style.wrapped(f"{', '.join(ids)}: {reason}", indent=4)
             yield from (first[2:], *rest)
 
 
@@ -173,11 +217,12 @@ def _suppression(result: CheckResult, style: Style) -> str:
 
 
 def _presence(results: Sequence[CheckResult], style: Style) -> Iterator[str]:
-    """Where no check applies, the answer is why: in the words of the check that looked for a GPU."""
-    if results and all(result.status == "skip" for result in results):
-        for result in results:
-            if result.id == _PRESENCE:
-                yield from style.block("gpu", _words(result.happened, style))
+    """Where there is no GPU, most checks are skipped: the reason, in the words of the check that looked for one."""
+    if any(result.id == _ANSWERS and result.status != "skip" for result in results):
+        return  # WSL has a GPU that is on no bus, and a paste may not tell of the bus
+    for result in results:
+        if result.id == _PRESENCE and result.status == "skip":
+            yield from style.block("gpu", _words(result.happened, style))
 
 
 def _verdict(results: Sequence[CheckResult], style: Style, *, has_more: bool) -> Iterator[str]:
@@ -205,4 +250,4 @@ def _words(text: str, style: Style) -> str:
     text = plain(text, longest=_LONGEST)
     if style.has_unicode or text.isascii():
         return text
-    return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")
+    return text.replace(" \xb0", "\xb0").translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii")

@@ -48,11 +48,16 @@ def _compile(source: str, library: Path, *flags: str) -> None:
 
 def write_conf(path: Path, profile: str, **overrides: object) -> Path:
     """A box of that profile with some lines changed: `**{"1.err.*": 15}`; a value of None removes the line."""
+    path.write_text(conf_text(profile, **overrides), encoding="utf-8")
+    return path
+
+
+def conf_text(profile: str, **overrides: object) -> str:
+    """What `write_conf` writes."""
     lines = (PROFILES / f"{profile}.conf").read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if line.split("=", 1)[0] not in overrides]
     added = [f"{key}={value}" for key, value in overrides.items() if value is not None]
-    path.write_text("\n".join([*kept, *added]) + "\n", encoding="utf-8")
-    return path
+    return "\n".join([*kept, *added]) + "\n"
 
 
 def environment(libraries: Path, conf: Path, *, with_smi: bool = True) -> dict[str, str]:

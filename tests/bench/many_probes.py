@@ -1,6 +1,6 @@
 """Runs the NVML probe many times: every run is forked from one process that has imported everything already.
 
-`python many_probes.py FOLDER_OF_PYNVML < cases.json` with LD_LIBRARY_PATH at the fake library. `cases.json` holds
+`python many_probes.py FOLDER_OF_PYNVML` with LD_LIBRARY_PATH at the fake library. Every line of stdin holds
 `{"silence_s": 1, "jobs": 2, "cases": [[name, text of the box's file], ...]}`; every run is answered by one line
 `{"name", "stdout", "returncode", "timed_out", "duration_s"}`.
 """
@@ -93,4 +93,5 @@ if __name__ == "__main__":
     import pynvml  # noqa: F401
 
     with tempfile.TemporaryDirectory() as boxes:
-        run(json.load(sys.stdin), sys.argv[1], Path(boxes))
+        for line in sys.stdin:
+            run(json.loads(line), sys.argv[1], Path(boxes))

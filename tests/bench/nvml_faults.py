@@ -20,6 +20,7 @@ from tests.bench import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from provision.detect.nvml import NvmlFacts, Told
     from provision.matrix.tables import Matrix
@@ -113,13 +114,47 @@ def box(profile: str = "a100x2", **lines: object) -> str:
     return text + "".join(f"{key}={value}\n" for key, value in over.items())
 
 
+class Prober:
+    """A process that stays and forks one probe for every box that it is asked about."""
+
+    def __init__(self, libraries: Path) -> None:
+        self._process = subprocess.Popen(
+            _many_probes(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"LD_LIBRARY_PATH": str(libraries)},
+            text=True,
+        )
+
+    def ask(self, text: str, *, silence_s: float = 2.0) -> dict[str, Any]:
+        """How the probe of a box with this file ended: stdout, returncode, timed_out, duration_s."""
+        pipes = self._process
+        assert pipes.stdin is not None
+        assert pipes.stdout is not None
+        pipes.stdin.write(json.dumps({"silence_s": silence_s, "jobs": 1, "cases": [["", text]]}) + "\n")
+        pipes.stdin.flush()
+        answer: dict[str, Any] = json.loads(pipes.stdout.readline())
+        del answer["name"]
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        with self._process as process:
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+def _many_probes() -> list[str]:
+    return [sys.executable, "-I", "-S", str(build.BENCH / "many_probes.py"), str(_pynvml_folder())]
+
+
 def probe_all(
     libraries: Path, cases: Iterable[tuple[str, str]], *, silence_s: float = 2.0, jobs: int = 2
 ) -> Iterator[tuple[str, Completed, Told, NvmlFacts]]:
     """Every case with how its child ended, its lines, and the judgement."""
     work = {"silence_s": silence_s, "jobs": jobs, "cases": list(cases)}
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(build.BENCH / "many_probes.py"), str(_pynvml_folder())],
+        _many_probes(),
         input=json.dumps(work),
         env={"LD_LIBRARY_PATH": str(libraries)},
         capture_output=True,

@@ -21,13 +21,12 @@ from typing import Any
 
 from provision.checks import Context, Facts, lead, run_checks
 from provision.detect.examine import gather
-from provision.detect.memory import Look, Recorder, Replay
-from provision.detect.nvml import detect_nvml
+from provision.detect.memory import Look, Recorder, Replay, scrubbed
 from provision.detect.surroundings import Kernel, Surroundings
 from provision.documents.envelope import Outcome, document
-from provision.matrix.load import default_matrix
 from provision.snapshot import snapshot_data
-from tests.bench import build
+from tests.bench import build, nvml_faults
+from tests.bench.matrix import shipped
 
 from .cuda_child import cuda_looks
 
@@ -43,15 +42,18 @@ def _libraries() -> Path:
 
 
 @cache
+def _prober() -> nvml_faults.Prober:
+    prober = nvml_faults.Prober(_libraries())
+    atexit.register(prober.close)
+    return prober
+
+
+@cache
 def _nvml_look(profile: str, overrides: tuple[tuple[str, object], ...]) -> Look:
     """What the child that asks NVML says of a profile with some lines changed."""
-    conf = build.write_conf(_libraries() / f"{abs(hash((profile, overrides)))}.conf", profile, **dict(overrides))
-    memory = Recorder()
-    around = Surroundings(
-        environ=build.environment(_libraries(), conf), memory=memory, nvml_silence_s=2.0, nvml_deadline_s=20.0
-    )
-    detect_nvml(around, depth="health")
-    return memory.looks["command", "nvml health"]
+    ended = _prober().ask(build.conf_text(profile, **dict(overrides)))
+    rest = {"stderr": "", "abandoned": False, "truncated": False, "failure": None}
+    return Look("present", {**ended, **rest, "stdout": scrubbed(ended["stdout"])})
 
 
 class _Box(Replay):
@@ -257,7 +259,7 @@ class Box:
         return document(Outcome("gpusetup.snapshot/1", "snapshot", snapshot_data(around, level)))
 
     def facts(self, level: str = "quick") -> Facts:
-        context = Context(**{"now": NOW, "matrix": _matrix, **self.context})
+        context = Context(**{"now": NOW, "matrix": shipped, **self.context})
         return Facts(gather(self.around(level), level), context)
 
     def results(self, level: str = "quick") -> dict[str, Any]:
@@ -267,11 +269,6 @@ class Box:
     def diagnosis(self, level: str = "quick") -> tuple[str | None, tuple[str, ...]]:
         """What leads the report, and what it explains."""
         return lead(tuple(self.results(level).values()))
-
-
-@cache
-def _matrix() -> Any:
-    return default_matrix(None)
 
 
 os.environ.setdefault("GPUSETUP_SITE", "none")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.detect.environment_scan import scan
-from provision.matrix.load import default_matrix
+from tests.bench.matrix import shipped
 
 _EXTRAS = {
     "cublas": ("nvidia-cublas", "13.1.0.3"),
@@ -143,7 +143,7 @@ def with_torch(
 @cache
 def _with_torch(torch: str, variant: str, python: str, arch: str, kind: str, label: str | None) -> Env:
     os.environ.setdefault("GPUSETUP_SITE", "none")
-    release = default_matrix(None).release(torch)
+    release = shipped().release(torch)
     assert release is not None
     wheels = release.platform(f"linux_{arch}")
     assert wheels is not None

@@ -54,7 +54,8 @@ def test_the_cause_is_said_first_and_the_exit_code_is_1(sick, capsys):
     out = capsys.readouterr().out
     assert out.startswith("cause    driver.kmd_umd_match  FAIL\n")
     assert out.isascii()
-    assert max(map(len, out.splitlines())) <= 80
+    commands = ("do       ", "risky    ", "         sudo ")  # a command is never broken
+    assert max(len(line) for line in out.splitlines() if not line.startswith(commands)) <= 80
     assert out.splitlines()[-1].startswith("FAIL ")
 
 
@@ -189,7 +190,8 @@ def test_nagios_and_a_document_exclude_each_other(capsys):
 def test_the_list_is_a_table_and_rows(capsys):
     assert run(["check", "--list", "--only", "driver"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["id", "level", "component", "title"]
+    assert lines[0] == "driver"
+    assert lines[1].split()[:2] == ["driver.arch_supported", "instant"]
     assert max(map(len, lines)) <= 80
     assert run(["check", "--list", "--level", "instant", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

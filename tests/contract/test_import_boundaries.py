@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,16 +50,23 @@ PURE = (
 IMPURE_MODULES = {"subprocess", "socket", "urllib.request", "shutil", "tempfile", "random", "time", "glob", "ctypes"}
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def python_files(place: str) -> list[Path]:
     path = ROOT / place
     return [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """Absolute dotted names of everything that a file imports, also inside functions."""
     package = list(path.relative_to(ROOT).with_suffix("").parts)
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -118,7 +126,7 @@ def test_pure_modules_import_nothing_that_touches_the_world():
 def test_only_the_console_and_the_children_print():
     printers = set()
     for path in python_files("provision"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
                 printers.add(path.relative_to(ROOT).as_posix())
     # The NVML probe is a child whose stdout is its answer.

@@ -9,6 +9,7 @@ import pytest
 from provision.fixing import fix, offers, undo_of, write_log
 from provision.process import Completed
 from provision.records import CheckResult
+from tests.boxes.remedies import misplaced
 
 
 def result(*safe, status="fail", id_="driver.uvm"):
@@ -21,6 +22,9 @@ def result(*safe, status="fail", id_="driver.uvm"):
         ("sudo modprobe nvidia_uvm", "sudo modprobe -r nvidia_uvm"),
         ("sudo modprobe nvidia-uvm    (until the next start)", "sudo modprobe -r nvidia-uvm"),
         ("sudo systemctl enable --now nvidia-persistenced", "sudo systemctl disable --now nvidia-persistenced"),
+        ("sudo systemctl restart nvidia-dcgm", "sudo systemctl stop nvidia-dcgm"),
+        ("sudo systemctl unmask nvidia-fabricmanager", "sudo systemctl mask nvidia-fabricmanager"),
+        ("sudo nvidia-smi -rac    (if nobody wants them fixed)", "set the clocks again"),
         ("sudo nvidia-smi -i 3 -c 0", "sudo nvidia-smi -c <the mode before>"),
     ],
 )
@@ -37,6 +41,10 @@ def test_a_fix_is_known_with_what_undoes_it(step, undo):
         "sudo modprobe evil",
         "sudo nvidia-smi --gpu-reset -i 0",
         "restart this container",
+        "sudo systemctl enable --now nvidia-persistenced    (on the host of this container)",
+        "sudo systemctl restart nvidia-fabricmanager    (only while nothing uses a GPU)",
+        "sudo systemctl restart nvidia-fabricmanager",
+        "sudo nvidia-smi -i 3 -pl 700",
         "sudo systemctl stop docker",
     ],
 )
@@ -86,3 +94,9 @@ def test_root_needs_no_sudo(monkeypatch):
         lambda _: True,
     )
     assert ran == [["modprobe", "nvidia_uvm"]]
+
+
+def test_remedies_are_held_against_what_can_be_undone():
+    assert misplaced((result("sudo modprobe nvidia_uvm", "gpusetup install --env NEW", "lspci"),)) == []
+    wrong = ("python -m pip install x", "sudo modprobe evil", "sudo reboot")
+    assert misplaced((result(*wrong),)) == list(wrong)

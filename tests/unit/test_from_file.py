@@ -10,11 +10,11 @@ import pytest
 from provision.cli import run
 from provision.documents.envelope import read_bytes
 from provision.errors import InputError, UsageError
-from provision.matrix import default_matrix_path, read_matrix
 from provision.pasted import machine_from_paste
 from provision.typed import TypedMachine, filled, machine_from_document
+from tests.bench.matrix import shipped
 
-MATRIX = read_matrix(default_matrix_path())
+MATRIX = shipped()
 LIST = "GPU 0: NVIDIA L40S (UUID: GPU-masked)\n"
 TABLE = """\
 | NVIDIA-SMI 535.104.05             Driver Version: 535.104.05   CUDA Version: 12.2     |

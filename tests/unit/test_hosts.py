@@ -21,12 +21,12 @@ from provision.commands.options import request_of, typed_machine_of
 from provision.errors import ExitCode, NoUsableGpuError
 from provision.examined import examine_paste
 from provision.gate import require_plannable, without_lost_gpus
-from provision.matrix import read_matrix
 from provision.pasted import machine_from_paste
 from provision.records import Build, Driver, Gpu, Host, Interpreter, Machine, Request
 from provision.resolve import Catalogue, resolve
 from provision.resolve.rules import RULES
 from provision.typed import machine_from_document, machine_from_words, with_driver_of_a_list
+from tests.bench.matrix import shipped
 
 HOSTS = Path(__file__).resolve().parent.parent / "hosts"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -83,7 +83,7 @@ class Answer:
 
 @pytest.fixture(scope="module")
 def catalogue() -> Catalogue:
-    return Catalogue(read_matrix())
+    return Catalogue(shipped())
 
 
 def words_of(row) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from provision.report.matrix import render_matrix
 from provision.report.matrix_rows import matrix_data
 from provision.report.matrix_words import Selectors
 from provision.report.style import Style
+from tests.bench.matrix import shipped
 
 STYLE = Style()
 
 
 @pytest.fixture(scope="module")
 def matrix():
-    return read_matrix()
+    return shipped()
 
 
 @pytest.fixture(scope="module")

@@ -29,10 +29,9 @@ def told(machine, now):
     return [(one.id, one.status, one.happened, one.evidence, one.safe, one.risky) for one in results]
 
 
-@pytest.fixture
-def live(tmp_path, fake_nvml):
+def careless_box(folder, libraries):
     """A box made of real files, a real child process and the environment of a careless person."""
-    tree = build.Tree(tmp_path / "root")
+    tree = build.Tree(folder / "root")
     tree.os_release("ubuntu", "24.04")
     tree.pci("0000:07:00.0", "10de:20b2", driver="nvidia")
     tree.pci("0000:0a:00.0", "10de:20b2", driver="nvidia")
@@ -40,12 +39,25 @@ def live(tmp_path, fake_nvml):
     tree.node("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm")
     tree.write("/proc/cmdline", "BOOT_IMAGE=/vmlinuz root=/dev/sda1 token=hunter2 quiet\n")
     tree.write("/etc/docker/daemon.json", '{"proxies": {"http-proxy": "http://me:hunter2@proxy:3128"}}')
-    environ = fake_nvml("a100x2")
+    environ = build.environment(libraries, build.write_conf(folder / "box.conf", "a100x2"))
     environ |= {"SECRET": "hunter2", "HF_TOKEN": "s3cr3t-token", "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7"}
     environ |= {"CUDA_VISIBLE_DEVICES": "0", "HTTPS_PROXY": "http://me:hunter2@proxy:3128"}
     environ |= {"LD_PRELOAD": "", "CUDA_HOME": "/opt/only/in/a/variable", "NCCL_TOPO_FILE": "/opt/only/in/a/variable"}
     kernel = Kernel("Linux", "6.8.0-79-generic", "x86_64", "worker-17")
-    return Surroundings(root=tmp_path / "root", environ=environ, kernel=kernel, memory=Recorder())
+    return Surroundings(root=folder / "root", environ=environ, kernel=kernel, memory=Recorder())
+
+
+@pytest.fixture
+def live(tmp_path, fake_libraries):
+    return careless_box(tmp_path, fake_libraries)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory, fake_libraries):
+    """The text of one snapshot, for the tests that break it."""
+    around = careless_box(tmp_path_factory.mktemp("recorded"), fake_libraries)
+    gather(around, "quick")
+    return dumps(document(Outcome("gpusetup.snapshot/1", "snapshot", snapshot_data(around, "quick"))))
 
 
 def test_replay_equals_live(live):
@@ -109,17 +121,21 @@ def test_present_absent_and_unreadable_are_told_apart(live, tmp_path):
         ('{"auth": "dXNlcjpwYXNz"}', '{"auth": ***}'),
         ("Authorization: Basic", "Authorization: ***"),
         ("nothing to hide", "nothing to hide"),
+        ("a: b=c://d", "a: b=c://d"),
+        ("MY_PASSWORD: x", "MY_PASSWORD: ***"),
+        ("db.passwd = x", "db.passwd = ***"),
+        ("apikey=x", "apikey=***"),
+        ("API-Key: 'x y'", "API-Key: ***"),
+        ("x_api_key=x", "x_api_key=***"),
+        ("credential:x", "credential:***"),
+        ('"Client_Secret" : "x y"', '"Client_Secret" : ***'),
+        ("\u017fecret=x", "\u017fecret=***"),  # a long s is an s to whoever ignores case
+        ("to\u212aen=x", "to\u212aen=***"),
+        ("caf\u00e9 token=x", "caf\u00e9 token=***"),
     ],
 )
 def test_credentials_are_taken_out(text, clean):
     assert scrubbed(text) == clean
-
-
-def snapshot_bytes(live, change):
-    gather(live, "quick")
-    value = json.loads(dumps(document(Outcome("gpusetup.snapshot/1", "snapshot", snapshot_data(live, "quick")))))
-    change(value["data"])
-    return dumps(value).encode()
 
 
 @pytest.mark.parametrize(
@@ -142,19 +158,21 @@ def snapshot_bytes(live, change):
         ),
     ],
 )
-def test_a_broken_snapshot_is_refused_with_its_place(live, change, said):
+def test_a_broken_snapshot_is_refused_with_its_place(recorded, change, said):
+    value = json.loads(recorded)
+    change(value["data"])
     with pytest.raises(InputError) as err:
-        examined_from_bytes(snapshot_bytes(live, change), None, origin="box.json")
+        examined_from_bytes(dumps(value).encode(), None, origin="box.json")
     assert said in err.value.happened
 
 
-def test_answers_of_any_form_end_in_an_error_and_not_in_a_traceback(live):
+def test_answers_of_any_form_end_in_an_error_and_not_in_a_traceback(recorded):
     odd = [None, 3, "x", [], {}, [[]], {"path": 3}, [1, 2], {"a": None}, True, [["a", "b", "c", "d", "e", "f"]]]
-    raw = json.loads(snapshot_bytes(live, lambda data: None))
+    raw = json.loads(recorded)
     for name in list(raw["data"]["looks"]["answer"]):
         for value in odd:
-            broken = json.loads(json.dumps(raw))
-            broken["data"]["looks"]["answer"][name] = {"present": value}
+            answers = {**raw["data"]["looks"]["answer"], name: {"present": value}}
+            broken = {**raw, "data": {**raw["data"], "looks": {**raw["data"]["looks"], "answer": answers}}}
             try:
                 examined_from_bytes(json.dumps(broken).encode(), None, origin="box.json")
             except InputError:

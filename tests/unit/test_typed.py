@@ -3,11 +3,11 @@
 import pytest
 
 from provision.errors import InputError, UsageError
-from provision.matrix import default_matrix_path, read_matrix
 from provision.records import GpuState
 from provision.typed import TypedMachine, machine_from_document, machine_from_words
+from tests.bench.matrix import shipped
 
-MATRIX = read_matrix(default_matrix_path())
+MATRIX = shipped()
 
 
 def test_a_typed_machine_has_what_was_typed_and_nothing_else():

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ...records import Machine, Reading
     from ..surroundings import Surroundings
@@ -33,29 +33,30 @@ class Probe:
     beside that, on what the files show."""
 
 
-_MODULES: Final = (
-    "pci_bus",
-    "boot",
-    "kernel_modules",
-    "packages",
-    "driver_setup",
-    "kernel_log",
-    "cuda",
-    "variables",
-    "python_packages",
-    "containers",
-    "container_runs",
-    "fabric",
-    "network",
-    "system",
-    "gpu_processes",
-    "dcgm",
-)
+MODULES: Final[dict[str, Level]] = {
+    "pci_bus": "instant",
+    "boot": "instant",
+    "kernel_modules": "quick",
+    "packages": "instant",
+    "driver_setup": "instant",
+    "kernel_log": "instant",
+    "cuda": "instant",
+    "variables": "instant",
+    "python_packages": "quick",
+    "containers": "instant",
+    "container_runs": "standard",
+    "fabric": "instant",
+    "network": "instant",
+    "system": "instant",
+    "gpu_processes": "quick",
+    "dcgm": "deep",
+}
+"""Modules of probes in their order, each with the least level of its probes: no more is imported than is used."""
 
 
 def probes_for(level: Level) -> Iterator[Probe]:
     """The probes that a level pays for, in their order."""
-    for name in _MODULES:
-        for probe in import_module(f".{name}", __name__).PROBES:
-            if _COST[probe.level] <= _COST[level]:
-                yield probe
+    for name, least in MODULES.items():
+        if _COST[least] <= _COST[level]:
+            found: Sequence[Probe] = import_module(f".{name}", __name__).PROBES
+            yield from (probe for probe in found if _COST[probe.level] <= _COST[level])

@@ -79,6 +79,9 @@ def _setup(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         return
     socket = "/run/nvidia-persistenced/socket"
     yield Reading("driver.persistence_daemon", socket, around.exists(socket))
+    # Where the GPU Operator's driver container shows its root.
+    if around.exists("/run/nvidia/driver/usr"):
+        yield Reading("driver.container_root", "/run/nvidia/driver/usr", "/run/nvidia/driver")
     release = machine.driver.kernel_module_version if machine.driver else None
     if release:
         folders = tuple(f"{folder}/{release}" for folder in _FIRMWARE)

@@ -105,7 +105,17 @@ def read_rendezvous(around: Surroundings, machine: Machine) -> Iterator[Reading]
             yield Reading("net.interface_wanted", name, (name, seen.value, seen.value in known))
 
 
+def read_sources(around: Surroundings, machine: Machine) -> Iterator[Reading]:
+    """What each configured package source said about torch; nothing where nobody was asked."""
+    asked = around.package_sources
+    rows = around.answer("package sources", lambda: asked(machine) if asked else None)
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, list) and len(row) == 5:  # noqa: PLR2004 -- address, name, why not, wheels, seconds
+            yield Reading("net.source", str(row[1]), tuple(row))
+
+
 PROBES: tuple[Probe, ...] = (
     Probe("proxies", "instant", read_proxies),
     Probe("rendezvous", "quick", read_rendezvous),
+    Probe("package sources", "standard", read_sources, is_after_driver=True),
 )

@@ -95,16 +95,17 @@ def _governors(around: Surroundings) -> list[list[Any]]:
         names = sorted(name for name in os.listdir(folder) if name.startswith("policy"))  # noqa: PTH208 -- cheaper
     except OSError:
         return []
-    driver = _line(folder / names[0] / "scaling_driver") if names else ""
+    driver = _line(f"{folder}/{names[0]}/scaling_driver") if names else ""
     for name in names:
-        governor = _line(folder / name / "scaling_governor")
+        governor = _line(f"{folder}/{name}/scaling_governor")
         counts[governor, driver] = counts.get((governor, driver), 0) + 1
     return [[*key, count] for key, count in sorted(counts.items())]
 
 
-def _line(path: Any) -> str:
+def _line(path: str) -> str:
     try:
-        return plain(path.read_text(encoding="utf-8", errors="replace"))[:64]
+        with open(path, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123 -- cheaper
+            return plain(stream.read())[:64]
     except OSError:
         return ""
 

@@ -49,8 +49,8 @@ _BY_FORM: Final = (
     ("NCCL_SOCKET_IFNAME GLOO_SOCKET_IFNAME", _INTERFACES),
     ("NCCL_IB_HCA", _ADAPTERS),
 )
-FORMS: Final = {name: re.compile(form, re.IGNORECASE) for names, form in _BY_FORM for name in names.split()}
-"""Variables with the form of their values."""
+FORMS: Final = {name: f"(?i:{form})" for names, form in _BY_FORM for name in names.split()}
+"""Variables with the form of their values, compiled when one is set: most machines set none."""
 PATHS: Final = (
     "CUDA_HOME",
     "CUDA_PATH",
@@ -136,7 +136,7 @@ def parse_nccl_conf(text: str) -> dict[str, str | None]:
     for line in text.splitlines():
         name, equals, value = line.strip().partition("=")
         if equals and name in FORMS and name.startswith("NCCL_"):
-            found[name] = value if FORMS[name].fullmatch(value) else None
+            found[name] = value if re.fullmatch(FORMS[name], value) else None
     return found
 
 

@@ -31,7 +31,13 @@ class Case:
     level: str = "quick"
     says: tuple[str, ...] = field(default=())
     """Words that the sentence or the evidence must hold."""
+    beside: tuple[str, ...] | None = None
+    """Ids that stand on their own beside the cause, and no others: the rest is folded under it. None: not asked."""
+    remedy: tuple[str, ...] = ()
+    """Words of the remedies."""
+    never: tuple[str, ...] = ()
+    """Words that neither the sentence nor a remedy may hold."""
 
 
 def all_cases() -> tuple[Case, ...]:
-    return tuple(case for name in LAYERS for case in import_module(f"tests.boxes.cases.{name}").CASES)
+    return tuple(case for name in (*LAYERS, "seen") for case in import_module(f"tests.boxes.cases.{name}").CASES)

@@ -64,7 +64,7 @@ def next_too_new() -> Box:
 def refused(**module: str | None) -> Box:
     """Secure Boot is on, and the module on disk does not load."""
     box = unloaded(rtx5090()).answer("SecureBoot of EFI", 1)
-    return modinfo(box, "580.82.07", **module)  # type: ignore[arg-type]
+    return modinfo(box, "580.82.07", licence="Dual MIT/GPL", **module)  # type: ignore[arg-type]
 
 
 def flagged(box: Box, words: str) -> Box:

@@ -340,6 +340,6 @@ CASES: tuple[Case, ...] = (
         fires="gpu.dcgm_diag",
         status="warn",
         level="deep",
-        says=("software (GPUs 0, 1, 2, 3, 4, 5, 6, 7)",),
+        says=("software (GPUs 0-7)",),
     ),
 )

@@ -11,6 +11,14 @@ _FAULTS = {
     "no_proxy": {"lower": True, "upper": False, "fault": None},
 }
 
+_PYTORCH = "https://download.pytorch.org/whl/cu130"
+
+
+def _sources(*rows):
+    """Address, why it did not answer, wheels and seconds of each."""
+    return t4().answer("package sources", [[one[0], "matrix", *one[1:]] for one in rows])
+
+
 CASES: tuple[Case, ...] = (
     Case(
         "proxy-spelled-in-two-ways",
@@ -44,5 +52,42 @@ CASES: tuple[Case, ...] = (
         "warn",
         leads="nccl.env",
         says=("ib7",),
+    ),
+    Case(
+        "no-package-source-in-reach",
+        lambda: _sources((_PYTORCH, "no answer within 15 s", 0, 15.0)),
+        "net.index",
+        level="standard",
+        says=("no answer within 15 s", _PYTORCH),
+    ),
+    Case(
+        "sources-without-torch",
+        lambda: _sources((_PYTORCH, None, 0, 0.2)),
+        "net.index",
+        level="standard",
+        says=("none holds torch",),
+    ),
+    Case(
+        "one-mirror-is-silent",
+        lambda: _sources((_PYTORCH, None, 40, 0.2), ("https://mirror.example/simple", "certificate expired", 0, 0.1)),
+        "net.index",
+        "warn",
+        level="standard",
+        says=("mirror.example",),
+    ),
+    Case(
+        "a-slow-source",
+        lambda: _sources((_PYTORCH, None, 40, 3.0), ("https://mirror.example/simple", None, 4, 0.1)),
+        "net.latency",
+        "warn",
+        level="standard",
+        says=("3.0 s",),
+    ),
+    Case(
+        "only-slow-sources",
+        lambda: _sources((_PYTORCH, None, 40, 9.0)),
+        "net.latency",
+        level="standard",
+        says=("7 s",),
     ),
 )

@@ -68,7 +68,7 @@ CASES: tuple[Case, ...] = (
         lambda: healthy.v100().given(expected_gpus=2),
         "pci.count_vs_expected",
         pitfall=("gpu-not-on-pcie",),
-        says=("1 GPU of 2",),
+        says=("1 GPU here, 2 expected",),
     ),
     Case(
         "no-gpu-where-one-is-expected",
@@ -76,7 +76,7 @@ CASES: tuple[Case, ...] = (
         "pci.count_vs_expected",
         leads="pci.gpu_present",
         pitfall=("gpu-not-on-pcie",),
-        says=("0 GPUs of 1",),
+        says=("0 GPUs here, 1 expected",),
     ),
     Case(
         "bar-unassigned",

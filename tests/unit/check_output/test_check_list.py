@@ -14,10 +14,12 @@ def test_the_table_is_aligned_and_fits():
     assert (
         render_check_list(check_list(ROWS), Style())
         == """\
-id               level     component  title
-pci.gpu_present  instant   pci        An NVIDIA GPU is on the PCI bus.
-driver.uvm       standard  driver     The driver's memory module, nvidia_uvm, is
-                                      there for CUDA."""
+pci
+  pci.gpu_present  instant   An NVIDIA GPU is on the PCI bus.
+driver
+  driver.uvm       standard  The driver's memory module, nvidia_uvm, is there
+                             for CUDA.
+2 checks; gpusetup explain ID has the page of each"""
     )
 
 

@@ -104,7 +104,7 @@ HOSTILE = replace(
     MISMATCH,
     happened="\x1b[31mred\x07 \u202e≥ 8 GPUs \u2013 Gerät\n" + "word " * 60,
     evidence=(Evidence("log\x1b]0;title\x07", "one\x1b[2J\r\ntwo\u2028three \u2026", source="k\x00msg"),),
-    safe=("echo 'a\x1bb' " + "x " * 60,),
+    safe=("exchange 'a\x1bb' " + "x " * 60,),
 )
 
 
@@ -125,3 +125,27 @@ def test_a_terminal_has_colour_and_marks_and_the_same_words():
     text = render_check_text(SICK, Style(has_colour=True, has_unicode=True), cause=CAUSE, folded=FOLDED)
     assert "\x1b[31m✗\x1b[0m gpu.rows: The question took longer than 5 s." in text
     assert "cause    \x1b[1mdriver.kmd_umd_match\x1b[0m  \x1b[31m✗\x1b[0m" in text
+
+
+def test_a_second_fault_has_its_symptoms_under_it():
+    found = (
+        CheckResult("driver.uvm", "driver", "fail", "No nvidia_uvm.", leads=("cuda.init",)),
+        CheckResult("cuda.init", "cuda", "fail", "CUDA does not start."),
+        CheckResult("gpu.remap_pending", "gpu", "fail", "A row waits.", leads=("gpu.spares",)),
+        CheckResult("gpu.spares", "gpu", "warn", "Few are left.", leads=("gpu.rows",)),
+        CheckResult("gpu.rows", "gpu", "warn", "One was swapped."),
+    )
+    text = render_check_text(found, PLAIN, cause="driver.uvm", folded=("cuda.init",))
+    assert "gpu.remap_pending: A row waits. It explains gpu.spares, gpu.rows." in " ".join(text.split())
+    assert "Few are left" not in text
+    assert "One was swapped" not in text
+
+
+def test_findings_that_explain_one_another_are_all_told():
+    found = (
+        CheckResult("gpu.a", "gpu", "fail", "First.", leads=("gpu.b",)),
+        CheckResult("gpu.b", "gpu", "fail", "Second.", leads=("gpu.a",)),
+    )
+    text = render_check_text(found, PLAIN, cause=None)
+    assert "First." in text
+    assert "Second." in text

@@ -6,11 +6,12 @@ import shutil
 
 import pytest
 
-from provision.checks import PROBLEMS, all_checks, lead
+from provision.checks import PROBLEMS, all_checks, lead, run_checks
 from tests.boxes import healthy, ordinary
-from tests.boxes.cases import all_cases
+from tests.boxes.cases import all_cases, seen
 from tests.boxes.catalogue import CATALOGUE, OWN
 from tests.boxes.pitfalls import PITFALLS
+from tests.boxes.remedies import misplaced
 from tests.boxes.uncovered import UNCOVERED
 
 if shutil.which("gcc") is None:
@@ -21,6 +22,12 @@ CASES = all_cases()
 
 @pytest.mark.parametrize("make", healthy.BOXES, ids=lambda make: make.__name__)
 def test_a_healthy_machine_is_silent(make):
+    results = make().results("quick")
+    assert {one.id: f"{one.status}: {one.happened}" for one in results.values() if one.status in PROBLEMS} == {}
+
+
+@pytest.mark.parametrize("make", seen.WELL, ids=lambda make: make.__name__)
+def test_a_machine_that_only_looks_odd_is_silent(make):
     results = make().results("quick")
     assert {one.id: f"{one.status}: {one.happened}" for one in results.values() if one.status in PROBLEMS} == {}
 
@@ -40,9 +47,24 @@ def test_a_sick_machine_is_named(case):
     assert [words for words in case.says if words not in told] == []
     if case.status == "fail":
         assert found.safe or found.risky
-    cause, _ = lead(tuple(results.values()))
+    assert misplaced(results.values()) == []
+    cause, folded = lead(tuple(results.values()))
     others = {one.id: one.happened for one in results.values() if one.status in PROBLEMS}
     assert cause == (case.leads or case.fires), others
+    steps = " ".join((*found.safe, *found.risky))
+    assert [words for words in case.remedy if words not in steps] == []
+    assert [words for words in case.never if words in f"{found.happened} {steps}"] == []
+    if case.beside is not None:
+        explained = {one for result in results.values() for one in result.leads}
+        assert sorted(set(others) - {cause, *folded} - explained) == sorted(case.beside), others
+
+
+def test_a_warning_is_no_reason_of_a_failure():
+    """Two keys for one apt address, beside a mismatch: the sources file mismatches nothing."""
+    case = next(case for case in seen.CASES if case.name == "seen: mismatch and conflicting keys")
+    results = {result.id: result for result in run_checks(case.box().facts())}
+    assert results["driver.package_mix"].status == "warn"
+    assert results["driver.package_mix"].leads == ()
 
 
 def test_names_of_cases_are_unique():

@@ -8,9 +8,9 @@ from provision.checks import all_checks
 from provision.checks.fabric_state import judge_mask
 from provision.checks.facts import Context, Facts, Rate
 from provision.doctor import _port_counters
-from provision.matrix.load import default_matrix
 from provision.records import Driver, Gpu, GpuState, Host, Machine, Reading
 from provision.versions import ComputeCapability, DriverVersion
+from tests.bench.matrix import shipped
 
 CHECKS = {check.id: check for check in all_checks()}
 H100 = {"name": "NVIDIA H100 80GB HBM3", "pci_device_id": "10de:2330", "compute_capability": ComputeCapability(9, 0)}
@@ -25,7 +25,7 @@ def facts(*readings, gpus=(), host=None, driver=None, rates=None):
         gpu_state=GpuState.USABLE if gpus else GpuState.NONE,
         readings=(*SERVER, *readings),
     )
-    return Facts(machine, Context(matrix=lambda: default_matrix(None), rates=rates or {}))
+    return Facts(machine, Context(matrix=shipped, rates=rates or {}))
 
 
 def status(id_, *readings, **given):

@@ -9,9 +9,9 @@ import pytest
 from provision.checks import PROBLEMS, Context, Facts, all_checks
 from provision.checks.facts import Rate
 from provision.checks.gpu_answers import is_mobile, named, shown
-from provision.matrix.load import default_matrix
 from provision.records import Gpu, GpuState, Host, Machine, Reading
 from provision.versions import ComputeCapability
+from tests.bench.matrix import shipped
 from tests.boxes import healthy as boxes
 
 GIB, MIB = 2**30, 2**20
@@ -41,7 +41,7 @@ def found(check_id, *gpus, host=None, rates=None, box=None, **readings):
         told.append(Reading(name, "nvml", failure=value) if is_failure else Reading(name, "nvml", value))
     host = host or Host(hostname="box", system="linux", os="ubuntu", is_wsl=False)
     machine = Machine(host=host, gpus=gpus, gpu_state=GpuState.USABLE, readings=tuple(told))
-    context = Context(now=NOW, matrix=lambda: default_matrix(None), rates=rates or {})
+    context = Context(now=NOW, matrix=shipped, rates=rates or {})
     return BY_ID[check_id].evaluate(Facts(machine, context))
 
 
@@ -544,11 +544,11 @@ def diagnosed(*results, failure=None):
         ),
         ([("memory", "3", "fail", 2, "bad")], "fail", "NVIDIA's diagnosis failed memory (GPU 3)."),
         ([("memory", "3", "fail", None, "bad")], "fail", "NVIDIA's diagnosis failed memory (GPU 3)."),
-        ([("software", "", "fail", 5, "x")], "warn", "NVIDIA's diagnosis has to say something of software."),
+        ([("software", "", "fail", 5, "x")], "warn", "NVIDIA's diagnosis warns of software."),
         (
             [("pcie", "0,10,9", "warn", None, "x")],
             "warn",
-            "NVIDIA's diagnosis has to say something of pcie (GPUs 0, 9, 10).",
+            "NVIDIA's diagnosis warns of pcie (GPUs 0 and 9-10).",
         ),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from provision.checks import PROBLEMS, all_checks, explain, lead, run_checks
 from provision.checks.base import Check
+from provision.checks.remedies import install_headers
 from provision.records import Driver, Finding, Gpu, GpuState, Host, Machine, OtherGpu, Reading
 from provision.versions import DriverVersion
 from tests.boxes.catalogue import CATALOGUE
@@ -301,7 +302,7 @@ def test_lost_gpu_is_named_with_its_reason():
     found = finding("pci.count_vs_nvml", replace(machine, readings=(*machine.readings, lost)))
     assert found.status == "fail"
     assert found.happened == "1 GPU of 2 not usable: GPU 1 (0000:01:00.0): GPU is lost (NVML code 15)."
-    assert found.risky[0] == "sudo nvidia-smi --gpu-reset -i 0000:01:00.0"
+    assert found.risky[0].startswith("sudo nvidia-smi --gpu-reset -i 0000:01:00.0 ")
 
 
 # --- WSL
@@ -440,6 +441,22 @@ def test_nothing_leads_a_healthy_box():
 def test_failures_lead_before_warnings():
     findings = (Finding("driver.query_latency", "warn", ""), Finding("driver.uvm", "fail", ""))
     assert lead(findings) == ("driver.uvm", ())
+
+
+@pytest.mark.parametrize(
+    ("kernel", "words"),
+    [
+        ("6.8.12-15-pve", "proxmox-headers-6.8.12-15-pve"),
+        ("6.5.11-8-pve", "proxmox-headers-6.5.11-8-pve"),
+        ("6.2.16-20-pve", "pve-headers-6.2.16-20-pve"),
+        ("5.15.158-2-pve", "pve-headers-5.15.158-2-pve"),
+        ("6.8.0-79-generic", "linux-headers-6.8.0-79-generic"),
+    ],
+)
+def test_headers_of_a_kernel_on_debian(kernel, words):
+    machine = Machine(host=replace(HOST, os="debian"))
+    assert install_headers(machine, kernel).endswith(words)
+    assert f" {words}" in install_headers(machine, kernel)
 
 
 def test_results_name_what_they_explain():

@@ -199,6 +199,12 @@ def test_forms_of_a_line(line):
         ("NVRM: nobody knows this line", "nvrm"),
         ("Command line: BOOT_IMAGE=/vmlinuz nvidia.token=secret", None),
         ('audit: type=1309 audit(1.2:3): argc=2 a0="nvidia-smi" a1="--password=x"', None),
+        ("Loading of module with unavailable key is rejected", "module_rejected"),
+        ("Loading of unsigned module is rejected", "module_rejected"),
+        (
+            "Lockdown: modprobe: unsigned module loading is restricted; see man kernel_lockdown.7",
+            "module_rejected",
+        ),
     ],
 )
 def test_kinds(text, kind):

@@ -4,12 +4,12 @@ import pytest
 
 from provision.drivers import plan_driver
 from provision.errors import NoBuildError, NoUsableGpuError
-from provision.matrix import default_matrix_path, read_matrix
 from provision.records import Gpu, GpuState, Host, Machine
 from provision.report.driver import render_driver_plan
 from provision.report.style import Style
+from tests.bench.matrix import shipped
 
-MATRIX = read_matrix(default_matrix_path())
+MATRIX = shipped()
 TODAY = "2026-11-23"
 
 

@@ -10,11 +10,11 @@ from paste_texts import ALL, COLLECT_ENV, LIST, QUERY, TABLE
 
 from provision import pasted as package
 from provision.errors import InputError
-from provision.matrix import default_matrix_path, read_matrix
 from provision.pasted import FORMATS, machine_from_paste, read_paste
 from provision.pasted.paste import LONGEST_LINE, LONGEST_PASTE
+from tests.bench.matrix import shipped
 
-MATRIX = read_matrix(default_matrix_path())
+MATRIX = shipped()
 HAND = "- **GPU**: NVIDIA GeForce RTX 5090 (32GB GDDR7)\n- **OS**: Ubuntu (Linux)\n- **Python**: 3.12.3\n"
 NAMES = {"NVIDIA L40S", "NVIDIA H100 80GB HBM3", "NVIDIA H200", "NVIDIA A10G", "NVIDIA A100-SXM4-80GB"}
 PIECES = st.one_of(

@@ -20,9 +20,9 @@ LIBRARY = "NVIDIA-SMI couldn't find libnvidia-ml.so library in your system."
         ("Failed to initialize NVML: Driver/library version mismatch", "version-mismatch", "driver.kmd_umd_match"),
         ("Failed to initialize NVML: Insufficient Permissions", "no-permission", "driver.nvml_init"),
         ("Failed to initialize NVML: Unknown Error", "failed", "driver.nvml_init"),
-        ("Failed to initialize NVML: GPU access blocked by the operating system", "failed", "driver.nvml_init"),
+        ("Failed to initialize NVML: GPU access blocked by the operating system", "no-permission", "driver.nvml_init"),
         (LIBRARY, "library-not-found", "driver.nvml_init"),
-        ("No devices were found", "answered", None),
+        ("No devices were found", "answered", "pci.count_vs_nvml"),
     ],
 )
 def test_errors_are_a_gpu_that_cannot_be_used(text, outcome, cause, pasted):
@@ -32,6 +32,21 @@ def test_errors_are_a_gpu_that_cannot_be_used(text, outcome, cause, pasted):
     assert machine.reading("nvml.init").failure == text
     assert machine.assumptions == ()
     assert lead(run_checks(machine))[0] == cause
+
+
+def test_windows_that_keeps_its_gpu_is_not_cured_by_a_restart_of_linux(pasted):
+    results = {
+        one.id: one
+        for one in run_checks(pasted("Failed to initialize NVML: GPU access blocked by the operating system"))
+    }
+    found = results["driver.nvml_init"]
+    assert any("wsl --shutdown" in step for step in found.safe)
+    assert not [step for step in (*found.safe, *found.risky) if "sudo" in step]
+
+
+def test_an_unknown_error_may_be_that_of_a_container(pasted):
+    results = {one.id: one for one in run_checks(pasted("Failed to initialize NVML: Unknown Error"))}
+    assert "container" in results["driver.nvml_init"].safe[0]
 
 
 def test_the_release_of_the_library_is_read(pasted):

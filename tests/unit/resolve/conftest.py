@@ -2,13 +2,13 @@
 
 import pytest
 
-from provision.matrix import read_matrix
 from provision.resolve import Catalogue
+from tests.bench.matrix import shipped
 
 
 @pytest.fixture(scope="session")
 def catalogue():
-    return Catalogue(read_matrix())
+    return Catalogue(shipped())
 
 
 @pytest.fixture(scope="session")

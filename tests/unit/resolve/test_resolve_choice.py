@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from resolve_boxes import applied, ask, box
 
 from provision.errors import ExitCode, UsageError
-from provision.matrix import read_matrix
 from provision.records import Gpu, GpuState, Interpreter
 from provision.resolve import Catalogue, preferred_by, resolve
 from provision.resolve.candidates import code_for, newest_pair, python_tag
 from provision.versions import DriverVersion
+from tests.bench.matrix import shipped
 
-MATRIX = read_matrix()
+MATRIX = shipped()
 CATALOGUE = Catalogue(MATRIX)
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provision.matrix import read_matrix
 from provision.versions import DriverVersion
+from tests.bench.matrix import shipped
 from tests.oracle import changes, facts, judge, machines
 from tests.oracle.compare import Comparison
 from tests.oracle.facts import Facts
@@ -20,7 +20,7 @@ from tests.oracle.machines import Pool
 
 FACTS = Facts()
 POOL = Pool(FACTS)
-COMPARISON = Comparison(read_matrix(), FACTS)
+COMPARISON = Comparison(shipped(), FACTS)
 NO_WISH = {"torch": None, "cuda": None, "transformers": None, "python": None, "cpu": False}
 
 
@@ -86,7 +86,7 @@ def test_the_judge_reads_text_so_that_ten_is_not_one():
 @pytest.mark.parametrize("floor", ["525.60.12", "525.60.14"])
 def test_a_floor_that_is_off_by_one_is_seen(floor):
     """The comparison can fail: a resolver with a wrong floor of CUDA 12 is contradicted at that floor."""
-    matrix = read_matrix()
+    matrix = shipped()
     rows = tuple(replace(row, linux=DriverVersion(floor)) if row.major == 12 else row for row in matrix.cuda_majors)
     wrong = Comparison(replace(matrix, cuda_majors=rows), FACTS)
     border = machine("Tesla T4", driver="525.60.12" if floor < "525.60.13" else "525.60.13")
@@ -117,7 +117,7 @@ def test_the_judge_agrees_on_twenty_thousand_machines(data):
 
 def test_the_machines_are_worth_trying():
     """A seeded draw meets boxes with builds, boxes that leave GPUs out, and every kind of unlock."""
-    rng, comparison = random.Random(20), Comparison(read_matrix(), FACTS)
+    rng, comparison = random.Random(20), Comparison(shipped(), FACTS)
     unlocks = set()
     for _ in range(250):
         box, request = POOL.case(rng.choice)

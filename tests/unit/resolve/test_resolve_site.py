@@ -11,6 +11,7 @@ from provision.planning import plan_for
 from provision.resolve import Catalogue, resolve
 from provision.resolve.choose import judge, judge_all
 from provision.resolve.situation import situate
+from tests.bench.matrix import shipped
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_forbidden_python_leaves_the_others(under):
 
 
 def test_a_forbidden_python_is_not_offered(under):
-    free = resolve(box("H100", "580.95.05", python="3.9"), ask(torch="2.15"), Catalogue(read_matrix()).matrix)
+    free = resolve(box("H100", "580.95.05", python="3.9"), ask(torch="2.15"), Catalogue(shipped()).matrix)
     assert "3.11" in [unlock.to for unlock in free.unlocks]
     catalogue = under("python: '3.11', reason: retired")
     bound = resolve(box("H100", "580.95.05", python="3.9"), ask(torch="2.15"), catalogue.matrix, catalogue=catalogue)
@@ -74,7 +75,7 @@ def test_a_forbidden_driver_is_judged_per_machine_of_one_catalogue(under):
 
 def test_a_forbidden_driver_is_not_offered(under):
     machine = box("H100", "535.104.05")
-    free = resolve(machine, ask(), Catalogue(read_matrix()).matrix)
+    free = resolve(machine, ask(), Catalogue(shipped()).matrix)
     assert [unlock.to for unlock in free.unlocks if unlock.change == "driver"] == ["580.65.06"]
     catalogue = under("driver: '>=580', reason: not certified")
     assert not [
@@ -119,4 +120,4 @@ def test_the_plan_says_that_a_site_file_counts(under, tmp_path):
     assert plan.resolution.assumptions[-1] == (
         f"The site file {tmp_path}/site.yaml counts: 1 entry that forbids builds."
     )
-    assert "site" not in " ".join(plan_for(Examined(box()), ask(), read_matrix()).resolution.assumptions)
+    assert "site" not in " ".join(plan_for(Examined(box()), ask(), shipped()).resolution.assumptions)
