@@ -975,7 +975,8 @@ def system_container() -> Box:
     for line in ("dmesg", kernel_log.JOURNAL):
         box.command(line, returncode=1, stderr="Operation not permitted\n")
     _runfile(box).space(system.SHM, total=16 * GIB, free=16 * GIB)
-    box.answer("mounts", {"mounts": [], "places": [["system", "/", "zfs", "/", False]]})
+    places = [["system", "/", "zfs", "/", False], ["temporary files", system.TMP, "zfs", "/", False]]
+    box.answer("mounts", {"mounts": [], "places": places})
     return box.nvml(**{"*.persistence": 0, "*.power_limit_mw": 170000, "*.power_default_mw": 170000})
 
 
