@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _REAP_S = 1.0
@@ -78,6 +79,8 @@ def run(
     import subprocess
 
     started = time.monotonic()
+    if _stopping:
+        return Completed(tuple(argv), failure="interrupted")
     try:
         child = subprocess.Popen(
             list(argv),
@@ -115,6 +118,20 @@ def _why_not_started(err: OSError | ValueError) -> str:
     return (err.strerror or str(err)) if isinstance(err, OSError) else str(err)
 
 
+_stopping: list[bool] = []
+"""Not empty while programs of other threads shall end: Ctrl-C reaches the main thread alone."""
+
+
+@contextmanager
+def no_programs() -> Iterator[None]:
+    """Within it no program starts, and those that threads have started are killed."""
+    _stopping.append(True)
+    try:
+        yield
+    finally:
+        _stopping.pop()
+
+
 class _Kept:
     """The first bytes of both output pipes of a child, read without ever blocking on them."""
 
@@ -140,7 +157,7 @@ class _Kept:
         while self._selector.get_map():
             now = time.monotonic()
             quiet_end = float("inf") if silence_s is None else heard + silence_s
-            if now >= min(end, quiet_end):
+            if now >= min(end, quiet_end) or _stopping:
                 return self._child.poll() is None
             if left_behind is None and self._child.poll() is not None:
                 left_behind = now + _LEFTOVER_S
@@ -171,7 +188,7 @@ class _Kept:
         """Whether a child that closed both pipes is still running at `end`."""
         pause_s = 0.0005
         while self._child.poll() is None:
-            if time.monotonic() >= end:
+            if time.monotonic() >= end or _stopping:
                 return True
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.05)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from .detect.answer_forms import LARGEST_NUMBER, has_form
 from .detect.memory import Kind, Look, Recorder, Replay
 from .detect.surroundings import Kernel, Surroundings
 from .errors import InputError
@@ -94,7 +95,7 @@ def surroundings_of(data: object, *, where: str) -> tuple[Surroundings, Level]:
         if kind not in get_args(Kind):
             continue  # a later version looks in more ways
         for key, seen in _objects(named, f"{where}: data.looks.{kind}"):
-            looks[kind, key] = _look(kind, seen, f"{where}: data.looks.{kind}.{key[:80]}")  # type: ignore[index]
+            looks[kind, key] = _look(kind, key, seen, f"{where}: data.looks.{kind}.{key[:80]}")  # type: ignore[index]
     kernel = data.get("kernel")
     words = [_text(kernel, name, where) for name in ("system", "release", "machine", "hostname")]
     libc = data.get("libc")
@@ -140,7 +141,7 @@ _FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
 }
 
 
-def _look(kind: str, seen: object, where: str) -> Look:
+def _look(kind: str, key: str, seen: object, where: str) -> Look:
     """One look of a file that anybody may have written: its value has the form that this kind of look has."""
     if not isinstance(seen, dict) or len(seen) != 1:
         raise InputError(f"{where}: expected one of present, absent and unreadable")
@@ -149,17 +150,20 @@ def _look(kind: str, seen: object, where: str) -> Look:
         return Look(state, why=str(value)[:1000] if value is not None else state)
     if state != "present":
         raise InputError(f"{where}: expected present, absent or unreadable, found {str(state)[:40]!r}")
-    return Look("present", _value(kind, value, where))
+    return Look("present", _value(kind, key, value, where))
 
 
-def _value(kind: str, value: Any, where: str) -> Any:
+def _value(kind: str, key: str, value: Any, where: str) -> Any:
     fields = _FIELDS.get(kind)
     if fields is not None:
         if not isinstance(value, dict):
             raise InputError(f"{where}: expected an object, found {type(value).__name__}")
         for name, kinds in fields.items():
-            if not isinstance(value.get(name), kinds) or (kinds == (int,) and isinstance(value.get(name), bool)):
-                raise InputError(f"{where}.{name}: found {type(value.get(name)).__name__}")
+            found = value.get(name)
+            if not isinstance(found, kinds) or (isinstance(found, bool) and bool not in kinds):
+                raise InputError(f"{where}.{name}: found {type(found).__name__}")
+            if isinstance(found, int | float) and not -LARGEST_NUMBER < found < LARGEST_NUMBER:
+                raise InputError(f"{where}.{name}: found a number that no machine has")
         return {name: value[name] for name in fields}
     if kind in ("text", "link", "variable") and not isinstance(value, str):
         raise InputError(f"{where}: expected text, found {type(value).__name__}")
@@ -167,19 +171,32 @@ def _value(kind: str, value: Any, where: str) -> Any:
         raise InputError(f"{where}: expected a list of names")
     if kind in ("exists", "access") and not isinstance(value, bool):
         raise InputError(f"{where}: expected true or false, found {type(value).__name__}")
+    if kind == "answer" and not has_form(key, value):
+        raise InputError(f"{where}: it has not the form of this answer")
     return value
 
 
 # --- identities
 
 _ADDRESS = r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"
+_GROUP = "[0-9a-fA-F]{1,4}"
 _IDENTITIES = (
     ("GPU-{:08d}-0000-0000-0000-000000000000", r"GPU-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
     ("MIG-{:08d}-0000-0000-0000-000000000000", r"MIG-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
     ("{:08d}-0000-0000-0000-000000000000", r"(?<![\w-])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![\w-])"),
     ("02:00:00:00:00:{:02x}", r"(?<![\w:])(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}(?![\w:])"),
     ("192.0.2.{}", rf"(?!127\.|0\.0\.0\.0){_ADDRESS}"),
-    ("person{}", r"(?<=/home/)[^/\s\"':\\]+"),
+    (
+        "2001:db8::{:x}",
+        rf"(?<![\w:.])(?:(?:{_GROUP}:){{7}}{_GROUP}|(?!0?::)(?:{_GROUP}:){{1,6}}(?::{_GROUP}){{1,6}})(?![\w:])",
+    ),
+    # serial numbers of keys and of certificates, the same in either case
+    ("00:00:00:00:00:00:00:00:{:02x}", r"(?<![\w:])(?:[0-9a-fA-F]{2}:){7,63}[0-9a-fA-F]{2}(?![\w:])"),
+    # somebody@somewhere; user@1000.service is systemd's and names nobody
+    ("person{}@host", r"(?<![\w.+-])[A-Za-z][\w.+-]{0,63}@(?!\d+\.service)[A-Za-z][\w-]{0,62}(?:\.[\w-]{1,63}){0,8}"),
+    ("person{}", r"(?<=/home/)[^/\s\"':,)\\]+"),
+    ("person{}", r"(?<=/Users/)[^/\s\"':,)\\]+"),
+    ("person{}", r"(?<=/media/)[^/\s\"':,)\\]+"),
 )
 
 
@@ -192,8 +209,9 @@ def redacted(data: SnapshotData) -> SnapshotData:
     for form, pattern in _IDENTITIES:
         text = _replaced(text, re.compile(pattern), form)
     hostname = data.kernel.hostname
-    if len(hostname) > 2:  # noqa: PLR2004 -- shorter names are part of too many words
-        text = re.sub(rf"(?<![\w-]){re.escape(hostname)}(?![\w-])", "host", text)
+    for name in (hostname, hostname.partition(".")[0]):
+        if len(name) > 2 and name != "localhost":  # noqa: PLR2004 -- shorter names are part of too many words
+            text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "host", text, flags=re.IGNORECASE)
     kernel = SnapshotKernel(data.kernel.system, data.kernel.release, data.kernel.machine, "host")
     return SnapshotData(data.level, True, kernel, data.libc, json.loads(text), data.shortened)  # noqa: FBT003
 

@@ -71,7 +71,23 @@ class Check:
         facts = facts if isinstance(facts, Facts) else Facts(facts)
         say = Verdict(self.id)
         why = _why_skipped(facts, self)
-        return say.skipped(why) if why else self.judge(facts, say)
+        if why:
+            return say.skipped(why)
+        facts.asked_for.clear()
+        finding = self.judge(facts, say)
+        return _unless_in_trouble(finding, facts, say)
+
+
+def _unless_in_trouble(finding: Finding, facts: Facts, say: Verdict) -> Finding:
+    """The finding; no pass where something that the check asked for could not be read."""
+    if finding.status != "pass":
+        return finding
+    lost = facts.in_trouble(facts.asked_for)
+    if not lost:
+        return finding
+    first = lost[0]
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return say.unknown(f"{first.name}{more} could not be read ({first.failure}); the rest is well.", *finding.evidence)
 
 
 def check(

@@ -218,7 +218,8 @@ def packages_held(facts: Facts, say: Verdict) -> Finding:
             safe=hold_driver(facts.machine),
         )
     if automatic is None:
-        return say.passed("Nothing holds the driver; whether packages are upgraded unattended was not read.")
+        why = facts.why_not("driver.automatic_upgrades")
+        return say.unknown(f"Nothing holds the driver; whether packages are upgraded unattended was not read ({why}).")
     how = "upgraded unattended, the driver never so far" if automatic else "not upgraded unattended"
     return say.passed(f"Nothing holds the driver; packages are {how}.", *facts.evidence("driver.automatic_upgrades"))
 

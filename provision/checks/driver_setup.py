@@ -196,8 +196,8 @@ def persistence(facts: Facts, say: Verdict) -> Finding:
     if off and facts.is_any("container", "vm"):
         kind = "container" if facts.is_any("container") else "virtual machine"
         return say.passed(
-            f"Persistence mode is off on {counted(len(off), 'data-centre board')}, as is usual in a {kind}; the first"
-            " program on a GPU waits for it.",
+            f"Persistence mode is off on {counted(len(off), 'data-centre board')}, as is usual in a {kind}; each first"
+            " program waits for the GPU.",
             *facts.evidence("driver.persistence_daemon"),
         )
     if off:
@@ -288,7 +288,7 @@ def dev_char_links(facts: Facts, say: Verdict) -> Finding:
     if missing is None:
         return say.unknown("The links in /dev/char were not read.")
     is_used = facts.value("driver.container_runtime") and facts.flag("driver.has_systemd")
-    if missing and is_used and not facts.flag("driver.docker_uses_cgroupfs"):
+    if missing and is_used and facts.text("ctr.docker_config_cgroup_driver") != "cgroupfs":
         return say.warned(
             f"{counted(len(missing), 'device node')} of the driver without a link in /dev/char: {', '.join(missing)}.",
             *facts.evidence("driver.dev_char_missing", "driver.container_runtime"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from ..records import Evidence, Gpu, GpuState, Machine, Reading, Scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from ..matrix.tables import Matrix
 
@@ -49,6 +50,14 @@ class Context:
     """Classes that the user says the box is of: login-node, cpu-only."""
 
 
+# Codes of NVML: too little power, no answer in time, an interrupt that was lost, a broken InfoROM, a GPU that is lost
+# or needs a reset, no memory, and the unknown error. Others say that there is nothing to be read.
+_TROUBLE = re.compile(
+    r"\(NVML code (?:8|10|11|14|15|16|20|999)\)$|Permission denied|Operation not permitted|Input/output error"
+    r"|[Nn]o answer (?:within|in time)|did not (?:answer|end)|nobody looked"
+)
+
+
 @dataclass(frozen=True)
 class Facts:
     """A machine with an index over its readings. Readings are named in docs/readings.md."""
@@ -67,11 +76,25 @@ class Facts:
 
     def readings(self, name: str) -> tuple[Reading, ...]:
         """Every attempt to learn that fact, failed ones too."""
-        return tuple(self._by_name.get(name, ()))
+        return tuple(self._named(name))
+
+    def _named(self, name: str) -> list[Reading]:
+        self.asked_for.add(name)
+        return self._by_name.get(name, [])
+
+    @cached_property
+    def asked_for(self) -> set[str]:
+        """Names of readings that somebody asked for, there or not."""
+        return set()
+
+    def in_trouble(self, names: Iterable[str]) -> tuple[Reading, ...]:
+        """Of these the readings that were there to be had and were not: closed, silent, lost."""
+        tried = (one for name in sorted(names) for one in self._by_name.get(name, ()) if one.failure)
+        return tuple(one for one in tried if _TROUBLE.search(one.failure or "") and self.value(one.name) is None)
 
     def reading(self, name: str) -> Reading | None:
         """The first attempt that brought a value, else the first."""
-        named = self._by_name.get(name)
+        named = self._named(name)
         return next((one for one in named if one.failure is None), named[0]) if named else None
 
     def value(self, name: str) -> Value:
@@ -81,12 +104,17 @@ class Facts:
 
     def values(self, name: str) -> tuple[Value, ...]:
         """Values of all good readings of that name."""
-        return tuple(one.value for one in self._by_name.get(name, ()) if one.failure is None)
+        return tuple(one.value for one in self._named(name) if one.failure is None)
 
     def number(self, name: str) -> float | None:
         """Value as a number; None when it is not one."""
         value = self.value(name)
-        return None if isinstance(value, bool) or not isinstance(value, (int, float)) else float(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        try:
+            return float(value)
+        except OverflowError:  # more digits than any fact has
+            return None
 
     def text(self, name: str) -> str | None:
         """Value as text; None when it is not text."""
@@ -119,7 +147,7 @@ class Facts:
 
     def evidence(self, *names: str) -> tuple[Evidence, ...]:
         """Every reading of those names as evidence, a failed one with its reason."""
-        return tuple(as_evidence(reading) for name in names for reading in self._by_name.get(name, ()))
+        return tuple(as_evidence(reading) for name in names for reading in self._named(name))
 
     # --- the box
 

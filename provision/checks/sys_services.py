@@ -164,6 +164,8 @@ def ipmi(facts: Facts, say: Verdict) -> Finding:
     sensors = rows(facts, "ipmi.sensor")
     if not facts.values("ipmi.sensors"):
         return say.skipped(f"Sensors of the board were not read: {facts.why_not('ipmi.sensors')}.")
+    if missing := [one for one in facts.readings("ipmi.sensors") if one.failure]:
+        return say.unknown(f"Not all sensors of the board were read: {missing[0].failure}.")
     lost = [one for one in sensors if one[0] == "Power Supply" and any(word in one[3].lower() for word in _LOST)]
     if lost:
         return say.failed(

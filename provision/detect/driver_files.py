@@ -66,7 +66,7 @@ class DriverFiles:
 def detect_driver_files(around: Surroundings) -> DriverFiles:
     """Every file-based fact of the driver with its readings."""
     version_text, version_why = around.attempt("/sys/module/nvidia/version", longest=256)
-    proc_text, proc_why = around.attempt("/proc/driver/nvidia/version", longest=4096)
+    proc_text, proc_why = around.attempt("/proc/driver/nvidia/version", longest=4096, keep=_without_builder)
     sys_version = parse_module_version(version_text or "")
     proc_version, flavour = parse_proc_version(proc_text or "")
     # The folder of a loaded module is never empty: it holds at least the module's state and reference count.
@@ -128,6 +128,12 @@ def parse_proc_version(text: str) -> tuple[DriverVersion | None, Literal["open",
     return DriverVersion(match[1]), "open" if "Open Kernel Module" in line else "proprietary"
 
 
+def _without_builder(text: str) -> str:
+    """The line of the driver without (somebody@somewhere), who built its module."""
+    lines = (line for line in text.splitlines() if line.startswith("NVRM version:"))
+    return "\n".join(re.sub(r"\([^()]*@[^()]*\)", "", line) for line in lines)
+
+
 # --- device nodes
 
 
@@ -148,7 +154,7 @@ def _node(around: Surroundings, path: str) -> DeviceNode:
         return DeviceNode(path, why)
     if around.may_open(path):
         return DeviceNode(path)
-    mode = stat.S_IMODE(status.mode)
+    mode = status.mode & 0o7777  # a snapshot may hold any number
     # Batch systems give a job its GPUs so: the mode of a node says yes, the rules of the job's control group no.
     is_withheld = mode & _FOR_ALL == _FOR_ALL
     owner = f"mode {mode:04o}, owner {status.uid}:{status.gid}"
@@ -219,7 +225,9 @@ def scan_blocked(around: Surroundings) -> tuple[Reading, ...]:
     """
     folder = around.path("/proc")
     found = around.answer("driver.blocked_processes", lambda: _blocked(folder))
-    seen = Reading("driver.blocked_processes", "/proc/*/stat", tuple(found or ()))
+    if found is None:
+        return (Reading("driver.blocked_processes", "/proc/*/stat", failure="nobody looked"),)
+    seen = Reading("driver.blocked_processes", "/proc/*/stat", tuple(found))
     if not found:
         return (seen,)
     lasting = around.answer("driver.blocked_lasting", lambda: _lasting(folder, found))

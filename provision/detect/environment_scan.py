@@ -239,7 +239,9 @@ def _read_distribution(site: str, folder: str, found: dict[str, Any], owners: di
     found["distributions"].append(row)
     is_cuda = bool(_CUDA_FAMILY.match(name))
     if name in WATCHED or is_cuda:
-        found["requires"] += [[name, line] for line in head["requires"] if _REQUIREMENT.match(line)]
+        # torch @ https://user:token@host/...: the address is nobody's business
+        lines = (line.partition("@")[0].strip() for line in head["requires"] if _REQUIREMENT.match(line))
+        found["requires"] += [[name, line] for line in lines]
     # conda moves libraries out of the packages and keeps the list that pip wrote.
     if installer != "conda" and (is_cuda or name in ("torch", "triton")):
         _read_record(site, info, name, found, owners)
@@ -360,7 +362,9 @@ def _conda(folder: str) -> list[list[str]]:
             text = _text(os.path.join(folder, "conda-meta", name)) or ""
             # "channel": "https://conda.example/pytorch/linux-64": the name alone is kept
             channel = re.search(r"\"channel\":\s*\"(?:[^\"]*?/)?([\w.-]+?)(?:/(?:linux-\w+|noarch))?/?\"", text)
-            found.append([match[1], match[2], channel[1] if channel else ""])
+            # https://conda.example/t/<token>/pytorch: what stands behind /t/ is a key
+            is_key = channel is not None and re.search(rf"/t/{re.escape(channel[1])}(?:/(?:linux|noarch)|/?\")", text)
+            found.append([match[1], match[2], channel[1] if channel and not is_key else ""])
     return found
 
 

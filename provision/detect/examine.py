@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..plain_text import plain
+from ..process import no_programs
 from ..records import Reading
 from . import detect_machine
 from .memory import Replay
 from .probes import probes_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from ..records import Machine
     from .probes import Level, Probe
@@ -31,31 +33,67 @@ def gather(around: Surroundings, level: Level = "quick") -> Machine:
     if level == "instant":
         return _joined(files, [_read(probe, around, files) for probe in beside])
     waiting = _start(beside, around, files)
-    machine = detect_machine(around, depth="health")
-    after = [_read(probe, around, machine) for probe in probes if probe.is_after_driver]
-    return _joined(machine, [*waiting(), *after])
+    try:
+        machine = detect_machine(around, depth="health")
+        after = [_read(probe, around, machine) for probe in probes if probe.is_after_driver]
+        return _joined(machine, [*waiting.results(), *after])
+    except BaseException:  # Ctrl-C: the programs that threads wait for would hold us up
+        waiting.give_up()
+        raise
 
 
 def _joined(machine: Machine, found: Sequence[Sequence[Reading]]) -> Machine:
     return replace(machine, readings=(*machine.readings, *(reading for readings in found for reading in readings)))
 
 
-def _start(probes: Sequence[Probe], around: Surroundings, machine: Machine) -> Callable[[], list[tuple[Reading, ...]]]:
-    """Start the probes, cheap ones here and now, the others in threads; the result waits and keeps their order."""
-    if isinstance(around.memory, Replay):  # nothing is waited for
-        found = [_read(probe, around, machine) for probe in probes]
-        return lambda: found
+_PATIENCE_S = 1.5
+"""How long threads may take to end when nobody waits for them any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Probes in threads."""
+
+    pool: ThreadPoolExecutor
+    jobs: tuple[Future[tuple[Reading, ...]], ...]
+
+    def results(self) -> list[tuple[Reading, ...]]:
+        """The readings of each, in their order."""
+        found = [job.result() for job in self.jobs]
+        self.pool.shutdown(wait=False)
+        return found
+
+    def give_up(self) -> None:
+        """End the programs that they wait for, and start no others."""
+        from concurrent.futures import wait
+
+        with no_programs():
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            wait(self.jobs, timeout=_PATIENCE_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """Probes of a snapshot: nothing is waited for."""
+
+    found: list[tuple[Reading, ...]]
+
+    def results(self) -> list[tuple[Reading, ...]]:
+        """The readings of each, in their order."""
+        return self.found
+
+    def give_up(self) -> None:
+        """Nothing runs."""
+
+
+def _start(probes: Sequence[Probe], around: Surroundings, machine: Machine) -> _Waiting | _Done:
+    """Start the probes in threads."""
+    if isinstance(around.memory, Replay):
+        return _Done([_read(probe, around, machine) for probe in probes])
     from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(max_workers=4)
-    jobs = [pool.submit(_read, probe, around, machine) for probe in probes]
-
-    def wait() -> list[tuple[Reading, ...]]:
-        found = [job.result() for job in jobs]
-        pool.shutdown(wait=False)
-        return found
-
-    return wait
+    return _Waiting(pool, tuple(pool.submit(_read, probe, around, machine) for probe in probes))
 
 
 def _read(probe: Probe, around: Surroundings, machine: Machine) -> tuple[Reading, ...]:

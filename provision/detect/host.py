@@ -9,6 +9,7 @@ from ..plain_text import plain
 from ..records import Container, Host, Reading
 from ..spellings import is_wsl_kernel
 from ..versions import Glibc
+from .memory import lines_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .surroundings import Surroundings
 
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+CPU_LINES = lines_with(r"^(?:model name|flags)\s*:")
+"""What is kept of /proc/cpuinfo: some boards write their serial number there."""
 _CPUINFO_HEAD = 16384  # one processor's block is enough: the file grows with every core
 
 
@@ -77,10 +80,13 @@ def parse_os_release(text: str) -> dict[str, str]:
     return found
 
 
+_OS_LINES = lines_with(r"^\s*(?:ID|ID_LIKE|VERSION_ID)=")
+
+
 def _os_release(around: Surroundings) -> tuple[dict[str, str], tuple[Reading, ...]]:
     failures = []
     for path in ("/etc/os-release", "/usr/lib/os-release"):
-        text, failure = around.attempt(path)
+        text, failure = around.attempt(path, keep=_OS_LINES)
         if text is None:
             failures.append(failure)
             continue
@@ -129,11 +135,16 @@ def _of_process_1(around: Surroundings) -> str | None:
 # --- WSL, container, virtual machine
 
 
+def _without_builder(text: str) -> str:
+    """Linux version 6.8.0-79-generic (somebody@somewhere) ...: up to who built it."""
+    return text.partition("(")[0].strip()
+
+
 def _wsl(around: Surroundings) -> tuple[bool, Reading]:
     name = "host.is_wsl"
     if is_wsl_kernel(around.kernel.release):
         return True, Reading(name, "uname", value=True)
-    if is_wsl_kernel(around.text("/proc/version", longest=512) or ""):
+    if is_wsl_kernel(around.text("/proc/version", longest=512, keep=_without_builder) or ""):
         return True, Reading(name, "/proc/version", value=True)
     # A kernel that the user built for WSL may carry any name; the paravirtual GPU and its libraries stay.
     found = around.exists("/dev/dxg") and around.exists("/usr/lib/wsl/lib")
@@ -180,8 +191,8 @@ def _container(around: Surroundings) -> tuple[Container | None, Reading]:
 
 # HOME=/root\0container=lxc\0TERM=linux\0
 def parse_container_variable(text: str) -> str | None:
-    """Value of `container` in the environment block of a process."""
-    return next((entry[10:] for entry in text.split("\0") if entry.startswith("container=")), None)
+    """Value of `container` in the environment block of a process, where it has the form of a word."""
+    return next((entry[10:] for entry in text.split("\0") if re.fullmatch(r"container=[\w.-]{1,32}", entry)), None)
 
 
 # 12:memory:/kubepods.slice/kubepods-burstable.slice/cri-containerd-5f1c.scope
@@ -230,7 +241,7 @@ def _virtualization(around: Surroundings, *, is_wsl: bool) -> tuple[str | None, 
         around.text(folder + file, longest=256) or "" for file in ("product_name", "sys_vendor", "bios_vendor")
     )
     # EC2's metal instances also say "Amazon EC2"; only the CPU's flag tells a guest from the machine itself.
-    cpuinfo, failure = around.attempt("/proc/cpuinfo", longest=_CPUINFO_HEAD)
+    cpuinfo, failure = around.attempt("/proc/cpuinfo", longest=_CPUINFO_HEAD, keep=CPU_LINES)
     is_guest = bool(re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo or "", re.MULTILINE))
     found = parse_dmi(texts)
     if found and (is_guest or around.kernel.machine not in {"x86_64", "amd64"}):

@@ -102,10 +102,17 @@ _MAYBE: Final = re.compile(
 )
 
 
+_NOT_THE_KERNEL: Final = re.compile(r"(audit[:( ])|[\w.@-]{1,64}\[\d+\]: |(?:Kernel c|C)ommand line: ")
+
+
 def kind_of(text: str) -> str | None:
     """Kind of a message; `nvrm` for a line of the driver that no rule knows, None for one that is not kept."""
     if not _MAYBE.search(text):
         return None
+    if match := _NOT_THE_KERNEL.match(text):
+        # audit quotes the arguments of programs, and services write to the kernel's log, too
+        allowed = "lsm" if match[1] else "nccl_segfault"
+        return allowed if dict(_PATTERNS)[allowed].search(text) else None
     for name, pattern in _PATTERNS:
         if pattern.search(text):
             return name
@@ -135,15 +142,20 @@ _TIMELESS: Final = "- - kernel: "
 # The driver writes some messages over several lines, each with NVRM: before it.
 _OPENS = re.compile(r"NVRM: (?:The NVIDIA GPU|This PCI I/O region)")
 _MOST_JOINED = 6
+_LONGEST_READ: Final = 1024
 _NEAR_S = 0.05
 
 
 def records(lines: Iterable[str], booted_at: float | None) -> Iterator[Record]:
-    """Messages with their times; a line without a time belongs to the message before it."""
+    """Messages with their times; a line without a time belongs to the message of the driver before it, or to none."""
     last: Record | None = None
     joined = 0
     for line in lines:
+        # The kernel's own are never longer (LOG_LINE_MAX), and the patterns below take the square of the length.
+        line = line[:_LONGEST_READ]  # noqa: PLW2901
         found = _record(line, booted_at)
+        if found is None and not (last and last.text.startswith("NVRM:") and joined < _MOST_JOINED):
+            continue  # not a line of the kernel
         if last and (found is None or _goes_on(last, found, joined)):
             more = found.text if found else line.replace("#012", " ").strip()
             last = Record(last.at, f"{last.text} {more}")

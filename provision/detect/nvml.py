@@ -11,6 +11,7 @@ from ..plain_text import plain
 from ..records import Reading
 from ..spellings import normal_bus_id
 from ..versions import ComputeCapability, CudaVersion, DriverVersion
+from .memory import lines_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +48,8 @@ _LOST = {15, 16}
 _LONGEST_LINE = 65536
 _MOST_IN_A_LIST = 1024
 _KEPT_BYTES = {"base": 1024 * 1024, "health": 8 * 1024 * 1024}
+KEPT_LINES = lines_with(r"^\{\"(?:at|facts?)\"")
+"""The lines of our own children: libraries that they load may write, too."""
 Depth = Literal["base", "health"]
 """`base`: what a GPU is and whether it answers. `health`: also all that the checks read (docs/readings.md)."""
 
@@ -112,6 +115,7 @@ def detect_nvml(around: Surroundings, depth: Depth = "base") -> NvmlFacts:
         deadline_s=around.nvml_deadline_s,
         silence_s=around.nvml_silence_s,
         keep_bytes=_KEPT_BYTES[depth],
+        keep=KEPT_LINES,
     )
     return judge(completed, parse_probe_lines(completed.stdout))
 

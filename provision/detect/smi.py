@@ -39,7 +39,9 @@ def detect_smi(around: Surroundings, *, deadline_s: float) -> NvmlFacts | None:
     if program is None:
         return None
     source = "nvidia-smi -q -x"
-    completed = around.ask(source, [program, "-q", "-x"], deadline_s=deadline_s, keep_bytes=LONGEST_XML)
+    completed = around.ask(
+        source, [program, "-q", "-x"], deadline_s=deadline_s, keep_bytes=LONGEST_XML, keep=kept_of_xml
+    )
     if completed.failure:
         return _failed(f"{program} could not be started: {completed.failure}")
     if completed.timed_out:
@@ -166,6 +168,54 @@ def _read_tree(body: str) -> Element | None:
 def _without_controls(text: str) -> str:
     """Characters that XML forbids; a broken board name must not lose the whole document."""
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]", " ", text)
+
+
+_KEPT = frozenset(
+    [
+        "nvidia_smi_log",
+        "driver_version",
+        "kmd_version",
+        "cuda_version",
+        "cuda_umd_version",
+        "gpu",
+        "product_name",
+        "uuid",
+        "pci",
+        "pci_bus_id",
+        "pci_device_id",
+        "fb_memory_usage",
+        "total",
+        "mig_mode",
+        "current_mig",
+        "mig_devices",
+        "mig_device",
+    ]
+)
+"""Elements that are read. Serial numbers, and the processes with their command lines, stay where they are."""
+_LONGEST_COMPLAINT = 2000
+
+
+def kept_of_xml(text: str) -> str:
+    """The document without what is not read of it; of what is no such document the beginning."""
+    from xml.etree.ElementTree import tostring
+
+    if "<nvidia_smi_log" not in text:
+        return text[:_LONGEST_COMPLAINT]
+    try:
+        root = _parse_safely(text)
+    except InputError:
+        # The reason stays to be found: what stands before the first GPU declares nothing about processes.
+        return text.partition("<gpu")[0][:_LONGEST_COMPLAINT]
+    _prune(root)
+    return tostring(root, encoding="unicode")
+
+
+def _prune(element: Element) -> None:
+    for child in list(element):
+        if child.tag in _KEPT:
+            _prune(child)
+        else:
+            element.remove(child)
 
 
 def _gpu(index: int, element: Element) -> NvmlDevice:

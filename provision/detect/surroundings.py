@@ -8,10 +8,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..process import KEPT_BYTES, Completed, Runner, run
-from .memory import Look, Memory, Recorder, scrubbed
+from .memory import Look, Memory, Recorder, scrubbed, scrubbed_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 _LONGEST_FILE = 1024 * 1024
 _LONGEST_SAID = 256 * 1024
 """Longest output of a command that is kept, per pipe."""
+_LONGEST_COMPLAINT = 4096
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+
+Keep: TypeAlias = "Callable[[str], str]"
+"""A filter: what may be kept of a text."""
+
+
+def _everything(text: str) -> str:
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +138,29 @@ class Surroundings:
 
     # --- files
 
-    def read(self, absolute: str, *, longest: int = _LONGEST_FILE) -> Look:
-        """Start of a file's text, without credentials; broken bytes replaced."""
+    def read(self, absolute: str, *, longest: int = _LONGEST_FILE, keep: Keep = _everything) -> Look:
+        """Start of a file's text, without credentials; broken bytes replaced.
+
+        `keep` picks what may be kept of it, before anything remembers it: a file that people write may hold anything.
+        All looks at one file have the same `keep`.
+        """
         # Another length is another look: the first reader's must not cut off the second's.
         key = absolute if longest == _LONGEST_FILE else f"{absolute} (first {longest} bytes)"
-        return self.memory.look("text", key, lambda: _looked(absolute, lambda: self._read(absolute, longest)))
+        return self.memory.look("text", key, lambda: _looked(absolute, lambda: self._read(absolute, longest, keep)))
 
-    def _read(self, absolute: str, longest: int) -> str:
+    def _read(self, absolute: str, longest: int, keep: Keep) -> str:
         with open(self._place(absolute), "rb") as stream:  # noqa: PTH123 -- cheaper, and a bus has thousands of files
-            return scrubbed(stream.read(longest).decode("utf-8", errors="replace"))
+            return scrubbed(keep(stream.read(longest).decode("utf-8", errors="replace")))
 
-    def text(self, absolute: str, *, longest: int = _LONGEST_FILE) -> str | None:
+    def text(self, absolute: str, *, longest: int = _LONGEST_FILE, keep: Keep = _everything) -> str | None:
         """Start of a file's text, None when it can't be read."""
-        return self.attempt(absolute, longest=longest)[0]
+        return self.attempt(absolute, longest=longest, keep=keep)[0]
 
-    def attempt(self, absolute: str, *, longest: int = _LONGEST_FILE) -> tuple[str | None, str | None]:
+    def attempt(
+        self, absolute: str, *, longest: int = _LONGEST_FILE, keep: Keep = _everything
+    ) -> tuple[str | None, str | None]:
         """Text of a file and None, or None and the reason."""
-        look = self.read(absolute, longest=longest)
+        look = self.read(absolute, longest=longest, keep=keep)
         return look.value, look.why
 
     def exists(self, absolute: str) -> bool:
@@ -238,7 +253,7 @@ class Surroundings:
         deadline_s: float,
         silence_s: float | None = None,
         keep_bytes: int = KEPT_BYTES,
-        keep: Callable[[str], str] = lambda text: text,
+        keep: Keep = _everything,
     ) -> Completed:
         """How a program ended; `name` is what a snapshot knows the question by, on whichever machine.
 
@@ -255,7 +270,7 @@ class Surroundings:
                 {
                     "returncode": completed.returncode,
                     "stdout": scrubbed(keep(completed.stdout)),
-                    "stderr": scrubbed(keep(completed.stderr)),
+                    "stderr": scrubbed(_complaint(completed, keep)),
                     "duration_s": round(completed.duration_s, 4),
                     "timed_out": completed.timed_out,
                     "abandoned": completed.abandoned,
@@ -267,9 +282,7 @@ class Surroundings:
         look = self.memory.look("command", name, do)
         return Completed((name,), **look.value) if look.is_present else Completed((name,), failure=look.why)
 
-    def tell(
-        self, program: str, *arguments: str, deadline_s: float = 5.0, keep: Callable[[str], str] = lambda text: text
-    ) -> Completed:
+    def tell(self, program: str, *arguments: str, deadline_s: float = 5.0, keep: Keep = _everything) -> Completed:
         """What an installed program says to these arguments in English; a failure says when it is not installed."""
         path = self.program(program)
         name = " ".join((program, *arguments))
@@ -281,8 +294,11 @@ class Surroundings:
     # --- this process
 
     def answer(self, name: str, compute: Callable[[], Any]) -> Any:
-        """Something that is worked out here, such as where a search ends; JSON, None when nothing is known of it."""
-        return self.memory.look("answer", name, lambda: Look("present", compute())).value
+        """Something that is worked out here, such as where a search ends; JSON, None when nothing is known of it.
+
+        Credentials are taken out of its texts.
+        """
+        return self.memory.look("answer", name, lambda: Look("present", scrubbed_value(compute()))).value
 
     def variable(self, name: str, form: re.Pattern[str] | str) -> Variable:
         """A variable of the environment; its value only where the whole of it has that form."""
@@ -302,6 +318,15 @@ class Surroundings:
     def now(self) -> float:
         """Seconds since 1970 when the looking began."""
         return float(self.answer("now", time.time) or 0.0)
+
+
+def _complaint(completed: Completed, keep: Keep) -> str:
+    """What a program wrote to stderr, without the middle of a long one; nothing where it said what it was asked."""
+    if completed.ok and completed.stdout.strip():
+        return ""
+    said = keep(completed.stderr)
+    half = _LONGEST_COMPLAINT // 2
+    return said if len(said) <= _LONGEST_COMPLAINT else f"{said[:half]}\n{said[-half:]}"
 
 
 def _looked(path: str, do: Callable[[], Any]) -> Look:

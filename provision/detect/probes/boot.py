@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ...records import GpuState, Reading
+from ..memory import lines_with
 from . import Probe
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ def _kernel(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     """The running kernel: its flags, its trust, its trouble."""
     yield _flags(around)
     text, why = around.attempt("/proc/sys/kernel/tainted", longest=64)
-    tainted = int(text) if text and text.strip().isdecimal() else None
+    tainted = int(text) if re.fullmatch(r"\s*[0-9]{1,19}\s*", text or "") and text else None
     yield Reading(
         "kernel.tainted", "/proc/sys/kernel/tainted", tainted, None if tainted is not None else why or "no number"
     )
     if machine.gpu_state is GpuState.NONE:
         return
     text, why = around.attempt("/proc/uptime", longest=64)
-    match = re.match(r"\d+\.?\d*", text or "")
+    match = re.match(r"[0-9]{1,12}\.?[0-9]{0,6}", text or "")
     started = round(around.now - float(match.group())) if match else None
     yield Reading("kernel.started_at", "/proc/uptime", started, None if match else why or "no number")
     yield from _trust(around)
@@ -97,7 +98,9 @@ def parse_flags(text: str) -> tuple[str, ...]:
 
 
 def _flags(around: Surroundings) -> Reading:
-    text, why = around.attempt("/proc/cmdline", longest=8192)
+    # A command line may hold addresses and passwords of whatever started the machine.
+    keep = lambda text: " ".join(parse_flags(text))  # noqa: E731
+    text, why = around.attempt("/proc/cmdline", longest=8192, keep=keep)
     return Reading("kernel.cmdline_flags", "/proc/cmdline", None if text is None else parse_flags(text), why)
 
 
@@ -150,6 +153,9 @@ def parse_modules_load(text: str) -> tuple[str, ...]:
     return tuple(line.split()[0].replace("-", "_") for line in lines if line and line[0] not in "#;")
 
 
+_MODULE_LINES = lines_with(r"^\s*(?:nv|gdr)[\w-]+\s*$")
+
+
 def _wanted(around: Surroundings) -> tuple[str, ...]:
     files = [
         f"{folder}/{name}"
@@ -157,7 +163,11 @@ def _wanted(around: Surroundings) -> tuple[str, ...]:
         for name in around.names(folder)
         if name.endswith(".conf")
     ]
-    wanted = [name for path in ("/etc/modules", *files) for name in parse_modules_load(around.text(path) or "")]
+    wanted = [
+        name
+        for path in ("/etc/modules", *files)
+        for name in parse_modules_load(around.text(path, keep=_MODULE_LINES) or "")
+    ]
     return tuple(name for name in PEERS if name in wanted)
 
 
@@ -213,12 +223,17 @@ def next_kernel(
     return newest, "the newest kernel", default == "0"
 
 
+# Beside these stand whole command lines of kernels.
+_GRUB_LINES = lines_with(r"^\s*(?:GRUB_DEFAULT|GRUB_FLAVOUR_ORDER)=")
+_GRUBENV_LINES = lines_with(r"^(?:saved_entry|next_entry)=")
+
+
 def _next(around: Surroundings, installed: list[str], running: str) -> Iterator[Reading]:
     files = [f"/etc/default/grub.d/{name}" for name in around.names("/etc/default/grub.d") if name.endswith(".cfg")]
-    defaults = parse_grub_defaults(around.text(path) or "" for path in ("/etc/default/grub", *files))
+    defaults = parse_grub_defaults(around.text(path, keep=_GRUB_LINES) or "" for path in ("/etc/default/grub", *files))
     env: dict[str, str] = {}
     for path in ("/boot/grub/grubenv", "/boot/grub2/grubenv"):
-        env |= parse_grubenv(around.text(path, longest=4096) or "")
+        env |= parse_grubenv(around.text(path, longest=4096, keep=_GRUBENV_LINES) or "")
     found = next_kernel(installed, running, defaults, env)
     if found:
         yield Reading("kernel.next", found[1], found[0])

@@ -37,6 +37,7 @@ def _engine_here(around: Surroundings, machine: Machine) -> Kept | None:
 _SMALL = re.compile(r"(?:docker\.io/)?(?:library/)?(?:ubuntu|debian|rockylinux|almalinux|nvidia/cuda):[\w.-]*")
 _FITS_CUDA = re.compile(r".*:[\w.]+-base-[\w.]+")
 _SMOKE_NAME = "gpusetup-check"
+_LONGEST_COMPLAINT = 800
 
 
 # ubuntu:24.04
@@ -70,17 +71,25 @@ def _started(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     path, name = around.program("docker") or "docker", f"{_SMOKE_NAME}-{os.getpid()}"
     asked = ("--entrypoint", "nvidia-smi", images[0], "--query-gpu=uuid", "--format=csv,noheader")
     argv = (path, "run", "--rm", "--pull=never", "--network=none", "--name", name, *wanted, *asked)
-    told = around.ask("docker run nvidia-smi", ("env", "LC_ALL=C", *argv), deadline_s=45.0)
+    told = around.ask("docker run nvidia-smi", ("env", "LC_ALL=C", *argv), deadline_s=45.0, keep=_kept_of_run)
     source = f"docker run {' '.join(wanted)} {images[0]} nvidia-smi"
     if told.timed_out:  # only the client was ended
         around.ask("docker rm of our container", (path, "rm", "--force", name), deadline_s=10.0)
         yield Reading("ctr.smoke", source, "timed-out")
     elif not told.ok:
         yield Reading("ctr.smoke", source, "failed")
-        yield Reading("ctr.smoke_error", source, told.failure or plain(told.stderr or told.stdout, longest=800))
+        yield Reading(
+            "ctr.smoke_error", source, told.failure or plain(told.stderr or told.stdout, longest=_LONGEST_COMPLAINT)
+        )
     else:
         yield Reading("ctr.smoke", source, "answers")
         yield Reading("ctr.smoke_gpus", source, parse_uuids(told.stdout))
+
+
+def _kept_of_run(text: str) -> str:
+    """The ids of GPUs, or the beginning of a complaint."""
+    found = parse_uuids(text)
+    return "\n".join(found) if found else text[:_LONGEST_COMPLAINT]
 
 
 # GPU-955ef018-3bd9-5f27-80b3-fa20ee8d19c5
@@ -107,6 +116,11 @@ def parse_gpu_containers(text: str) -> tuple[str, ...]:
         if re.fullmatch(r"[0-9a-f]{12,64}", name) and any(_wants_gpu(one) for one in asked or ()):
             found.append(name[:12])
     return tuple(found)
+
+
+def _kept_inside(text: str) -> str:
+    """The words that `parse_inside` knows: what else a container writes is its own."""
+    return "\n".join(word for word in ("GPU ", "NVML: Unknown Error") if word in text)
 
 
 def _wants_gpu(request: object) -> bool:
@@ -150,7 +164,9 @@ def _running(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         asked = parse_gpu_containers(shown.stdout)
     yield Reading("ctr.running_count", "docker ps", len(asked))
     for one in asked[:_MOST_ASKED]:
-        told = around.ask(f"docker exec {one} nvidia-smi", (path, "exec", one, "nvidia-smi", "-L"), deadline_s=5.0)
+        told = around.ask(
+            f"docker exec {one} nvidia-smi", (path, "exec", one, "nvidia-smi", "-L"), deadline_s=5.0, keep=_kept_inside
+        )
         yield Reading("ctr.running", f"docker exec {one} nvidia-smi -L", (one, parse_inside(told)))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...plain_text import plain
 from ...records import GpuState, Reading, Scalar
 from .. import container_files as files
+from ..memory import lines_with
 from . import Probe
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _asked(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     if not is_looked_at(machine):
         return
     if around.program("nvidia-ctk"):
-        told = around.tell("nvidia-ctk", "--version")
+        told = around.tell("nvidia-ctk", "--version", keep=lines_with(r"\bversion \d"))
         release = parse_toolkit_version(told.stdout)
         why = None if release else told.failure or "nvidia-ctk --version names no release"
         yield Reading("ctr.toolkit_version", "nvidia-ctk --version", release, why)
@@ -224,7 +225,7 @@ def parse_docker_trouble(told: Completed) -> tuple[str, str]:
 
 
 def _podman(around: Surroundings) -> Reading:
-    told = around.tell("podman", "--version")
+    told = around.tell("podman", "--version", keep=lines_with(r"^podman version \d"))
     match = re.search(r"podman version (\d+(?:\.\d+)+)", told.stdout)  # podman version 4.9.3
     why = None if match else told.failure or "podman --version names no release"
     return Reading("ctr.podman_version", "podman --version", match[1] if match else None, why)
@@ -246,8 +247,10 @@ def _room(around: Surroundings) -> Iterator[Reading]:
 
 # --- inside a container
 
-_WORDS = re.compile(r"[\w,.-]{0,200}")
-_REQUIREMENT = re.compile(r"[\w.,<>=! -]{1,16384}")
+_CAPABILITY = r"(?:all|compat32|compute|display|graphics|ngx|utility|video)"
+_WORDS = re.compile(rf"(?:{_CAPABILITY}(?:,{_CAPABILITY}){{0,15}})?")
+_CONDITION = r"(?:cuda|driver|brand|arch)(?:[<>!]=?|=)[A-Za-z0-9.]{1,24}"
+_REQUIREMENT = re.compile(rf"\s?{_CONDITION}(?:[ ,]{{1,2}}{_CONDITION}){{0,500}}\s?")
 _VERSION = re.compile(r"\d+(?:\.\d+){0,4}")
 _TRUE = re.compile(r"1|t|T|true|True|TRUE|0|f|F|false|False|FALSE")
 _INSIDE = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...records import GpuState, Reading
 from ..loader import find_library
-from ..nvml import parse_probe_lines
+from ..nvml import KEPT_LINES, parse_probe_lines
 from . import Probe
 
 if TYPE_CHECKING:
@@ -59,13 +59,20 @@ def is_odd_place(path: str) -> bool:
     return "/stubs/" in path or "/compat/" in path
 
 
+def _odd_places_in(text: str) -> str:
+    """Of a file of ld.so.conf.d no path is kept: it may be anybody's folder."""
+    return "\n".join(mark for mark in ("/stubs", "/compat") if mark in text)
+
+
 def _configured_in(around: Surroundings, path: str) -> Iterator[Reading]:
     """The file that put an odd folder into the loader's cache."""
     if not is_odd_place(path):
         return
     folder = "/etc/ld.so.conf.d"
     mark = "/stubs" if "/stubs/" in path else "/compat"
-    files = tuple(name for name in around.names(folder) if mark in (around.text(f"{folder}/{name}") or ""))
+    files = tuple(
+        name for name in around.names(folder) if mark in (around.text(f"{folder}/{name}", keep=_odd_places_in) or "")
+    )
     yield Reading(
         "cuda.library_configured_in", folder, files or None, None if files else f"no file of it names a folder {mark}"
     )
@@ -76,7 +83,7 @@ def _toolkits(around: Surroundings) -> Iterator[Reading]:
         if not name.startswith("cuda"):
             continue
         folder = f"/usr/local/{name}"
-        text, why = around.attempt(f"{folder}/version.json", longest=65536)
+        text, why = around.attempt(f"{folder}/version.json", longest=65536, keep=_kept_of_version)
         version = parse_toolkit_version(text or "")
         if version:
             yield Reading("cuda.toolkit", folder, version)
@@ -98,6 +105,11 @@ def parse_toolkit_version(text: str) -> str | None:
     return version if isinstance(version, str) and version[:1].isdigit() and len(version) < 32 else None  # noqa: PLR2004
 
 
+def _kept_of_version(text: str) -> str:
+    version = parse_toolkit_version(text)
+    return '{"cuda": {"version": "%s"}}' % version if version else ""  # noqa: UP031 -- braces
+
+
 # --- the child
 
 
@@ -116,6 +128,7 @@ def read_library(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         deadline_s=around.nvml_deadline_s,
         silence_s=_SILENCE * around.nvml_silence_s,
         keep_bytes=1024 * 1024,
+        keep=KEPT_LINES,
     )
     yield from judged(completed, parse_probe_lines(completed.stdout))
 
@@ -212,7 +225,7 @@ def read_contexts(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     if machine.gpu_state is GpuState.NONE or _why_left_alone(machine):
         return
     # Remembered since the probe before this one: the child is not started again.
-    first = around.ask("cuda", lambda: _argv(around, "init"), deadline_s=around.nvml_deadline_s)
+    first = around.ask("cuda", lambda: _argv(around, "init"), deadline_s=around.nvml_deadline_s, keep=KEPT_LINES)
     count = parse_probe_lines(first.stdout).of(None).get("count")
     hung: int | None = None
     for gpu in range(count.value if count and isinstance(count.value, int) else 0):
@@ -220,7 +233,9 @@ def read_contexts(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         if hung is not None:
             yield Reading(f"{name}.context", "libcuda", failure=f"not tried: device {hung} did not answer")
             continue
-        completed = around.ask(f"cuda context {gpu}", _argv(around, "context", str(gpu)), deadline_s=_CONTEXT_S)
+        completed = around.ask(
+            f"cuda context {gpu}", _argv(around, "context", str(gpu)), deadline_s=_CONTEXT_S, keep=KEPT_LINES
+        )
         yield from _tried(completed, parse_probe_lines(completed.stdout), gpu, name)
         if completed.timed_out:
             hung = gpu

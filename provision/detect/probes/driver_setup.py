@@ -49,6 +49,12 @@ def parse_params(text: str) -> dict[str, str]:
     return dict(re.findall(r"^(\w+):[ \t]*\"?([^\"\n]*)\"?[ \t]*$", text, re.MULTILINE))
 
 
+def kept_of_modprobe(text: str) -> str:
+    """The lines about the driver: other modules have options too, and some of those are passwords."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return "\n".join(line for line in lines if re.match(r"\s*(?:options|blacklist|install)\s+nvidia", line))
+
+
 def _options(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     if machine.gpu_state is GpuState.NONE or machine.host.is_wsl:
         return
@@ -59,7 +65,9 @@ def _options(around: Surroundings, machine: Machine) -> Iterator[Reading]:
             if not name.endswith(".conf") or name in read:
                 continue
             read.add(name)
-            text = around.text(f"{folder}/{name}", longest=64 * 1024)
+            text, why = around.attempt(f"{folder}/{name}", longest=64 * 1024, keep=kept_of_modprobe)
+            if text is None:
+                yield Reading("driver.module_option", f"{folder}/{name}", failure=why)
             options, against = parse_modprobe(text or "")
             for option, value in options:
                 wanted.setdefault(option, set()).add((value, f"{folder}/{name}"))
@@ -106,8 +114,6 @@ def _links(around: Surroundings) -> Iterator[Reading]:
     why = None if runtime else "the NVIDIA container runtime is not installed"
     yield Reading("driver.container_runtime", runtime or "/usr/bin/nvidia-container-runtime", runtime, why)
     yield Reading("driver.has_systemd", "/run/systemd/system", around.exists("/run/systemd/system"))
-    daemon = around.text("/etc/docker/daemon.json") or ""
-    yield Reading("driver.docker_uses_cgroupfs", "/etc/docker/daemon.json", "cgroupdriver=cgroupfs" in daemon)
 
 
 PROBES: tuple[Probe, ...] = (

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ...records import Reading
+from ..memory import lines_with
 from . import Probe
 from .fabric_ports import read_counters, read_ports
 
@@ -25,6 +26,7 @@ _CHANNELS = "/dev/nvidia-caps-imex-channels"
 _NODES = "/etc/nvidia-imex/nodes_config.cfg"
 _NVLSM = "/opt/nvidia/nvlsm/sbin/nvlsm"
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "UnitFileState")
+_PROPERTY_LINES = lines_with(rf"^(?:Id|{'|'.join(_PROPERTIES)})=|^$")
 _MANAGER = "nv-fabricmanage"  # the kernel keeps 15 characters of a program's name
 _IMEX_STATES = frozenset(
     (
@@ -104,7 +106,7 @@ def read_services(around: Surroundings, machine: Machine) -> Iterator[Reading]:
 
 def _read_units(around: Surroundings, installed: list[str]) -> Iterator[Reading]:
     units = [_UNITS[short] for short in installed]
-    said = around.tell("systemctl", "show", *units, f"--property=Id,{','.join(_PROPERTIES)}")
+    said = around.tell("systemctl", "show", *units, f"--property=Id,{','.join(_PROPERTIES)}", keep=_PROPERTY_LINES)
     found = parse_units(said.stdout)
     for short in installed:
         unit = found.get(_UNITS[short])
@@ -124,7 +126,7 @@ def parse_units(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def _version(around: Surroundings, name: str, program: str) -> Reading:
-    said = around.tell(program, "--version")
+    said = around.tell(program, "--version", keep=lines_with(r"(?i)version is\s*:"))
     version = parse_version(f"{said.stdout}\n{said.stderr}")
     why = None if version else said.failure or ("no answer in time" if said.timed_out else "no version in its answer")
     return Reading(name, f"{program} --version", version, why)

@@ -31,7 +31,10 @@ def read(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         said = "has processes of its own" if namespace else "has a namespace of processes that could not be read"
         yield Reading(name, source, failure=f"this system {said}, and the driver gives the host's numbers")
         return
-    gone = around.answer("gpu.pids_gone", lambda: [pid for pid in pids if not _is_alive(pid)]) or []
+    gone = around.answer("gpu.pids_gone", lambda: [pid for pid in pids if not _is_alive(pid)])
+    if gone is None:
+        yield Reading(name, source, failure="nobody looked")
+        return
     if not gone:
         yield Reading(name, source, ())
         return

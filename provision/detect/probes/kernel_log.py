@@ -57,7 +57,7 @@ def read_log(around: Surroundings, machine: Machine) -> Iterator[Reading]:
 def boot_time(around: Surroundings) -> float | None:
     """Seconds since 1970 when the kernel started."""
     uptime = (around.text("/proc/uptime", longest=64) or "").split(" ", 1)[0]
-    return around.now - float(uptime) if re.fullmatch(r"\d+(?:\.\d+)?", uptime) else None
+    return around.now - float(uptime) if re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,6})?", uptime) else None
 
 
 def _sources(around: Surroundings, booted_at: float | None) -> Iterator[tuple[str, str | None, str | None]]:
@@ -85,7 +85,7 @@ def _tell(around: Surroundings, line: str, booted_at: float | None) -> Completed
     def keep(text: str) -> str:
         # What is no log is a short complaint, and the reason why there is none.
         found = kept(text, booted_at)
-        return text[:200] if found.startswith("# read 0\n") else found
+        return text.strip().partition("\n")[0][:120] if found.startswith("# read 0\n") else found
 
     argv = ["env", "LC_ALL=C", path, *arguments]
     return around.ask(line, argv, deadline_s=_DEADLINE_S, keep_bytes=_KEPT_BYTES, keep=keep)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...plain_text import plain
 from ...records import GpuState, Reading
+from ..memory import lines_with
 from . import Probe
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _programs(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     if machine.gpu_state is GpuState.NONE or machine.host.is_wsl:
         return
     yield from _modinfo(around)
-    said = around.tell("dkms", "status")
+    said = around.tell("dkms", "status", keep=lines_with("^nvidia"))
     rows = parse_dkms(said.stdout)
     if said.returncode != 0:
         yield Reading("kernel.dkms", "dkms status", failure=said.failure or "dkms status failed")

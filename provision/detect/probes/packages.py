@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
 from ...plain_text import plain
 from ...records import GpuState, Reading
+from ..memory import lines_with
 from . import Probe
 
 if TYPE_CHECKING:
@@ -34,7 +36,9 @@ def _files(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     if around.exists("/etc/dnf"):
         yield from _dnf(around)
     if around.exists("/etc/zypp"):
-        yield Reading("driver.locked", "/etc/zypp/locks", parse_locks(around.text("/etc/zypp/locks") or ""))
+        yield Reading(
+            "driver.locked", "/etc/zypp/locks", parse_locks(around.text("/etc/zypp/locks", keep=_OF_THE_DRIVER) or "")
+        )
 
 
 # --- apt
@@ -53,6 +57,14 @@ def parse_apt_conf(text: str) -> tuple[bool | None, tuple[str, ...]]:
     periodic = _PERIODIC.findall(text)
     kept = tuple(name for block in _BLACKLIST.findall(text) for name in re.findall(r'"([^"]+)"', block))
     return (None if not periodic else periodic[-1] not in {"0", "no"}), kept
+
+
+def kept_of_apt_conf(text: str) -> str:
+    """What `parse_apt_conf` needs: beside it may stand proxies and addresses of people."""
+    says, names = parse_apt_conf(text)
+    periodic = "" if says is None else f'APT::Periodic::Unattended-Upgrade "{int(says)}";\n'
+    exceptions = "".join(f'    "{name}";\n' for name in names if re.fullmatch(r"[\w.+*^$:\\-]{1,100}", name))
+    return periodic + (f"Unattended-Upgrade::Package-Blacklist {{\n{exceptions}}};\n" if exceptions else "")
 
 
 # deb [signed-by=/usr/share/keyrings/cuda-archive-keyring.gpg] https://developer.download.nvidia.com/... /
@@ -75,17 +87,41 @@ def parse_sources(text: str) -> tuple[tuple[str, str | None], ...]:
     return tuple(found)
 
 
+def kept_of_sources(text: str) -> str:
+    """The active entries: the key, and of the address what is no secret."""
+    rows = ((_public(address), key) for address, key in parse_sources(text))
+    return "".join(f"deb {f'[signed-by={key}] ' if key else ''}{address} /\n" for address, key in rows)
+
+
+_ADDRESS = re.compile(r"(\w+://)(?:\S*@)?([^/\s@]+)(/\S*)?")
+
+
+def _public(address: str) -> str:
+    """An address without user and password; without its path unless it is NVIDIA's own, for a mirror's may be a key."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        return "elsewhere"
+    scheme, host, path = match[1], match[2].lower(), match[3] or ""
+    if host.endswith((".nvidia.com", ".github.io")):
+        return f"{scheme}{host}{path}"
+    # Two sources of one mirror are still told apart.
+    return f"{scheme}{host}/~{hashlib.sha256(path.rstrip('/').encode()).hexdigest()[:8]}"
+
+
 def _apt(around: Surroundings) -> Iterator[Reading]:
     folder = "/etc/apt/apt.conf.d"
     automatic: bool | None = None
+    unread = around.folder(folder).why
     kept: list[str] = []
     for name in around.names(folder):
         if "periodic" in name or "upgrade" in name:
-            says, left_out = parse_apt_conf(around.text(f"{folder}/{name}") or "")
+            text, why = around.attempt(f"{folder}/{name}", keep=kept_of_apt_conf)
+            unread = why or unread
+            says, left_out = parse_apt_conf(text or "")
             automatic = automatic if says is None else says
             kept.extend(left_out)
     runs = bool(automatic) and around.exists("/usr/bin/unattended-upgrade")
-    yield Reading("driver.automatic_upgrades", folder, runs)
+    yield Reading("driver.automatic_upgrades", folder, *((None, unread) if unread and automatic is None else (runs,)))
     yield Reading("driver.upgrade_exceptions", folder, tuple(kept))
     folder = "/etc/apt/preferences.d"
     pins = tuple(name for name in around.names(folder) if re.search("nvidia|cuda", name))
@@ -93,7 +129,10 @@ def _apt(around: Surroundings) -> Iterator[Reading]:
     folder = "/etc/apt/sources.list.d"
     for name in around.names(folder):
         if re.search("nvidia|cuda", name) and name.endswith((".list", ".sources")):
-            for address, key in parse_sources(around.text(f"{folder}/{name}") or ""):
+            text, why = around.attempt(f"{folder}/{name}", keep=kept_of_sources)
+            if text is None:
+                yield Reading("driver.repository", f"{folder}/{name}", failure=why)
+            for address, key in parse_sources(text or ""):
                 yield Reading("driver.repository", f"{folder}/{name}", (name, plain(address), key))
 
     has_key = around.answer("key of NVIDIA's repository", lambda: _has_key(around.path("/etc/apt")))
@@ -137,13 +176,17 @@ def parse_locks(text: str) -> tuple[str, ...]:
     return tuple(plain(line) for line in lines if line and line[0] not in "#!" and re.search("nvidia|cuda", line))
 
 
+_OF_THE_DRIVER = lines_with("nvidia|cuda")
+_AUTOMATIC = lines_with(r"(?i)^\s*(?:apply_updates|exclude(?:pkgs)?)\s*=")
+
+
 def _dnf(around: Surroundings) -> Iterator[Reading]:
     path = "/etc/dnf/modules.d/nvidia-driver.module"
-    text = around.text(path)
+    text = around.text(path, keep=lines_with(r"^(?:stream|state)[ \t]*="))
     if text is not None:
         stream = parse_module_stream(text)
         yield Reading("driver.module_stream", path, stream, None if stream else "no stream is enabled")
-    automatic = around.text("/etc/dnf/automatic.conf") or ""
+    automatic = around.text("/etc/dnf/automatic.conf", keep=_AUTOMATIC) or ""
     applies = bool(re.search(r"^\s*apply_updates\s*=\s*(?:yes|true|1)\b", automatic, re.MULTILINE | re.IGNORECASE))
     timers = around.names("/etc/systemd/system/timers.target.wants")
     runs = applies and any(name.startswith(("dnf-automatic", "dnf5-automatic")) for name in timers)
@@ -151,7 +194,7 @@ def _dnf(around: Surroundings) -> Iterator[Reading]:
     excludes = parse_locks("\n".join(re.findall(r"^\s*exclude(?:pkgs)?\s*=.*$", automatic, re.MULTILINE)))
     yield Reading("driver.upgrade_exceptions", "/etc/dnf/automatic.conf", excludes)
     files = ("/etc/dnf/plugins/versionlock.list", "/etc/dnf/versionlock.toml")
-    held = tuple(line for file in files for line in parse_locks(around.text(file) or ""))
+    held = tuple(line for file in files for line in parse_locks(around.text(file, keep=_OF_THE_DRIVER) or ""))
     yield Reading("driver.locked", "/etc/dnf", held)
 
 
@@ -174,12 +217,15 @@ def parse_packages(text: str) -> tuple[tuple[str, str, str], ...]:
     return tuple(found)
 
 
+_PACKAGES = lines_with(r"^\S{1,3}\s*\t[^\t]*(?:nvidia|cuda)[^\t]*\t[^\t]*$")
+
+
 def _packages(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     """The driver's packages, those that are held, and when they changed."""
     if machine.gpu_state is GpuState.NONE or machine.host.is_wsl:
         return
     for program, arguments in (("dpkg-query", ("-W", "-f", DPKG_FORMAT)), ("rpm", ("-qa", "--qf", RPM_FORMAT))):
-        said = around.tell(program, *arguments, *NAMES)
+        said = around.tell(program, *arguments, *NAMES, keep=_PACKAGES)
         if not said.failure and not said.timed_out:
             # dpkg-query ends with 1 where one of the names fits nothing.
             rows = parse_packages(said.stdout)
@@ -191,7 +237,7 @@ def _packages(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         yield Reading("driver.packages", "dpkg-query, rpm", failure=said.failure or "no answer in time")
         return
     if program == "dpkg-query":
-        said = around.tell("apt-mark", "showhold")
+        said = around.tell("apt-mark", "showhold", keep=_OF_THE_DRIVER)
         good = said.returncode == 0
         held = tuple(line for line in said.stdout.split() if re.search("nvidia|cuda", line))
         why = None if good else said.failure or "apt-mark failed"

@@ -185,7 +185,9 @@ def read_import(around: Surroundings, machine: Machine) -> Iterable[Reading]:  #
     scan = around.answer("env.scan", lambda: _scan(around, path))
     if not scan or scan.get("failure") or not scan["torch"] or not scan["python"]["can_run"]:
         return ()
-    ended = around.ask("env.import", lambda: [_python_of(path), "-I", "-B", "-c", _IMPORT], deadline_s=_IMPORT_S)
+    ended = around.ask(
+        "env.import", lambda: [_python_of(path), "-I", "-B", "-c", _IMPORT], deadline_s=_IMPORT_S, keep=kept_of_import
+    )
     source = "import torch"
     if ended.timed_out:
         return (Reading("env.import_s", source, failure=f"it did not end within {_IMPORT_S:.0f} s"),)
@@ -214,6 +216,13 @@ def _import_readings(told: dict[str, Any], source: str) -> Iterator[Reading]:
         yield Reading("env.cudnn", "torch.backends.cudnn.version()", failure=plain(told["cudnn_failure"]))
     elif isinstance(told.get("cudnn"), int):
         yield Reading("env.cudnn", "torch.backends.cudnn.version()", told["cudnn"])
+
+
+def kept_of_import(text: str) -> str:
+    """The child's own line, else the last one that is there: packages may print anything before it."""
+    lines = text.strip().splitlines()
+    own = next((line for line in reversed(lines) if line.startswith(('{"seconds"', '{"failure"'))), None)
+    return own or (lines[-1][:400] if lines else "")
 
 
 # {"seconds": 1.9, "version": "2.9.1+cu128", "cuda": "12.8", "arch": ["sm_75", "sm_80"], "cudnn": 91002}

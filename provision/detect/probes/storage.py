@@ -93,11 +93,11 @@ def _look_at_mounts(around: Surroundings, named: str | None) -> dict[str, Any]:
 
     mounts, wanted = parse_mountinfo(text("/proc/self/mountinfo")), parse_fstab(text("/etc/fstab"))
     places = []
-    for role, path in _places(around, named):
+    for role, path, is_given in _places(around, named):
         mount = mount_of(mounts, path)
         is_network = mount is not None and mount.kind in NETWORK
-        # A path on a server that hangs is not walked along here.
-        reached = mount.point if mount and is_network else _existing(path)
+        # A path on a server that hangs is not walked along here, and that of a variable is not kept.
+        reached = mount.point if mount and (is_network or is_given) else "/" if is_given else _existing(path)
         told = (
             [mount.kind, mount.point, mount.is_read_only or mount.is_super_read_only] if mount else [None, None, False]
         )
@@ -112,20 +112,26 @@ def _look_at_mounts(around: Surroundings, named: str | None) -> dict[str, Any]:
     }
 
 
-def _places(around: Surroundings, named: str | None) -> Iterator[tuple[str, str]]:
-    """Folders that an install fills, by what they are for."""
+def _temporary(around: Surroundings) -> str:
+    return os.path.abspath(around.environ.get("TMPDIR") or "/tmp")  # noqa: PTH100, S108 -- as tempfile does
+
+
+def _places(around: Surroundings, named: str | None) -> Iterator[tuple[str, str, bool]]:
+    """Folders that an install fills, by what they are for, and whether a variable names them."""
     environ = around.environ
-    yield "system", "/"
-    yield "temporary files", os.path.abspath(environ.get("TMPDIR") or "/tmp")  # noqa: PTH100, S108 -- as tempfile does
+    yield "system", "/", False
+    yield "temporary files", _temporary(around), bool(environ.get("TMPDIR"))
     home = environ.get("HOME")
     cache = environ.get("UV_CACHE_DIR") or environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else None)
     if cache and cache.startswith("/"):
-        yield "package cache", os.path.normpath(cache)
+        is_given = bool(environ.get("UV_CACHE_DIR") or environ.get("XDG_CACHE_HOME"))
+        yield "package cache", os.path.normpath(cache), is_given
     # As provision.paths has it, which is slow to import.
     data = environ.get("XDG_DATA_HOME") or (f"{home}/.local/share" if home else None)
     env = named or environ.get("GPUSETUP_ENV") or (data and f"{data}/gpusetup/env")
     if env:
-        yield "environment", os.path.abspath(env)  # noqa: PTH100
+        is_given = not named and bool(environ.get("GPUSETUP_ENV") or environ.get("XDG_DATA_HOME"))
+        yield "environment", os.path.abspath(env), is_given  # noqa: PTH100
 
 
 def _existing(path: str) -> str:
@@ -146,7 +152,7 @@ def read_disks(around: Surroundings, machine: Machine) -> Iterator[Reading]:  # 
             yield from _room(around, role, path)
     for name in around.names("/sys/fs/ext4"):
         text = plain(around.text(f"/sys/fs/ext4/{name}/errors_count", longest=64) or "")
-        if text.isdigit():
+        if re.fullmatch("[0-9]{1,19}", text):
             yield Reading("disk.ext4_errors", f"/sys/fs/ext4/{name}/errors_count", (name, int(text)))
     yield from _drives(around)
 
@@ -235,6 +241,13 @@ def parse_smart(text: str) -> dict[str, int] | None:
     return whole if "critical_warning" in whole else None
 
 
+def _kept_of_smart(text: str) -> str:
+    import json
+
+    found = parse_smart(text)
+    return json.dumps(found) if found else text[:200]
+
+
 def read_nvme_health(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     """What NVMe drives say of their own health; only root may ask."""
     names = [name for name in around.names(_NVME) if re.fullmatch(r"nvme\d{1,4}", name)][:_MOST_ASKED]
@@ -244,7 +257,7 @@ def read_nvme_health(around: Surroundings, machine: Machine) -> Iterator[Reading
         yield Reading("nvme.health", "nvme smart-log", failure="only root may ask a drive for its health")
         return
     for name in names:
-        said = around.tell("nvme", "smart-log", f"/dev/{name}", "-o", "json", deadline_s=3.0)
+        said = around.tell("nvme", "smart-log", f"/dev/{name}", "-o", "json", deadline_s=3.0, keep=_kept_of_smart)
         found = parse_smart(said.stdout) if said.ok else None
         why = None if found else said.failure or ("no answer within 3 s" if said.timed_out else "nvme gave no figures")
         value = (name, *(found.get(key) for key in HEALTH)) if found else None
@@ -269,6 +282,11 @@ with tempfile.TemporaryFile(dir=sys.argv[1]) as file:
 WRITE_S = 10.0
 
 
+def _kept_of_write(text: str) -> str:
+    """The child's own words, and the last line of a traceback up to the name of the file."""
+    return "\n".join(re.findall(r"^(?:wrote|differs) [\d.]+$|^\w+(?:Error|Exception): [^'\"\n]*", text, re.MULTILINE))
+
+
 def read_write_test(around: Surroundings, machine: Machine) -> Iterator[Reading]:  # noqa: ARG001
     """1 MiB written, flushed and read again in a file without a name where temporary files go."""
     seen = _seen(around)
@@ -276,7 +294,9 @@ def read_write_test(around: Surroundings, machine: Machine) -> Iterator[Reading]
     if folder is None:
         yield Reading("disk.write_test", "TMPDIR", failure="no folder for temporary files is known")
         return
-    said = around.ask("write test", [around.python, "-I", "-c", _WRITE, folder], deadline_s=WRITE_S)
+    # The folder itself, which is not kept where a variable names it.
+    argv = lambda: [around.python, "-I", "-c", _WRITE, _temporary(around)]  # noqa: E731
+    said = around.ask("write test", argv, deadline_s=WRITE_S, keep=_kept_of_write)
     if said.timed_out:
         why: str | None = f"it did not end within {WRITE_S:.0f} s"
     else:

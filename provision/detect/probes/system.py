@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...plain_text import plain
 from ...records import Reading
+from ..host import CPU_LINES
 from . import Probe
 from .control_groups import tightest
 from .storage import read_disks, read_network_mounts, read_nvme_health, read_write_test
@@ -32,7 +33,7 @@ def parse_cpu_list(text: str) -> frozenset[int] | None:
     """Numbers in a list of the kernel's form; None for any other text."""
     found: set[int] = set()
     for part in filter(None, text.strip().split(",")):
-        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part.strip())
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part.strip())
         if match is None:
             return None
         found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
@@ -121,7 +122,7 @@ def parse_cpuinfo(text: str) -> tuple[str | None, bool | None]:
 
 def _kind(around: Surroundings) -> Iterator[Reading]:
     # The same look as the one that tells a guest from a machine.
-    text, failure = around.attempt("/proc/cpuinfo", longest=16384)
+    text, failure = around.attempt("/proc/cpuinfo", longest=16384, keep=CPU_LINES)
     model, has_avx2 = parse_cpuinfo(text or "")
     none = failure or "/proc/cpuinfo does not say"
     yield Reading("cpu.model", "/proc/cpuinfo", model, None if model else none)

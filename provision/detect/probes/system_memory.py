@@ -110,7 +110,7 @@ def parse_pressure(text: str) -> float | None:
 
 def _count(around: Surroundings, path: str) -> int | None:
     text = plain(around.text(path, longest=64) or "")
-    return int(text) if text.isdigit() else None
+    return int(text) if re.fullmatch("[0-9]{1,19}", text) else None
 
 
 def _shared(around: Surroundings) -> Iterator[Reading]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...plain_text import plain
 from ...records import Reading
 from ..jetson import COMPATIBLE_FILE, parse_soc
+from ..memory import lines_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,10 @@ def parse_failed_units(text: str) -> tuple[str, ...]:
 
 def _failed_services(around: Surroundings) -> Reading:
     said = around.tell(
-        "systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager", *(f"{one}.service" for one in UNITS)
+        "systemctl",
+        *("list-units", "--all", "--plain", "--no-legend", "--no-pager"),
+        *(f"{one}.service" for one in UNITS),
+        keep=lines_with(rf"^\W*(?:{'|'.join(UNITS)})\.service\s"),
     )
     why = said.failure or ("no answer within 5 s" if said.timed_out else None if said.ok else "systemd is not running")
     return Reading("services.failed", "systemctl", None if why else parse_failed_units(said.stdout), why)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from ...records import Reading
+from ..memory import lines_with
 from . import Probe
 from .cuda import is_for_cuda
 
@@ -82,7 +83,7 @@ def read(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     found = [*_plain(around), *_paths(around), *_nccl_file(around), *_shadowing(around)]
     yield from found
     names = {reading.name.split(".", 1)[1] for reading in found if reading.name.startswith("environment.")}
-    names |= {reading.source for reading in found if reading.name == "cuda.library_first"}
+    names |= {reading.source for reading in found if reading.name == "cuda.library_first" and reading.value}
     yield from _set_in(around, names)
     yield from _devices_named(around, {reading.name.split(".", 1)[1] for reading in found}, machine)
     yield from _jit_cache(around)
@@ -119,7 +120,7 @@ def _what_is_at(name: str, value: str) -> str:
 
 
 def _nccl_file(around: Surroundings) -> Iterator[Reading]:
-    text, why = around.attempt("/etc/nccl.conf", longest=65536)
+    text, why = around.attempt("/etc/nccl.conf", longest=65536, keep=kept_of_nccl_conf)
     if text is None:
         if around.exists("/etc/nccl.conf"):
             yield Reading("nccl_conf.read", "/etc/nccl.conf", failure=why)
@@ -140,11 +141,19 @@ def parse_nccl_conf(text: str) -> dict[str, str | None]:
     return found
 
 
+def kept_of_nccl_conf(text: str) -> str:
+    """The lines that are known, and of those with a value of unknown form the name alone."""
+    found = parse_nccl_conf(text).items()
+    return "\n".join(f"{name}={'?' if value is None else value}" for name, value in found)
+
+
 # --- libraries that stand before others
 
 
 def _shadowing(around: Surroundings) -> Iterator[Reading]:
     found = around.answer("libraries before the loader's own", lambda: _libraries_first(around.environ))
+    if found is None:
+        yield Reading("cuda.library_first", "environment", failure="nobody looked")
     for entry in found if isinstance(found, list) else ():
         if isinstance(entry, list) and len(entry) == 4:  # noqa: PLR2004 -- variable, soname, path, file behind it
             yield Reading("cuda.library_first", str(entry[0]), tuple(str(one) for one in entry[1:]))
@@ -216,7 +225,7 @@ def _devices_named(around: Surroundings, names: set[str], machine: Machine) -> I
     if names & {"NCCL_IB_HCA", "NCCL_IB_DISABLE"}:
         yield Reading("nccl.adapters", "/sys/class/infiniband", around.names("/sys/class/infiniband"))
     if "NCCL_CUMEM_HOST_ENABLE" in names and machine.host.container:
-        text, why = around.attempt("/proc/self/status", longest=8192)
+        text, why = around.attempt("/proc/self/status", longest=8192, keep=lines_with("^CapEff:"))
         mask = parse_capabilities(text or "")
         yield Reading(
             "process.has_sys_nice",
@@ -254,12 +263,20 @@ def _cache_facts(around: Surroundings) -> dict[str, Any]:
     facts: dict[str, Any] = {"place": "CUDA_CACHE_PATH" if given else "~/.nv/ComputeCache"}
     if not place.startswith("/"):
         return facts
-    facts["filesystem"] = parse_filesystem(around.text("/proc/self/mounts") or "", place)
+    facts["filesystem"] = parse_filesystem(_mounts(around), place)
     if (facts["filesystem"] or "").startswith(("nfs", "cifs", "smb", "lustre", "beegfs", "ceph", "gpfs", "fuse")):
         return facts  # a server that is away would keep us waiting
     while not os.path.exists(place) and place != "/":  # noqa: PTH110 -- CUDA makes what is missing
         place = os.path.dirname(place)  # noqa: PTH120
     return {**facts, "is_writable": os.access(place, os.W_OK | os.X_OK)}
+
+
+def _mounts(around: Surroundings) -> str:
+    """The table of mounts, read where nothing remembers it: it names servers and users."""
+    try:
+        return around.path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 # /dev/nvme0n1p2 / ext4 rw,relatime 0 0

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 import pytest
 
 from provision.checks import PROBLEMS, checks_for
+from provision.detect.container_files import keep_daemon_json
 from tests.boxes.cases.boot import new_kernel, next_kernel
 from tests.boxes.cases.driver import bare, unloaded
 from tests.boxes.healthy import gh200, h100x8, l40s, rtx3090_p40, rtx5090, t4, v100
@@ -175,7 +176,8 @@ def test_missing_links_do_not_matter_without_the_runtime_or_with_cgroupfs():
     box = l40s().without("/dev/char")
     assert status(box, "driver.dev_char_links") == "pass"
     box.file("/usr/bin/nvidia-container-runtime", "")
-    box.file("/etc/docker/daemon.json", '{"exec-opts": ["native.cgroupdriver=cgroupfs"]}')
+    daemon = keep_daemon_json('{"exec-opts": ["native.cgroupdriver=cgroupfs"]}')
+    box.answer("kept of /etc/docker/daemon.json", {"state": "read", **daemon})
     assert status(box, "driver.dev_char_links") == "pass"
 
 

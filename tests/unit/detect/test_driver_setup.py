@@ -56,12 +56,10 @@ def test_a_file_of_etc_hides_that_of_the_distribution(tree):
 def test_set_up(tree):
     tree.write("/lib/firmware/nvidia/580.82.07/gsp_ga10x.bin.zst", "")
     tree.write("/dev/nvidia0", "")
-    tree.write("/etc/docker/daemon.json", '{"exec-opts": ["native.cgroupdriver=cgroupfs"]}')
     readings = list(driver_setup._setup(around(tree), MACHINE))
     assert values(readings, "driver.gsp_firmware") == [("gsp_ga10x.bin.zst",)]
     assert values(readings, "driver.dev_char_missing") == [("/dev/nvidia0",)]
     assert values(readings, "driver.persistence_daemon") == [False]
-    assert values(readings, "driver.docker_uses_cgroupfs") == [True]
     assert values(readings, "driver.container_runtime") == [None]
 
 

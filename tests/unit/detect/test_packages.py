@@ -126,7 +126,7 @@ def test_files_of_an_apt_box(tree):
     assert values(readings, "driver.runfile") == ["/usr/bin/nvidia-uninstall"]
     assert values(readings, "driver.automatic_upgrades") == [True]
     assert values(readings, "driver.pinned") == [("nvidia-driver-pinning",)]
-    assert values(readings, "driver.repository") == [("cuda.list", "https://***@mirror.example/cuda", None)]
+    assert values(readings, "driver.repository") == [("cuda.list", "https://mirror.example/~5e9899f5", None)]
     assert values(readings, "driver.has_cuda_key") == [True]
 
 

@@ -251,7 +251,7 @@ def test_places_follow_the_settings(tmp_path):
     places = {one.value[0]: one.value[1] for one in found["disk.place"]}
     assert places == {
         "system": "/",
-        "temporary files": str(tmp_path),
+        "temporary files": "/",  # the place of its filesystem: the value of a variable is not kept
         "package cache": "/",
         "environment": str(tmp_path),
     }
@@ -306,7 +306,7 @@ def test_write_test_leaves_nothing_behind(tmp_path):
 
 def test_write_test_tells_why_not():
     seen = {"mounts": [], "places": [["temporary files", "/nonexistent/tmp", "ext4", "/", False]]}
-    around = Surroundings(environ={}, python=sys.executable)
+    around = Surroundings(environ={"TMPDIR": "/nonexistent/tmp"}, python=sys.executable)
     around.answer("mounts", lambda: seen)
     (reading,) = storage.read_write_test(around, EMPTY)
     assert "FileNotFoundError" in reading.failure
