@@ -78,6 +78,9 @@ def _mismatch(say: Verdict, facts: Facts, driver: Driver | None) -> Finding:
     user = driver.user_library_version if driver else None
     known = [f"module {kernel}"] * bool(kernel) + [f"libraries {user}"] * bool(user)
     said = f": {', '.join(known)}" if known else ""
+    if kernel and kernel == user:
+        # NVML knows better: its library was exchanged under a name that stayed, or another one was found first.
+        said = f", as NVML says; the names of both files say {kernel}"
     if facts.machine.host.container:
         return say.failed(
             f"The host's kernel module and this container's driver libraries differ{said}.",

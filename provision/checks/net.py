@@ -65,7 +65,8 @@ def index(facts: Facts, say: Verdict) -> Finding:
     How it is decided
         At level standard the sources that an install of the build for this machine would use are asked for their list
         of torch, through the proxies, certificates and logins of pip's and uv's configuration. None that holds torch
-        fails; one that does not answer beside one that does warns.
+        fails; one that the user configured and that does not answer beside one that does warns. PyTorch's own index,
+        which nobody configured, may be out of reach of a machine with a mirror: then it passes and is told.
 
     What to do
         What the reason says: the proxy (HTTPS_PROXY), the certificates (SSL_CERT_FILE, or cert in pip's
@@ -91,12 +92,19 @@ def index(facts: Facts, say: Verdict) -> Finding:
                 "env | cut -d= -f1 | grep -i -e proxy -e ssl",
             ),
         )
+    configured = [row for row in silent if row[1] != _BUILT_IN]
+    if silent and not configured:
+        return say.passed(f"A configured source holds torch; {silent[0][0]} is out of reach and not needed.", *shown)
     if silent:
-        names = ", ".join(str(row[0]) for row in silent)
+        names = ", ".join(str(row[0]) for row in configured)
         return say.warned(
             f"Another source holds torch; no answer from {names}.", *shown, safe=("gpusetup plan --check-sources",)
         )
     return say.passed(f"{len(sources)} package sources answer.", *shown)
+
+
+_BUILT_IN = "matrix"
+"""Name of the source that is taken where the user's configuration names none."""
 
 
 def _answered(row: tuple[Any, ...]) -> Evidence:

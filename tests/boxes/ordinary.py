@@ -169,7 +169,7 @@ def aws_g5() -> Box:
 
 
 def aws_p4d() -> Box:
-    """p4d.24xlarge of Amazon: eight A100 and their switches passed through, EFA adapters, fabric manager inside."""
+    """p4d.24xlarge of Amazon: eight A100 and their switches passed through, EFA adapters, fabric manager."""
     buses = ("10:1c", "10:1d", "20:1c", "20:1d", "90:1c", "90:1d", "a0:1c", "a0:1d")
     box = _ordinary(
         "aws-p4d", "h100x8", A100, *buses, cpus=96, nodes=2, memory=1152, chassis=("1", None),
@@ -258,7 +258,7 @@ def lambda_h100() -> Box:
     return _ordinary(
         "lambda-h100", "h100x8", H100, "07:00", cpus=26, memory=225, chassis=("1", None), virtualization="kvm",
         os=UBUNTU, kernel="6.8.0-87-generic",
-    ).nvml(**{"*.nvlink.*": 0, "*.nvlinks": 0, "*.virtualization": 1, "*.fabric": None, "*.persistence": 1})  # fmt: skip
+    ).nvml(**{"*.nvlink.*": 0, "*.nvlinks": 0, "*.virtualization": 1, "*.fabric": None})  # fmt: skip
 
 
 # --- containers and shared machines
@@ -296,7 +296,8 @@ def colab() -> Box:
 def pod_with_slice() -> Box:
     """A pod that was granted one MIG instance of one A100 of four, with 2 processors and 16 GiB."""
     box = _ordinary(
-        "jupyter-ada", "a100-mig", ("NVIDIA A100-SXM4-80GB", "20b2", 8.0, 80), "47:00", cpus=128, nodes=2, memory=1024, os=UBUNTU, container="kubernetes",
+        "jupyter-ada", "a100-mig", ("NVIDIA A100-SXM4-80GB", "20b2", 8.0, 80), "47:00",
+        cpus=128, nodes=2, memory=1024, os=UBUNTU, container="kubernetes",
     )  # fmt: skip
     for number in ("07", "87", "c7"):
         healthy.pci(box, f"0000:{number}:00.0", "20b2", driver="nvidia")
@@ -420,8 +421,9 @@ def gnome() -> Box:
     )
     return box.nvml(
         **{
-            "*.display_mode": 1, "*.display_active": 1, "*.graphics_procs": 3, "*.mem_used": 2 * GIB, "*.persistence": 0,
-            "*.power_limit_mw": 170000, "*.power_default_mw": 170000, "*.part_number": None, "*.bar1_total": 256 * 2**20,
+            "*.display_mode": 1, "*.display_active": 1, "*.graphics_procs": 3, "*.mem_used": 2 * GIB,
+            "*.power_limit_mw": 170000, "*.power_default_mw": 170000, "*.part_number": None, "*.persistence": 0,
+            "*.bar1_total": 256 * 2**20,
         }
     )  # fmt: skip
 
@@ -608,7 +610,7 @@ def training() -> Box:
         healthy.pci(box, f"0000:{number}:00.0", "22a3", driver="nvidia-nvswitch", class_code="0x068000")
     fabric.manager(box, release="580.126.09").answer("process nv-fabricmanager", True)
     users = (
-        "NVRM: Xid (PCI:0000:43:00): 31, pid=88421, name=python, Ch 00000008, intr 00000000. MMU Fault: ENGINE GRAPHICS",
+        "NVRM: Xid (PCI:0000:43:00): 31, pid=88421, name=python, Ch 00000008, intr 0. MMU Fault: ENGINE GRAPHICS",
         "NVRM: Xid (PCI:0000:52:00): 13, pid=77111, name=python3, Graphics SM Warp Exception on (GPC 1, TPC 0, SM 0)",
         "NVRM: Xid (PCI:0000:52:00): 43, pid=77111, name=python3, Ch 00000008",
         "NVRM: Xid (PCI:0000:61:00): 45, pid=77112, name=python3, Ch 00000008",
@@ -973,7 +975,8 @@ def system_container() -> Box:
     for line in ("dmesg", kernel_log.JOURNAL):
         box.command(line, returncode=1, stderr="Operation not permitted\n")
     _runfile(box).space(system.SHM, total=16 * GIB, free=16 * GIB)
-    box.answer("mounts", {"mounts": [], "places": [["system", "/", "zfs", "/", False]]})
+    places = [["system", "/", "zfs", "/", False], ["temporary files", system.TMP, "zfs", "/", False]]
+    box.answer("mounts", {"mounts": [], "places": places})
     return box.nvml(**{"*.persistence": 0, "*.power_limit_mw": 170000, "*.power_default_mw": 170000})
 
 
@@ -1069,6 +1072,7 @@ ORDINARY = (
     gcp_g2, gcp_a2, gcp_a3, aws_g4dn, aws_g5, aws_p4d, azure_nd_h100, azure_nc_t4, azure_nv_vgpu, oracle_h100,
     lambda_h100, runpod, colab, pod_with_slice, pod_with_one_of_eight, slurm_job, login_node, runner, optimus, gnome,
     fedora, arch, pop_os, tumbleweed, proxmox, secure_boot, wsl_laptop, runfile_server, held, training, old_server,
-    ib_partly_used, not_root, small_docker, jetson, spark, grace, b200, dgx1, k80, pascal, two_makers, rtx_pro, nixos, bazzite, rhel,
+    ib_partly_used, not_root, small_docker, jetson, spark, grace, b200, dgx1, k80, pascal, two_makers, rtx_pro,
+    nixos, bazzite, rhel,
     system_container, apptainer, arm_server, two_pairs, egpu, kubernetes_node,
 )  # fmt: skip

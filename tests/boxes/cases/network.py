@@ -16,7 +16,9 @@ _PYTORCH = "https://download.pytorch.org/whl/cu130"
 
 def _sources(*rows):
     """Address, why it did not answer, wheels and seconds of each."""
-    return t4().answer("package sources", [[one[0], "matrix", *one[1:]] for one in rows])
+    return t4().answer(
+        "package sources", [[one[0], "matrix" if one[0] == _PYTORCH else "pip.conf", *one[1:]] for one in rows]
+    )
 
 
 CASES: tuple[Case, ...] = (

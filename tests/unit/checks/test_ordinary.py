@@ -128,6 +128,14 @@ def test_an_old_branch_is_told_where_a_later_one_serves_the_gpus():
     assert status(box, "driver.branch_life") == "warn"
 
 
+def test_a_machine_with_a_mirror_needs_no_index_of_pytorch():
+    rows = [["https://mirror.example/simple", "pip.conf", None, 9, 0.1], ["https://x", "matrix", "not reached", 0, 0.1]]
+    result = ordinary.runner().answer("package sources", rows).results("standard")["net.index"]
+    assert (result.status, "not needed" in result.happened) == ("pass", True)
+    rows[1][1] = "pip.conf"
+    assert ordinary.runner().answer("package sources", rows).results("standard")["net.index"].status == "warn"
+
+
 def test_podman_on_a_desktop_wants_no_toolkit_and_docker_does():
     assert status(ordinary.fedora(), "ctr.toolkit") == "pass"
 
