@@ -506,4 +506,10 @@ CASES: tuple[Case, ...] = (
         "driver.module_options",
         pitfall=("laptop-hybrid-powered-off",),
     ),
+    Case(
+        "NVML says that releases differ where names agree",
+        lambda: l40s().nvml(**{"err.nvmlInitWithFlags": 18, "err.nvmlInit_v2": 18}),
+        "driver.kmd_umd_match",
+        says=("the names of both files say 580.82.07",),
+    ),
 )
