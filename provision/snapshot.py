@@ -164,7 +164,7 @@ def _value(kind: str, key: str, value: Any, where: str) -> Any:
                 raise InputError(f"{where}.{name}: found {type(found).__name__}")
             if isinstance(found, int | float) and not -LARGEST_NUMBER < found < LARGEST_NUMBER:
                 raise InputError(f"{where}.{name}: found a number that no machine has")
-        return {name: value[name] for name in fields}
+        return {name: value.get(name) for name in fields}
     if kind in ("text", "link", "variable") and not isinstance(value, str):
         raise InputError(f"{where}: expected text, found {type(value).__name__}")
     if kind == "names" and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):

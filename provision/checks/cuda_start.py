@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..records import Finding
     from .base import Facts, Verdict
 
+MOST_DEVICES = 256
+"""A larger count is not believed: a snapshot may say anything."""
 _MPS_CODES = range(805, 811)
 """CUDA_ERROR_MPS_CONNECTION_FAILED and those after it."""
 _SLOW_S = 5.0
@@ -113,7 +115,7 @@ def _missing(facts: Facts) -> tuple[Evidence, ...]:
 
 def _order(facts: Facts) -> tuple[str, ...]:
     """Bus ids of CUDA's devices in CUDA's order."""
-    count = facts.number("cuda.count") or 0
+    count = min(facts.number("cuda.count") or 0, MOST_DEVICES)
     named = (facts.text(f"cuda.device.{index}.pci_bus_id") for index in range(int(count)))
     return tuple(filter(None, (normal_bus_id(one) if one else None for one in named)))
 
@@ -177,7 +179,7 @@ def context(facts: Facts, say: Verdict) -> Finding:
     Sources
         NVIDIA DCGM, plugin contextcreate, for the idea (read 2026-11).
     """
-    count = int(facts.number("cuda.count") or 0)
+    count = int(min(facts.number("cuda.count") or 0, MOST_DEVICES))
     tried = [index for index in range(count) if facts.was_looked_at(f"cuda.device.{index}.context")]
     if not tried:
         return say.skipped("No context was tried: that is done at --level standard, once CUDA starts.")

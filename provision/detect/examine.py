@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..plain_text import plain
 from ..process import no_programs
@@ -43,7 +43,20 @@ def gather(around: Surroundings, level: Level = "quick") -> Machine:
 
 
 def _joined(machine: Machine, found: Sequence[Sequence[Reading]]) -> Machine:
-    return replace(machine, readings=(*machine.readings, *(reading for readings in found for reading in readings)))
+    readings = (*machine.readings, *(reading for readings in found for reading in readings))
+    return replace(machine, readings=tuple(map(_believed, readings)))
+
+
+_LARGEST: Final = 2.0**80
+"""Numbers of a machine are smaller; arithmetic with larger ones ends in an error."""
+
+
+def _believed(reading: Reading) -> Reading:
+    """The reading, a failed one in place of a number that no machine has."""
+    values = reading.value if isinstance(reading.value, tuple) else (reading.value,)
+    if all(not isinstance(one, (int, float)) or -_LARGEST < one < _LARGEST for one in values):
+        return reading
+    return replace(reading, value=None, failure="a number that no machine has")
 
 
 _PATIENCE_S = 1.5

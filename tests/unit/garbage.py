@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random  # noqa: TC003
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from provision.checks import Context, Facts, run_checks
 from provision.detect.examine import gather
@@ -14,6 +14,9 @@ from provision.documents.envelope import dumps
 from provision.examined import load_default_matrix
 from provision.plain_text import clean_text
 from tests.boxes import NOW, _Written
+
+if TYPE_CHECKING:
+    import random
 
 ESC = "\x1b[31m\x1b]0;owned\x07"
 TEXTS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import time
 
@@ -31,7 +32,7 @@ if shutil.which("gcc") is None:
     pytest.skip("the fake NVML needs gcc", allow_module_level=True)
 
 LOOKS = {"text", "link", "names", "exists", "access", "space", "status", "command"}
-MANY = [pytest.param(2000, marks=pytest.mark.slow)]
+MANY = [pytest.param(1000, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def changed(value, dice, depth=0):
 
 @pytest.mark.parametrize("count", [60, *MANY])
 def test_a_changed_snapshot_is_judged_or_refused_with_its_place(documents, count):
-    refused = 0
+    refused = []
     for seed in range(count):
         dice = random.Random(seed)
         odd = documents[seed % len(documents)]
@@ -149,9 +150,9 @@ def test_a_changed_snapshot_is_judged_or_refused_with_its_place(documents, count
             seen = see_examined(examined, Visit())
             assert garbage.complaints(seen.facts.machine, run_checks(seen.facts)) == [], seed
         except InputError as err:
-            assert "box.json" in err.happened, seed  # noqa: PT017
-            refused += 1
-    assert 0 < refused < count
+            refused.append(err.happened)
+    assert [one for one in refused if "box.json" not in one] == []
+    assert 0 < len(refused) < count
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,6 @@ def test_a_very_large_snapshot_is_read_in_a_moment(documents):
 
 def test_every_answer_of_a_box_has_its_form(documents):
     """The table of forms knows every question that is asked."""
-    import re
 
     names = {name for one in documents for name in one["data"]["looks"]["answer"]}
     known = {name for name in names if any(re.fullmatch(pattern, name) for pattern, _ in FORMS)}
@@ -211,32 +211,32 @@ def test_files_of_expectations_are_judged_or_refused(tmp_path, count):
     }
     facts = healthy.t4().facts()
     path = tmp_path / "expected.json"
-    refused = 0
+    refused = []
     for seed in range(count):
         dice = random.Random(seed)
         path.write_bytes(json.dumps(changed(good, dice)).encode("utf-8", "surrogatepass"))
         try:
             expected_results(facts, path)
         except InputError as err:
-            assert "expected.json" in err.happened  # noqa: PT017
-            refused += 1
-    assert 0 < refused <= count
+            refused.append(err.happened)
+    assert [one for one in refused if "expected.json" not in one] == []
+    assert 0 < len(refused) <= count
 
 
 @pytest.mark.parametrize("count", [200])
 def test_files_of_suppressions_are_read_or_refused(count):
     good = "- id: gpu.ecc_mode\n  reason: known\n  until: 2027-01-31\n  by: me\n  host: box\n  match: x\n"
     known = [check.id for check in all_checks()]
-    refused = 0
+    refused = []
     for seed in range(count):
         # a file is UTF-8: no surrogate comes out of it
         text = garbage.mixed(good, random.Random(seed)).encode("utf-8", "replace").decode()
         try:
             parse_suppressions(text, origin="known.yaml", known=known)
         except InputError as err:
-            assert "known.yaml" in err.happened  # noqa: PT017
-            refused += 1
-    assert 0 < refused < count
+            refused.append(err.happened)
+    assert [one for one in refused if "known.yaml" not in one] == []
+    assert 0 < len(refused) < count
     for text in ("&a [*a, *a]", "- " * 5000, "a: " * 2000, "!!python/object:os.system x", "\0", "- {id: gpu.ecc_mode"):
         with pytest.raises(InputError):
             parse_suppressions(text, origin="known.yaml", known=known)
@@ -261,3 +261,17 @@ def test_no_check_passes_because_a_gpu_does_not_tell(case):
         )
         blind = Facts(replace(facts.machine, readings=readings), facts.context)
         assert check.evaluate(blind).status != "pass", name
+
+
+def test_a_count_that_no_machine_has_costs_no_time():
+    box = healthy.t4()
+    around, looks = garbage.whole_of(box)
+    value = looks["command", "cuda"].value
+    odd = re.sub(r'("fact": "count".*?"value": )\d+', r"\g<1>9999999999999", value["stdout"])
+    assert odd != value["stdout"]
+    started = time.monotonic()
+    machine, results = garbage.judged(
+        garbage.replaying(around, {**looks, ("command", "cuda"): Look("present", {**value, "stdout": odd})})
+    )
+    assert garbage.complaints(machine, results) == []
+    assert time.monotonic() - started < 5

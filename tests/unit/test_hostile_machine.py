@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from provision.checks import Context, Facts, lead, run_checks
 from provision.console import Console
+from provision.detect.environment_scan import scan
 from provision.detect.examine import gather
 from provision.detect.memory import Recorder
 from provision.detect.surroundings import Kernel, Surroundings
@@ -23,7 +25,7 @@ from provision.process import Completed
 from provision.report.check_junit import render_check_junit
 from provision.report.check_prometheus import render_check_prometheus
 from provision.report.check_text import render_check_text
-from provision.snapshot import snapshot_data
+from provision.snapshot import redacted, snapshot_data
 from tests.boxes import healthy
 
 if shutil.which("gcc") is None:
@@ -97,7 +99,8 @@ FILES = {
         f'type=AVC msg=audit(1795000000.1:8): avc:  denied  {{ read }} for  pid=7 comm="nvidia-smi" argv="{secret()}"\n'
     ),
     "/var/log/apt/history.log": lambda: (
-        f"Start-Date: 2026-11-20  06:12:33\nCommandline: apt install -o P={secret()} {secret()}\nRequested-By: {secret()}\n"  # noqa: E501
+        f"Start-Date: 2026-11-20  06:12:33\nCommandline: apt install {secret()}\n"
+        f"Requested-By: {secret()}\n"
         "Upgrade: libnvidia-compute-535:amd64 (535.171.04-0ubuntu0.22.04.1, 535.183.01-0ubuntu0.22.04.1)\n"
     ),
     "/etc/docker/daemon.json": lambda: json.dumps(
@@ -169,13 +172,41 @@ OUTPUTS = {
 SAYS_JSON = ("docker", "nvme", "nvidia-smi -q", "nvidia-smi -L")
 
 
+PROGRAMS = (
+    "apt-mark",
+    "cc",
+    "chronyc",
+    "containerd",
+    "dkms",
+    "dmesg",
+    "docker",
+    "dpkg-query",
+    "ipmitool",
+    "journalctl",
+    "lspci",
+    "modinfo",
+    "mokutil",
+    "nv-fabricmanager",
+    "nvidia-ctk",
+    "nvidia-imex",
+    "nvidia-imex-ctl",
+    "nvidia-smi",
+    "nvme",
+    "nvpmodel",
+    "podman",
+    "rpm",
+    "stat",
+    "systemctl",
+)
+
+
 def runner_of(box):
     """Answers as the programs of the box do, with secrets behind what they say and on stderr."""
     told = {key: look.value for (kind, key), look in box.around("standard").memory._looks.items() if kind == "command"}
 
     def run(argv, **_):
         words = [word for word in argv if word not in ("env", "LC_ALL=C")]
-        name = " ".join((os.path.basename(words[0]), *words[1:]))  # noqa: PTH119
+        name = " ".join((Path(words[0]).name, *words[1:]))
         if any(word.endswith("nvml_probe.py") for word in words):
             name = "nvml health"
         elif any(word.endswith("cuda_probe.py") for word in words):
@@ -221,32 +252,7 @@ def tree_of(box, root):
 def programs(tmp_path_factory):
     """A folder with every program that a probe may start; none of them is ever run."""
     folder = tmp_path_factory.mktemp("bin")
-    for name in [
-        "apt-mark",
-        "cc",
-        "chronyc",
-        "containerd",
-        "dkms",
-        "dmesg",
-        "docker",
-        "dpkg-query",
-        "ipmitool",
-        "journalctl",
-        "lspci",
-        "modinfo",
-        "mokutil",
-        "nv-fabricmanager",
-        "nvidia-ctk",
-        "nvidia-imex",
-        "nvidia-imex-ctl",
-        "nvidia-smi",
-        "nvme",
-        "nvpmodel",
-        "podman",
-        "rpm",
-        "stat",
-        "systemctl",
-    ]:
+    for name in PROGRAMS:
         (folder / name).write_text("#!/bin/false\n")
         (folder / name).chmod(0o755)
     return folder
@@ -299,3 +305,74 @@ def test_no_secret_of_any_file_or_program_is_kept(make, tmp_path, programs):
     around = hostile(make(), tmp_path, programs)
     found = leaks(everything_of(around, "standard"))
     assert found == {}, json.dumps(found, indent=1)
+
+
+IDENTITIES = (
+    f"/home/{WHO}/.nv",
+    f"/Users/{WHO}",
+    f"/media/{WHO}/disk",
+    f"mount {WHO}@{WHO}.example:/data",
+    f"mail {WHO}.name@{WHO}.example.org",
+    f"{WHO}-box kernel:",
+    f"{WHO}-box.{WHO}.example",
+    f"{WHO.upper()}-BOX",
+)
+NUMBERS = (
+    "GPU-12345678-1234-1234-1234-1234567890ab",
+    "12345678-1234-1234-1234-1234567890ab",
+    "de:ad:be:ef:00:01",
+    "DE:AD:BE:EF:00:01:02:03:04:05",
+    "10.20.30.40",
+    "fe80::dead:beef",
+    "2001:db8:1:2:3:4:5:6",
+)
+
+
+def test_redaction_leaves_no_name_of_a_person_or_a_server(tmp_path, programs):
+    box = healthy.t4()
+    around = hostile(box, tmp_path, programs, HOME=f"/home/{WHO}")
+    around = replace(around, kernel=Kernel("Linux", box.kernel, box.arch, f"{WHO}-box.{WHO}.example"))
+    gather(around, "standard")
+    for number, text in enumerate((*IDENTITIES, *NUMBERS)):
+        around.answer(f"identity {number}", lambda text=text: f"before {text} behind")
+    told = dumps(encode(redacted(snapshot_data(around, "standard"))))
+    assert re.findall(rf"(?i).{{0,60}}{WHO}.{{0,20}}", told) == []
+    assert [one for one in NUMBERS if one in told] == []
+    assert "0::/user.slice" in told
+
+
+@pytest.mark.parametrize("text", ["0000:07:00.0", "0::/system.slice/x", "12:34:56", "c10::Error", "user@1000.service"])
+def test_redaction_leaves_what_is_no_identity(text, tmp_path):
+    around = Surroundings(root=tmp_path, environ={}, kernel=Kernel("Linux", "6.8", "x86_64", "box"), memory=Recorder())
+    around.answer("x", lambda: f"before {text} behind")
+    assert redacted(snapshot_data(around, "quick")).looks["answer"]["x"] == {"present": f"before {text} behind"}
+
+
+def test_an_environment_keeps_no_address(tmp_path):
+    site = tmp_path / "lib/python3.12/site-packages"
+    info = site / "torch-2.9.1.dist-info"
+    info.mkdir(parents=True)
+    (tmp_path / "pyvenv.cfg").write_text(f"version = 3.12.3\ncommand = python -m venv {secret()}\n")
+    (info / "METADATA").write_text(
+        "Name: torch\nVersion: 2.9.1\n"
+        f"Requires-Dist: triton @ https://me:{secret()}@mirror.example/{secret()}/triton.whl?sig={secret()}\n"
+        f"Author-email: {secret()}\n"
+    )
+    (info / "direct_url.json").write_text(json.dumps({"url": f"https://{secret()}@mirror.example/{secret()}"}))
+    (info / "INSTALLER").write_text("pip\n")
+    found = json.dumps(scan(str(tmp_path)))
+    assert MARK not in found
+    assert '["torch", "triton"]' in found
+
+
+def test_a_channel_that_is_a_key_is_not_kept(tmp_path):
+    meta = tmp_path / "conda-meta"
+    meta.mkdir()
+    (tmp_path / "lib/python3.12/site-packages").mkdir(parents=True)
+    for number, channel in enumerate(
+        (f"https://conda.example/t/{secret()}", f"https://conda.example/t/{secret()}/noarch")
+    ):
+        text = json.dumps({"channel": channel})
+        (meta / f"pytorch-2.{number}-py312_0.json").write_text(text)
+    (meta / "mkl-2024.0-0.json").write_text('{"channel": "https://conda.example/t/x/main/linux-64"}')
+    assert scan(str(tmp_path))["conda"] == [["mkl", "2024.0", "main"], ["pytorch", "2.0", ""], ["pytorch", "2.1", ""]]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LIBRARY: Final = "libcuda.so.1"
 _JIT_COMPILER: Final = "libnvidia-ptxjitcompiler.so.1"
+_LARGEST_COUNT: Final = 256
 _CONTEXT_S: Final = 20.0
 """Longest that making a context and 1 MiB may take on one GPU."""
 _SILENCE: Final = 4
@@ -228,7 +229,9 @@ def read_contexts(around: Surroundings, machine: Machine) -> Iterator[Reading]:
     first = around.ask("cuda", lambda: _argv(around, "init"), deadline_s=around.nvml_deadline_s, keep=KEPT_LINES)
     count = parse_probe_lines(first.stdout).of(None).get("count")
     hung: int | None = None
-    for gpu in range(count.value if count and isinstance(count.value, int) else 0):
+    # The child believes no larger count, but a snapshot may say anything.
+    devices = min(count.value, _LARGEST_COUNT) if count and isinstance(count.value, int) else 0
+    for gpu in range(devices):
         name = f"cuda.device.{gpu}"
         if hung is not None:
             yield Reading(f"{name}.context", "libcuda", failure=f"not tried: device {hung} did not answer")
