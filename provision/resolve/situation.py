@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..records import GpuState
@@ -14,10 +15,13 @@ from .wishes import Wishes, understand
 if TYPE_CHECKING:
     from ..matrix import Matrix
     from ..records import Interpreter, Machine, Request
+    from .box import Objection
     from .candidates import Catalogue
     from .devices import Gpus
     from .driver import DriverFacts
     from .system import System
+
+BoxQuestion = Callable[["Situation"], "Objection | None"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +39,14 @@ class Situation:
     """Pythons that may be used, the preferred first: 3.12, 3.14t."""
     python_failure: str | None
     assumptions: tuple[str, ...]
+    objections: dict[BoxQuestion, Objection | None] = field(default_factory=dict, init=False, repr=False)
+    """Answers about the box itself: every candidate asks the same ones."""
+
+    def objection(self, ask: BoxQuestion) -> Objection | None:
+        """What speaks against the box, asked once."""
+        if ask not in self.objections:
+            self.objections[ask] = ask(self)
+        return self.objections[ask]
 
     @property
     def platform(self) -> str:
