@@ -140,36 +140,34 @@ def locked(store: Store, *, wait_s: float = 10.0, on_wait: Callable[[str], None]
 
     A store that holds nothing but its lock in the end is removed, with the folders that were made to hold it.
     """
-    made = _missing(store.folder.parent)
+    made = tuple(item for item in (store.folder, *store.folder.parents) if not item.exists())
     end = time.monotonic() + wait_s
-    while True:
-        descriptor = _opened(store)
-        try:
-            _wait_for(descriptor, store, end, on_wait)
-            if _is_lock_of(descriptor, store):
-                holder = f"process {os.getpid()} on {socket.gethostname()}"
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{holder} since {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ}\n".encode(), 0)
-                try:
-                    yield descriptor
-                finally:
-                    _leave(store, made)
-                return
-        finally:
-            os.close(descriptor)
+    try:
+        while True:
+            with _opened(store) as descriptor:
+                _wait_for(descriptor, store, end, on_wait)
+                if _is_lock_of(descriptor, store):
+                    with _holding(descriptor, store):
+                        yield descriptor
+                    return
+    finally:
+        with contextlib.suppress(OSError):  # what holds something is not removed
+            for folder in made:
+                folder.rmdir()
 
 
-def _missing(folder: Path) -> tuple[Path, ...]:
-    """The folders of a path that are not there yet, the innermost first."""
-    return tuple(item for item in (folder, *folder.parents) if not item.exists())
-
-
-def _opened(store: Store) -> int:
-    while True:
+@contextlib.contextmanager
+def _opened(store: Store) -> Iterator[int]:
+    descriptor = None
+    while descriptor is None:
         store.folder.mkdir(parents=True, exist_ok=True)
         # Not there any more: the run before this one has just removed the empty store.
         with contextlib.suppress(FileNotFoundError):
-            return os.open(store.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(store.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _is_lock_of(descriptor: int, store: Store) -> bool:
@@ -180,14 +178,22 @@ def _is_lock_of(descriptor: int, store: Store) -> bool:
         return False
 
 
-def _leave(store: Store, made: tuple[Path, ...]) -> None:
-    """Remove a store that holds nothing. Still locked: whoever waits finds the lock gone and makes the store anew."""
-    with contextlib.suppress(OSError):
-        if [item.name for item in store.folder.iterdir()] == [_LOCK]:
-            (store.folder / _LOCK).unlink()
-            store.folder.rmdir()
-            for folder in made:
-                folder.rmdir()
+@contextlib.contextmanager
+def _holding(descriptor: int, store: Store) -> Iterator[None]:
+    """Write down who holds the lock; in the end a store that holds nothing goes.
+
+    It is still locked then: whoever waits for the lock finds it gone, and makes the store anew.
+    """
+    try:
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{holder} since {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ}\n".encode(), 0)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if os.listdir(store.folder) == [_LOCK]:  # noqa: PTH208 - names are all that is needed
+                (store.folder / _LOCK).unlink()
+                store.folder.rmdir()
 
 
 def _wait_for(descriptor: int, store: Store, end: float, on_wait: Callable[[str], None]) -> None:
@@ -273,10 +279,13 @@ def point(store: Store, folder: Path) -> None:
     link = store.folder / f"link-{os.getpid()}"
     link.unlink(missing_ok=True)
     # Relative: the pair of link and store survives a bind mount of their parent elsewhere.
-    link.symlink_to(Path(store.folder.name) / folder.name)
-    if store.path.is_dir() and not store.path.is_symlink():
-        store.path.rmdir()  # empty, or refused above
-    link.replace(store.path)
+    try:
+        link.symlink_to(Path(store.folder.name) / folder.name)
+        if store.path.is_dir() and not store.path.is_symlink():
+            store.path.rmdir()  # empty, or refused above
+        link.replace(store.path)
+    finally:
+        link.unlink(missing_ok=True)
     descriptor = os.open(store.path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with contextlib.suppress(OSError):  # file systems that can't flush a folder alone keep the order anyway

@@ -101,7 +101,9 @@ def _missing(store: envs.Store, what: str, among: Sequence[Path]) -> InstallErro
     return InstallError(
         f"There is no {what} behind {store.path}.",
         code="environment-missing",
-        evidence=(Evidence("environments", tuple(item.name for item in among) or None, source=str(store.folder)),),
+        evidence=(
+            Evidence("environments", ", ".join(item.name for item in among) or "none", source=str(store.folder)),
+        ),
         do=(f"see what there is: gpusetup env list --env {store.path}",),
     )
 

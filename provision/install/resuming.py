@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..errors import InstallError
-from ..records import EnvironmentInUse
+from ..errors import GpusetupError, InstallError
+from ..records import EnvironmentInUse, Evidence
 from . import environment as envs
 from .journal import clear_journal, doubt, has_whole_folder, read_journal
 from .receipt import changes_of, read_receipt
@@ -69,7 +69,7 @@ def ended(store: envs.Store, receipt: Receipt) -> Receipt:
 def cleared(
     store: envs.Store, folder: Path, err: BaseException, *, has_installed: bool, tell: Callable[[str], None]
 ) -> None:
-    """Remove what a run that ends with an error or a signal leaves, but for its log.
+    """Remove what a run that ends with an error or a signal leaves, but for its log, which the error then names.
 
     After a signal the next run may go on: what is worth it stays, unless nothing else would be there at all.
     """
@@ -81,8 +81,12 @@ def cleared(
         envs.discard(folder)
     if not may_go_on:
         clear_journal(store)
-    if is_signal and store.log.exists():
+    if not store.log.exists():
+        return
+    if is_signal:
         tell(f"what was done until then: {store.log}")
+    elif isinstance(err, GpusetupError) and not any(item.name == "log" for item in err.evidence):
+        err.evidence = (*err.evidence, Evidence("log", str(store.log), source="file"))
 
 
 def changed_by_hand(store: envs.Store, tell: Callable[[str], None]) -> tuple[PackageChange, ...]:
