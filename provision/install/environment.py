@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _PART = ".part"
 _LOCK = "lock"
 _REMOVING = "removing"
+_ATTEMPTS = 100
 JOURNAL = "journal.json"
 KEPT = 2
 """Environments that stay: the current one, and the one to go back to."""
@@ -158,12 +159,14 @@ def locked(store: Store, *, wait_s: float = 10.0, on_wait: Callable[[str], None]
 
 @contextlib.contextmanager
 def _opened(store: Store) -> Iterator[int]:
-    descriptor = None
-    while descriptor is None:
-        store.folder.mkdir(parents=True, exist_ok=True)
-        # Not there any more: the run before this one has just removed the empty store.
-        with contextlib.suppress(FileNotFoundError):
+    for attempt in range(_ATTEMPTS):
+        try:
+            store.folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(store.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            break
+        except FileNotFoundError:  # the run before this one has just removed the empty store
+            if attempt == _ATTEMPTS - 1:
+                raise
     try:
         yield descriptor
     finally:
@@ -254,7 +257,7 @@ def new_folder(store: Store) -> Path:
     folder, number = store.folder / stem, 1
     while folder.exists():
         folder, number = store.folder / f"{stem}-{number}", number + 1
-    part_of(folder).mkdir()
+    part_of(folder).mkdir(mode=0o700)  # an address in it may hold a token
     return folder
 
 
