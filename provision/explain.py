@@ -34,8 +34,8 @@ build. Each source is listed with its answer. Check the network and proxies, poi
 index, or add a find-links folder that holds the wheel.""",
     "install-failed": """The environment could not be made. The old one, if there was one, still works.
 
-The installer's own last lines and its log are named with the error. Running the command again finishes the job; leftovers
-of the failed run are removed first.""",
+The installer's own last lines and its log are named with the error. The log is all that stays of a run that failed, and the next one
+that ends well removes it. A run that was killed is another matter: the next one goes on where it can (docs/environments.md).""",
     "install-silent": """The installer said nothing and wrote nothing for a long time, and was ended.
 
 The deadline is on silence, not on total time. The network or the disk may be stuck; the log that is named tells how far it came.""",
@@ -131,7 +131,28 @@ Only one at a time may; the second waits a moment and then gives up. The process
     "environment-foreign": """There is a folder at --env that gpusetup did not make.
 
 It is never replaced. Name another path, or move the folder away.""",
-    "environment-missing": """There is no environment that gpusetup made at this path.""",
+    "environment-missing": """There is no environment that gpusetup made at this path, or none of that name.
+
+`gpusetup env list --env PATH` shows what is behind a path.""",
+    "environment-changed": """An environment was changed by hand since gpusetup made it, so `install` made a new one beside it.
+
+What counts as changed: a package that is gone, was added or has another version, and a file that is gone or has another size, held
+against the receipt and the RECORD of each package. An environment that was changed is never mended in place and never thrown away: it
+stays behind the path, and `gpusetup env rollback` leads back to it. Packages that were added are not in the new one; the command that is
+named installs them again. pip, setuptools, wheel and uv do not count.""",
+    "environment-damaged": """The environment to go back to is not as its receipt says, so it has to be named.
+
+`gpusetup env list --env PATH` names what is missing or moved. `gpusetup env rollback --to NAME` takes it as it is; `gpusetup install`
+makes a whole one.""",
+    "environment-current": """The current environment is not removed alone: the path would lead nowhere.
+
+Go back to another one first with `gpusetup env rollback`, or remove the path with everything behind it: `gpusetup env remove` without
+--name.""",
+    "environment-in-use": """A process still uses an environment that is to be removed.
+
+/proc tells: a process maps files of it, works in it or was started from it. An install keeps such an environment and the next
+one removes it; `gpusetup env remove` stops before anything is removed. A service that was started from an environment goes on with it
+after a switch until it is restarted. Processes of other users and containers can't be seen.""",
     "environment-not-writable": """The place of --env can't be written.
 
 The environment is made in a folder beside --env and a link is put in place at the end; both need write permission there.""",

@@ -16,6 +16,7 @@ from .events import Event
 from .examined import BAD, Examined, load_default_matrix
 from .gate import require_gpus, require_plannable, usable_gpus, visible_devices
 from .planning import no_build, plan_for
+from .recorded import environment_findings
 from .records import Evidence, Finding, Plan, Request
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class InstallOptions:
     torch_index: str | None = None
     is_fresh: bool = False
     """Look and install again even where a receipt says that nothing changed."""
+    keep: int = 2
+    """Environments that stay behind the path, the current one among them."""
 
 
 @dataclass(slots=True)
@@ -144,7 +147,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         asked=receipt.asked,
         download_bytes=receipt.wheel.size_bytes if receipt.wheel else None,
         resolution=replace(plan.resolution, rejections=(*receipt.passed_over, *plan.resolution.rejections)),
-        findings=(*plan.findings, *unseen),
+        findings=(*plan.findings, *environment_findings(receipt), *unseen),
     )
 
 
@@ -171,12 +174,15 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
         is_fresh=options.is_fresh,
+        keep=options.keep,
         gpus_left_out=plan.resolution.gpus_left_out,
         visible_devices=visible_devices(machine, plan.resolution.gpus_left_out),
     )
 
 
 def _install_event(event: InstallEvent) -> Event:
+    if event.kind == "note":
+        return Event("install", "note", event.text)
     text = {"phase": _PHASES.get(event.phase, event.phase), "line": event.text, "done": ""}[event.kind]
     return Event("install", "progress", text)
 

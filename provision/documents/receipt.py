@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..records import Build, Distribution, GpuLeftOut, HeldWheel, Receipt, Rejection, Verification
+from ..records import (
+    Build,
+    Distribution,
+    EnvironmentInUse,
+    GpuLeftOut,
+    HeldWheel,
+    PackageChange,
+    Receipt,
+    Rejection,
+    Verification,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +69,12 @@ class ReceiptData:
     """GPUs of a mixed box that the environment is not for."""
     rehearsal: RehearsalData | None = None
     """With --dry-run: what would be done; then nothing is verified."""
+    resumed: tuple[str, ...] = ()
+    """Phases that an interrupted run had finished, and that were not repeated."""
+    changes: tuple[PackageChange, ...] = ()
+    """How the environment before this one had been changed since it was made."""
+    in_use: tuple[EnvironmentInUse, ...] = ()
+    """Old environments that stayed because a process uses them."""
 
 
 def rehearsal_data(rehearsal: Rehearsal, *, env: Path, backend: str) -> ReceiptData:
@@ -93,6 +109,9 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         wheel=receipt.wheel,
         passed_over=receipt.passed_over,
         gpus_left_out=receipt.gpus_left_out,
+        resumed=receipt.resumed,
+        changes=receipt.changes,
+        in_use=receipt.in_use,
     )
 
 

@@ -85,6 +85,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..records import Machine
     from ..snapshot import SnapshotData
     from .check import CheckData, CheckList
+    from .environments import EnvironmentsData
     from .fleet import FleetData
     from .matrix_data import MatrixData
     from .plan import PlanData
@@ -96,6 +97,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "check": CheckData,
         "check-list": CheckList,
         "driver-plan": DriverPlan,
+        "environments": EnvironmentsData,
         "error": type(None),
         "expectation": ExpectationData,
         "explanation": Explanation,

@@ -32,8 +32,11 @@ SURFACE = {
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--dry-run", "--json"),
+        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--keep", "--dry-run", "--json"),
     ],
+    "env list": ["--env", "--json"],
+    "env rollback": ["--env", "--to", "--json"],
+    "env remove": ["--env", "--name", "--yes", "--json"],
     "accept": ["--env", "--preset", "--seed", "--cpu", "--strict", "--require-gpu", "--json"],
     "up": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
@@ -114,6 +117,9 @@ def test_each_error_class_has_its_own_exit_code():
         (["report", "show", "/no/such/file"], 7),
         (["matrix", "validate", "/no/such/file"], 7),
         (["accept", "--env", "/no/such/env"], 6),
+        (["env", "rollback", "--env", "/no/such/env"], 5),
+        (["env", "remove", "--env", "/no/such/env"], 2),
+        (["env", "remove", "--env", "/no/such/env", "--yes"], 5),
         (["explain", "no-such-id"], 2),
         (["plan", "--compute-capability", "3.5", "--driver", "470.82.01", "--python", "3.11"], 4),
     ],
