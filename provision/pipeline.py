@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import Machine, Receipt
+    from .records import Machine, Receipt, SourceConflict
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -52,6 +52,8 @@ class InstallOptions:
     torch_index: str | None = None
     is_fresh: bool = False
     """Look and install again even where a receipt says that nothing changed."""
+    locked: Path | None = None
+    """A lock that was kept (pylock.toml): its files are installed, and nothing is resolved."""
 
 
 @dataclass(slots=True)
@@ -135,6 +137,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         for v in receipt.verified
         if v.passed is None
     )
+    unseen = (*unseen, *(_conflict_finding(conflict) for conflict in receipt.conflicts))
     return replace(
         plan,
         build=receipt.build,
@@ -145,6 +148,27 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         download_bytes=receipt.wheel.size_bytes if receipt.wheel else None,
         resolution=replace(plan.resolution, rejections=(*receipt.passed_over, *plan.resolution.rejections)),
         findings=(*plan.findings, *unseen),
+    )
+
+
+def _conflict_finding(conflict: SourceConflict) -> Finding:
+    """What is told of a project that two sources hold differently."""
+    what = f"{conflict.project} {conflict.version}"
+    if conflict.kind == "foreign-left":
+        happened = f"{what} was taken from {conflict.source}; {conflict.other_source} offers other files of it."
+    else:
+        happened = (
+            f"{what} comes from {conflict.source}; {conflict.other_source} has {conflict.project}, not this file."
+        )
+    return Finding(
+        "source-conflict",
+        "warn",
+        happened,
+        (
+            Evidence(conflict.filename, conflict.sha256 or "not known", source=conflict.source),
+            Evidence("there", conflict.other_sha256 or "no such file", source=conflict.other_source),
+        ),
+        safe=("take the source that should not hold it out of the configuration of pip or uv, and install again",),
     )
 
 
@@ -162,7 +186,7 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
     if plan.build is None:
         raise no_build(plan)
     configuration = read_configuration(torch_index=options.torch_index)
-    return Order(
+    order = Order(
         candidates=plan.resolution.candidates,
         plan_digest=plan_digest(plan, sources=tuple(location.source for location in configuration.locations)),
         environment=options.env,
@@ -173,6 +197,29 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         is_fresh=options.is_fresh,
         gpus_left_out=plan.resolution.gpus_left_out,
         visible_devices=visible_devices(machine, plan.resolution.gpus_left_out),
+        matrix_revision=plan.matrix.revision,
+    )
+    return order if options.locked is None else _locked_order(order, plan, options.locked)
+
+
+def _locked_order(order: Order, plan: Plan, path: Path) -> Order:
+    """The order of a lock that was kept: its build must be one that the plan admits."""
+    from packaging.tags import platform_tags
+
+    from .documents.envelope import read_text
+    from .install.lock import MAX_BYTES
+    from .install.locked import given_lock
+
+    text = read_text(path, limit=MAX_BYTES)
+    given = given_lock(text, str(path), order.candidates, plan.resolution.rejections, platforms=tuple(platform_tags()))
+    return replace(
+        order,
+        candidates=(given.build,),
+        plan_digest=given.digest,
+        run_kernel=order.run_kernel and given.build.kind == "cuda",
+        lock=given.lock,
+        is_lock_from_elsewhere=True,
+        lock_folder=path.absolute().parent,
     )
 
 

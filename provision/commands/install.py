@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 @torch_index_option
 @site_option
 @click.option("--fresh", is_flag=True, help="Look and install again even where nothing changed.")
+@click.option(
+    "--locked",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Install exactly the files of this lock: the pylock.gpusetup.toml of an environment, also of another machine.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be run, downloaded and needed; change nothing.")
 @json_option
 @click.pass_context
@@ -57,7 +63,9 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
             raise UsageError("A plan file says what is installed; --site counts where a plan is made.")
         plan = plan_of_file(plan_file, request)
         require_plannable_here(examined, plan, request)
-    options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
+    options = InstallOptions(
+        environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"], locked=words["locked"]
+    )
     if words["dry_run"]:
         rehearsal = rehearse_install(plan, examined.machine, options, console.progress)
         data = rehearsal_data(rehearsal, env=options.env, backend=options.backend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..records import Build, Distribution, GpuLeftOut, HeldWheel, Receipt, Rejection, Verification
+from ..records import Build, Distribution, GpuLeftOut, HeldWheel, Receipt, Rejection, SourceConflict, Verification
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,8 @@ class ReceiptData:
     """Better builds that no source holds."""
     gpus_left_out: tuple[GpuLeftOut, ...] = ()
     """GPUs of a mixed box that the environment is not for."""
+    conflicts: tuple[SourceConflict, ...] = ()
+    """Projects of which the configured sources hold different files."""
     rehearsal: RehearsalData | None = None
     """With --dry-run: what would be done; then nothing is verified."""
 
@@ -73,6 +75,7 @@ def rehearsal_data(rehearsal: Rehearsal, *, env: Path, backend: str) -> ReceiptD
         plan_digest="",
         build=rehearsal.build,
         reused=False,
+        conflicts=rehearsal.conflicts,
         rehearsal=RehearsalData(
             steps, rehearsal.download_bytes, rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
         ),
@@ -93,6 +96,7 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         wheel=receipt.wheel,
         passed_over=receipt.passed_over,
         gpus_left_out=receipt.gpus_left_out,
+        conflicts=receipt.conflicts,
     )
 
 

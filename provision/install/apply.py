@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from packaging.version import Version
 
-from ..records import Build, GpuLeftOut, HeldWheel, Interpreter, Receipt, Rejection
+from ..records import Build, GpuLeftOut, HeldWheel, Interpreter, Receipt, Rejection, SourceConflict
 from . import environment as envs
 from .addresses import redact
 from .availability import asked
@@ -69,7 +69,13 @@ class Order:
     """Whether a GPU can be used, so that the verification runs a kernel on it."""
     compile_bytecode: bool = True
     lock: Lock | None = None
-    """Install exactly these files (`--locked`): nothing is looked up and nothing resolved."""
+    """Install exactly these files: nothing is resolved."""
+    is_lock_from_elsewhere: bool = False
+    """Whether the files of the lock are taken from this machine's own sources, where these hold them (`--locked`)."""
+    lock_folder: Path | None = None
+    """Where the lock lies; files beside it are taken."""
+    matrix_revision: str = ""
+    """Of the matrix that the plan was made with; the lock names it."""
     limits: Limits = field(default_factory=Limits)
     builtin: Callable[[], Location | None] = builtin_index
     is_fresh: bool = False
@@ -103,6 +109,7 @@ class Rehearsal:
     disk_needed_bytes: int | None
     disk_free_bytes: int
     answers: tuple[SourceAnswer, ...] = ()
+    conflicts: tuple[SourceConflict, ...] = ()
 
 
 def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) -> Receipt:
@@ -210,6 +217,7 @@ def rehearse(order: Order, on_event: Callable[[Event], None] = lambda _: None) -
             needed,
             envs.free_bytes(store.folder),
             chosen.answers,
+            chosen.conflicts(),
         )
 
 
@@ -283,6 +291,7 @@ def _make(run: _Run, over: tuple[Rejection, ...]) -> Receipt:
         _require(run, run.run(_venv_step(run, chosen)))
     with run.phase("install"):
         _require(run, run.run(_install_step(run, chosen)))
+    conflicts = chosen.conflicts()  # nothing of the environment has run yet
     with run.phase("verify"):
         seen = _probe(run, chosen)
     verified = verify(seen, chosen.build, chosen.lock)
@@ -300,6 +309,7 @@ def _make(run: _Run, over: tuple[Rejection, ...]) -> Receipt:
         passed_over=(*over, *chosen.rejections),
         asked=asked(chosen.answers),
         gpus_left_out=order.gpus_left_out,
+        conflicts=conflicts,
     )
     (run.folder / LOCK_FILENAME).write_text(render_pylock(shareable(chosen.lock)), encoding="utf-8")
     write_receipt(receipt, run.folder)
@@ -323,12 +333,14 @@ def _install_step(run: _Run, chosen: Chosen) -> Step:
     if order.backend == "uv":
         backend = UvBackend(require_uv(), order.configuration, chosen.location, compile_bytecode=order.compile_bytecode)
     else:
-        backend = PipBackend(tuple(pip_argv()), order.configuration, chosen.location)
-    name, text = backend.lock_file(chosen.lock)
-    path = run.work / "locked" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return backend.install(run.folder, path, os.environ)
+        pip = tuple(pip_argv())
+        backend = PipBackend(pip, order.configuration, chosen.location, compile_bytecode=order.compile_bytecode)
+    files = backend.lock_files(chosen.lock)
+    folder = run.work / "locked"
+    folder.mkdir(exist_ok=True)
+    for name, text in files:
+        (folder / name).write_text(text, encoding="utf-8")
+    return backend.install(run.folder, folder / files[0][0], os.environ)
 
 
 def _require(run: _Run, done: Completed) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from packaging.version import Version
 
 from ..errors import GpusetupError, InstallError, NoBuildError
-from ..records import Build, Evidence, HeldWheel, Interpreter, Rejection, Source
+from ..records import Build, Evidence, HeldWheel, Interpreter, Rejection, Source, SourceConflict
 from .backends import UvBackend
+from .foreign import Inquiry, bound_instead, disputed, left_alone, require_one_torch, slipped, sources_of, with_indexes
 from .interpreters import choose_interpreter
-from .lock import check_lock
+from .lock import Target, check_lock
+from .locked import Given, rebased
 from .looking import look, require_held
-from .lookup import make_fetcher
+from .lookup import default_index, make_fetcher
 from .resolving import Resolver
 from .tools import uv_binary
 
@@ -59,6 +62,16 @@ class Chosen:
     lock: Lock
     answers: tuple[SourceAnswer, ...] = ()
     rejections: tuple[Rejection, ...] = ()
+    inquiry: Inquiry[tuple[SourceConflict, ...]] | None = None
+    """What other sources say of the files; asked while they are being installed."""
+    left: tuple[SourceConflict, ...] = ()
+
+    def conflicts(self) -> tuple[SourceConflict, ...]:
+        """What the sources disagree about; InstallError when one of them may slip a file in.
+
+        To be called before anything of the environment runs.
+        """
+        return (*self.left, *(self.inquiry.answer() if self.inquiry else ()))
 
 
 def choose(run: Run) -> Chosen:
@@ -67,7 +80,7 @@ def choose(run: Run) -> Chosen:
     if not order.candidates:
         raise NoBuildError("There is no build to install.", do=("see why: gpusetup plan",))
     if order.lock is not None:
-        return _locked(order, order.lock)
+        return _locked(run, order.lock)
     with run.phase("look"):
         looked = look(order.candidates, order.configuration, deadlines=order.limits.sources, builtin=order.builtin)
         require_held(looked, order.candidates)
@@ -75,21 +88,46 @@ def choose(run: Run) -> Chosen:
     if choice.build is None or choice.wheel is None or choice.location is None:
         raise GpusetupError("The look-up ended without an answer and without an error.")
     interpreter = choose_interpreter(choice.build.python, order.interpreters)
+    fetcher = make_fetcher(order.configuration, order.limits.sources)
+    general = Inquiry.begin(lambda: default_index(order.configuration, order.builtin))
     resolver = Resolver(
         UvBackend(require_uv(), order.configuration, choice.location),
         python=str(interpreter.executable),
         work=run.work,
         run=run.run,
-        fetcher=make_fetcher(order.configuration, order.limits.sources),
+        fetcher=fetcher,
         silence_s=order.limits.silence_s,
     )
     with run.phase("resolve"):
         lock = resolver.resolve(choice.build, choice.wheel, choice.location)
-    return Chosen(choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers, choice.rejections)
+        sources = sources_of(order.configuration, choice.location, general.answer())
+        require_one_torch(lock, looked.answers, choice.location)
+        left: tuple[SourceConflict, ...] = ()
+        if found := slipped(lock, sources, fetcher):
+            lock = resolver.resolve(choice.build, choice.wheel, choice.location, bound_instead(found))
+            left = left_alone(found, lock)
+    lock = replace(with_indexes(lock, sources), target=_target(order, choice.build))
+    return Chosen(
+        choice.build,
+        choice.wheel,
+        choice.location,
+        interpreter,
+        lock,
+        looked.answers,
+        choice.rejections,
+        inquiry=Inquiry.begin(lambda: disputed(lock, sources, fetcher)) if sources.foreign else None,
+        left=left,
+    )
 
 
-def _locked(order: Order, lock: Lock) -> Chosen:
+def _target(order: Order, build: Build) -> Target:
+    platform = f"{sys.platform}_{os.uname().machine}"
+    return Target(build.torch, build.variant, build.python, platform, matrix_revision=order.matrix_revision)
+
+
+def _locked(run: Run, lock: Lock) -> Chosen:
     """The choice that a given lock makes: the first build, if its torch is that build."""
+    order = run.order
     build, torch = order.candidates[0], lock.wheel("torch")
     if torch is None or Version(torch.version) not in {Version(build.torch), Version(build.local_version)}:
         raise InstallError(
@@ -99,7 +137,15 @@ def _locked(order: Order, lock: Lock) -> Chosen:
         )
     wheel = HeldWheel(Source("flat", torch.source, name="lock"), torch.filename, torch.sha256, torch.size_bytes)
     check_lock(lock, build, wheel)
-    return Chosen(build, wheel, None, choose_interpreter(build.python, order.interpreters), lock)
+    interpreter = choose_interpreter(build.python, order.interpreters)
+    if not order.is_lock_from_elsewhere:
+        return Chosen(build, wheel, None, interpreter, lock)
+    configuration = order.configuration
+    with run.phase("look"):
+        fetcher = make_fetcher(configuration, order.limits.sources)
+        lock = rebased(Given(lock, build), configuration, fetcher, folder=order.lock_folder, builtin=order.builtin)
+    location = configuration.variant_index(build.index, build.variant) if configuration.torch_index else None
+    return Chosen(build, wheel, location, interpreter, lock)
 
 
 def require_uv() -> str:
