@@ -179,6 +179,17 @@ def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, even
     return rehearse(_order(plan, machine, options), lambda event: events(_install_event(event)))
 
 
+def rehearsal_findings(rehearsal: Rehearsal) -> tuple[Finding, ...]:
+    """What stands in the way of the installation that was rehearsed, and what would be told after it."""
+    found = [_conflict_finding(conflict) for conflict in rehearsal.conflicts]
+    needed, free = rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
+    if needed is not None and needed > free:
+        happened = "There is too little free space for this environment."
+        place = (Evidence("free space", free, "bytes", needs=needed),)
+        found.append(Finding("disk-full", "warn", happened, place, safe=("name a place on another disk with --env",)))
+    return tuple(found)
+
+
 def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
     from .install.apply import Order
     from .install.configuration import read_configuration

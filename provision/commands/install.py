@@ -14,7 +14,7 @@ from ..documents.plan import plan_from_data
 from ..documents.receipt import receipt_data, rehearsal_data
 from ..errors import InputError, UsageError
 from ..examined import examine_host, load_default_matrix
-from ..pipeline import InstallOptions, install_plan, rehearse_install, require_plannable_here
+from ..pipeline import InstallOptions, install_plan, rehearsal_findings, rehearse_install, require_plannable_here
 from ..planning import plan_for
 from ..records import Request
 from .options import (
@@ -70,7 +70,7 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
         rehearsal = rehearse_install(plan, examined.machine, options, console.progress)
         data = rehearsal_data(rehearsal, env=options.env, backend=options.backend)
         shown = render_rehearsal(data, console.out)
-        return emit(context, Outcome("gpusetup.receipt/1", "install", data, text=shown))
+        return emit(context, Outcome("gpusetup.receipt/1", "install", data, rehearsal_findings(rehearsal), text=shown))
     plan, receipt = install_plan(plan, examined.machine, options, console.progress)
     text = render_receipt(receipt, console.out)
     return emit(context, Outcome("gpusetup.receipt/1", "install", receipt_data(receipt), plan.findings, text=text))

@@ -23,9 +23,10 @@ from .backends import Backend, PipBackend, Step, UvBackend, uv_environment
 from .children import failure
 from .choosing import Chosen, choose, require_uv
 from .disk import require_space, unpacked_bytes
+from .estimate import Estimate, Storage, estimate, remote_bytes, storage
 from .fetching import Deadlines
 from .lock import project_text, render_pylock, shareable
-from .lookup import builtin_index
+from .lookup import builtin_index, make_fetcher
 from .receipt import first_damage, read_receipt, write_receipt
 from .running import Completed, run_streaming, sigterm_unwinds
 from .tools import pip_argv
@@ -106,10 +107,13 @@ class Rehearsal:
     steps: tuple[tuple[str, tuple[str, ...]], ...]
     """(label, argv); argv never holds credentials."""
     download_bytes: int | None
+    """Bytes of the files that are not on this machine; what the installer's cache holds is not fetched again."""
     disk_needed_bytes: int | None
     disk_free_bytes: int
     answers: tuple[SourceAnswer, ...] = ()
     conflicts: tuple[SourceConflict, ...] = ()
+    storage: Storage | None = None
+    estimate: Estimate | None = None
 
 
 def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) -> Receipt:
@@ -208,16 +212,21 @@ def rehearse(order: Order, on_event: Callable[[Event], None] = lambda _: None) -
         chosen = choose(run)
         steps = (_venv_step(run, chosen), _install_step(run, chosen))
         needed = unpacked_bytes(chosen.lock)
+        configuration = order.configuration
+        sources = (*configuration.locations, *([chosen.location] if chosen.location else []))
         return Rehearsal(
             chosen.build,
             chosen.wheel,
             chosen.lock,
-            tuple((step.label, step.argv) for step in steps),
-            chosen.lock.download_bytes,
+            # The working files of the real run lie beside the new environment.
+            tuple((step.label, tuple(w.replace(work, str(envs.part_of(folder))) for w in step.argv)) for step in steps),
+            remote_bytes(chosen.lock),
             needed,
             envs.free_bytes(store.folder),
             chosen.answers,
             chosen.conflicts(),
+            storage(order.backend, configuration, store.folder, chosen.lock, needed),
+            estimate(chosen.lock, store, make_fetcher(configuration, order.limits.sources), sources),
         )
 
 

@@ -163,8 +163,8 @@ class PipBackend:
         """Pinned requirements with hashes, and the page that holds the address of each file."""
         variables = {host: variable for variable, (host, _) in self._logins().items()}
         lines = ["--no-index", f"--find-links {_PAGE}"]
-        lines += [_requirement(wheel, variables.get(_host(wheel.url))) for wheel in lock.wheels]
-        links = [_link(wheel) for wheel in lock.wheels if _host(wheel.url) not in variables]
+        lines += [_requirement(wheel, variables.get(host_of(wheel.url))) for wheel in lock.wheels]
+        links = [_link(wheel) for wheel in lock.wheels if host_of(wheel.url) not in variables]
         page = "<!DOCTYPE html><html><body>\n" + "".join(links) + "</body></html>\n"
         return ("lock.txt", "\n".join(lines) + "\n"), (_PAGE, page)
 
@@ -184,7 +184,7 @@ class PipBackend:
         found: dict[tuple[str, str], str] = {}
         for source in sources:
             if login := credentials(source.secret_url):
-                found.setdefault(_host(source.url), ":".join(quote(word, safe="") for word in login))
+                found.setdefault(host_of(source.url), ":".join(quote(word, safe="") for word in login))
         return {f"{_LOGIN}{number}": entry for number, entry in enumerate(found.items())}
 
 
@@ -221,7 +221,7 @@ _PAGE = "files.html"
 _LOGIN = "GPUSETUP_LOGIN_"
 
 
-def _host(address: str) -> tuple[str, str]:
+def host_of(address: str) -> tuple[str, str]:
     """Scheme, and host with port: what a login is for."""
     parts = urlsplit(address)
     return parts.scheme, parts.netloc.rpartition("@")[2]

@@ -177,9 +177,7 @@ def test_a_library_that_only_a_foreign_index_holds_is_refused(order, sources, co
 def test_torch_of_a_folder_with_other_bytes_than_its_index(order, sources, configured, tmp_path):
     bench_index.make_torch(tmp_path / "links", "2.4.1+cpu", None, python=TAG, extra="EVIL = 1")
     base = f"{sources[1]}/whl"
-    wanted = order(
-        build(requirements=(), base=base), configuration=configured(UV_FIND_LINKS=str(tmp_path / "links"))
-    )
+    wanted = order(build(requirements=(), base=base), configuration=configured(UV_FIND_LINKS=str(tmp_path / "links")))
     with pytest.raises(InstallError) as caught:
         install(wanted)
     assert caught.value.code == "source-conflict"
