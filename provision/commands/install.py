@@ -14,7 +14,7 @@ from ..documents.plan import plan_from_data
 from ..documents.receipt import receipt_data, rehearsal_data
 from ..errors import InputError, UsageError
 from ..examined import examine_host, load_default_matrix
-from ..pipeline import InstallOptions, install_plan, rehearse_install, require_plannable_here
+from ..pipeline import InstallOptions, install_plan, rehearsal_findings, rehearse_install, require_plannable_here
 from ..planning import plan_for
 from ..records import Request
 from .options import (
@@ -48,6 +48,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="Environments that stay, the new one among them; the others are for `gpusetup env rollback`.",
 )
+@click.option(
+    "--locked",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Install exactly the files of this lock: the pylock.gpusetup.toml of an environment, also of another machine.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be run, downloaded and needed; change nothing.")
 @json_option
 @click.pass_context
@@ -66,13 +72,18 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
         plan = plan_of_file(plan_file, request)
         require_plannable_here(examined, plan, request)
     options = InstallOptions(
-        environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"], keep=words["keep"]
+        environment_of(words),
+        words["backend"],
+        words["torch_index"],
+        is_fresh=words["fresh"],
+        keep=words["keep"],
+        locked=words["locked"],
     )
     if words["dry_run"]:
         rehearsal = rehearse_install(plan, examined.machine, options, console.progress)
         data = rehearsal_data(rehearsal, env=options.env, backend=options.backend)
         shown = render_rehearsal(data, console.out)
-        return emit(context, Outcome("gpusetup.receipt/1", "install", data, text=shown))
+        return emit(context, Outcome("gpusetup.receipt/1", "install", data, rehearsal_findings(rehearsal), text=shown))
     plan, receipt = install_plan(plan, examined.machine, options, console.progress)
     text = render_receipt(receipt, console.out)
     return emit(context, Outcome("gpusetup.receipt/1", "install", receipt_data(receipt), plan.findings, text=text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,11 +11,13 @@ from packaging.tags import platform_tags
 
 from .addresses import local_path
 from .availability import tag_order
+from .backends import index_login
 from .children import unresolved
-from .lock import check_lock, completed, parse_lock, pinned, project_text
+from .lock import GENERAL_INDEX_NAME, check_lock, completed, parse_lock, pinned, project_text
+from .offers import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ..records import Build, HeldWheel
@@ -38,15 +39,22 @@ class Resolver:
     fetcher: Fetcher
     silence_s: float
 
-    def resolve(self, build: Build, wheel: HeldWheel, location: Location) -> Lock:
+    def resolve(
+        self, build: Build, wheel: HeldWheel, location: Location, bound: Mapping[str, Location] | None = None
+    ) -> Lock:
         """Exact files for a build and its requirements, torch bound to the wheel that was chosen.
+
+        `bound` are further projects that come from one source only.
 
         NoBuildError when the sources lack something, InstallError when the resolver fails or takes another torch.
         """
         project, output = self.work / "pyproject.toml", self.work / "pylock.toml"
-        bound = None if self.uv.configuration.no_index else location
-        project.write_text(project_text(pinned(build.requirements, wheel), bound), encoding="utf-8")
-        done = self.run(self.uv.compile(project, output, self.python, os.environ))
+        only = None if self.uv.configuration.no_index else location
+        project.write_text(project_text(pinned(build.requirements, wheel), only, bound), encoding="utf-8")
+        step = self.uv.compile(project, output, self.python, os.environ)
+        for place in (bound or {}).values():
+            step.environment.update(index_login(GENERAL_INDEX_NAME, place))
+        done = self.run(step)
         if done.returncode != 0 or done.was_silent:
             raise unresolved(done, silence_s=self.silence_s)
         order = tag_order(build.python, tuple(platform_tags()))
@@ -77,9 +85,5 @@ def _local_facts(wheel: LockedWheel, *, known: str | None) -> tuple[str | None, 
     if path is None or not path.is_file():
         return known, None
     if known is None:
-        digest = hashlib.sha256()
-        with path.open("rb") as stream:
-            while piece := stream.read(2**20):
-                digest.update(piece)
-        known = digest.hexdigest()
+        known = sha256_of(path)
     return known, path.stat().st_size
