@@ -32,7 +32,7 @@ SURFACE = {
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--keep", "--dry-run", "--json"),
+        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--keep", "--locked", "--dry-run", "--json"),
     ],
     "env list": ["--env", "--json"],
     "env rollback": ["--env", "--to", "--json"],
