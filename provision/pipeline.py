@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .accept.launch import Progress
     from .acceptance import Acceptance
     from .audit.model import AuditData
+    from .bundling import Held
     from .documents.report_data import ReportData
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
@@ -52,6 +53,8 @@ class InstallOptions:
     torch_index: str | None = None
     is_fresh: bool = False
     """Look and install again even where a receipt says that nothing changed."""
+    held: Held | None = None
+    """Files of a bundle: nothing is looked up, and no network is used."""
 
 
 @dataclass(slots=True)
@@ -117,9 +120,12 @@ def require_plannable_here(examined: Examined, plan: Plan, request: Request) -> 
 
 def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> tuple[Plan, Receipt]:
     """Make the environment of a plan; the plan comes back with what the sources really held."""
-    from .install.apply import install
+    from .install.apply import install, reusable
 
-    receipt = install(_order(plan, machine, options), lambda event: events(_install_event(event)))
+    order = _order(plan, machine, options)
+    if options.held and reusable(order) is None:
+        options.held.require_whole(events)
+    receipt = install(order, lambda event: events(_install_event(event)))
     return _as_installed(plan, receipt), receipt
 
 
@@ -152,6 +158,8 @@ def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, even
     """What an install would run, download and need, with nothing changed."""
     from .install.apply import rehearse
 
+    if options.held:
+        options.held.require_whole(events)
     return rehearse(_order(plan, machine, options), lambda event: events(_install_event(event)))
 
 
@@ -161,13 +169,16 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
 
     if plan.build is None:
         raise no_build(plan)
-    configuration = read_configuration(torch_index=options.torch_index)
+    held = options.held
+    configuration = held.configuration if held else read_configuration(torch_index=options.torch_index)
+    sources = tuple(location.source for location in configuration.locations)
     return Order(
         candidates=plan.resolution.candidates,
-        plan_digest=plan_digest(plan, sources=tuple(location.source for location in configuration.locations)),
+        plan_digest=held.digest if held else plan_digest(plan, sources=sources),
         environment=options.env,
         interpreters=(machine.python, *machine.interpreters) if machine.python else machine.interpreters,
         configuration=configuration,
+        lock=held.lock if held else None,
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
         is_fresh=options.is_fresh,

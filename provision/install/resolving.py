@@ -16,7 +16,7 @@ from .children import unresolved
 from .lock import check_lock, completed, parse_lock, pinned, project_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ..records import Build, HeldWheel
@@ -37,28 +37,41 @@ class Resolver:
     run: Callable[[Step], Completed]
     fetcher: Fetcher
     silence_s: float
+    platforms: tuple[str, ...] | None = None
+    """Platform tags of the machine that is resolved for, best first; None: this one."""
+    target: tuple[str, ...] = ()
+    """Options of uv that name another machine."""
 
     def resolve(self, build: Build, wheel: HeldWheel, location: Location) -> Lock:
         """Exact files for a build and its requirements, torch bound to the wheel that was chosen.
 
         NoBuildError when the sources lack something, InstallError when the resolver fails or takes another torch.
         """
-        project, output = self.work / "pyproject.toml", self.work / "pylock.toml"
         bound = None if self.uv.configuration.no_index else location
-        project.write_text(project_text(pinned(build.requirements, wheel), bound), encoding="utf-8")
-        done = self.run(self.uv.compile(project, output, self.python, os.environ))
-        if done.returncode != 0 or done.was_silent:
-            raise unresolved(done, silence_s=self.silence_s)
-        order = tag_order(build.python, tuple(platform_tags()))
-        lock = parse_lock(output.read_text(encoding="utf-8"), "uv's pylock.toml", order)
-        lock = completed(lock, _facts(lock, wheel, self.fetcher))
+        lock = self.files(pinned(build.requirements, wheel), build.python, bound, held=wheel)
         check_lock(lock, build, wheel)
         return lock
 
+    def files(
+        self, requirements: Sequence[str], python: str, location: Location | None, *, held: HeldWheel | None = None
+    ) -> Lock:
+        """Exact files for any requirements; torch comes from `location` alone where one is given.
 
-def _facts(lock: Lock, held: HeldWheel, fetcher: Fetcher) -> dict[str, tuple[str | None, int | None]]:
+        The errors are those of `resolve`. A file whose source publishes no hash has none here.
+        """
+        project, output = self.work / "pyproject.toml", self.work / "pylock.toml"
+        project.write_text(project_text(requirements, location), encoding="utf-8")
+        done = self.run(self.uv.compile(project, output, self.python, os.environ, target=self.target))
+        if done.returncode != 0 or done.was_silent:
+            raise unresolved(done, silence_s=self.silence_s)
+        order = tag_order(python, self.platforms or tuple(platform_tags()))
+        lock = parse_lock(output.read_text(encoding="utf-8"), "uv's pylock.toml", order)
+        return completed(lock, _facts(lock, held, self.fetcher))
+
+
+def _facts(lock: Lock, held: HeldWheel | None, fetcher: Fetcher) -> dict[str, tuple[str | None, int | None]]:
     """Hash and size, by file name, of what the lock leaves open."""
-    facts = {held.filename: (held.sha256, held.size_bytes)}
+    facts = {held.filename: (held.sha256, held.size_bytes)} if held else {}
     open_ones = [wheel for wheel in lock.wheels if wheel.sha256 is None or wheel.size_bytes is None]
     remote = [wheel for wheel in open_ones if local_path(wheel.url) is None and wheel.filename not in facts]
     for wheel in open_ones:

@@ -32,8 +32,13 @@ SURFACE = {
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--dry-run", "--json"),
+        *("--env", "--backend", "--torch-index", "--site", "--bundle", "--fresh", "--dry-run", "--json"),
     ],
+    "bundle create": [
+        *("--output", "--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--glibc", "--host-python", "--torch-index", "--site", "--json"),
+    ],
+    "bundle verify": ["--json"],
     "accept": ["--env", "--preset", "--seed", "--cpu", "--strict", "--require-gpu", "--json"],
     "up": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
@@ -114,6 +119,8 @@ def test_each_error_class_has_its_own_exit_code():
         (["report", "show", "/no/such/file"], 7),
         (["matrix", "validate", "/no/such/file"], 7),
         (["accept", "--env", "/no/such/env"], 6),
+        (["bundle", "verify", "/no/such/folder"], 7),
+        (["install", "--bundle", "/no/such/folder"], 7),
         (["explain", "no-such-id"], 2),
         (["plan", "--compute-capability", "3.5", "--driver", "470.82.01", "--python", "3.11"], 4),
     ],

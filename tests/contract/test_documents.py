@@ -62,6 +62,7 @@ def test_schemas_are_schemas(path):
         ["matrix", "validate"],
         ["report", "show", "/no/such/file"],
         ["accept", "--env", "/no/such/env"],
+        ["bundle", "verify", "/no/such/folder"],
         ["driver", "plan"],
         ["nonsense"],
         ["report", "nonsense"],
