@@ -55,7 +55,7 @@ from .manifest import (
     render_manifest,
 )
 from .own import NAME, OwnWheel, own_wheel
-from .target import Arch, Target, arch_of, fits, glibc_of
+from .target import OLDEST_GLIBC, Arch, Target, arch_of, fits, glibc_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -289,12 +289,15 @@ def _resolve(making: _Making, named: Named) -> _Resolved:
 
 
 def _floor(build: Build, filename: str, arch: Arch, matrix: Matrix) -> Glibc | None:
-    """The oldest glibc that torch itself runs on: what the matrix has read, or what the wheel's name promises."""
+    """The oldest glibc that torch itself runs on: what the matrix has read, or what the wheel's name promises.
+
+    Never below the oldest that the resolver has a name for.
+    """
     release = matrix.release(build.torch)
     variant, wheels = (release.variant(build.variant), release.platform(f"linux_{arch}")) if release else (None, None)
     read = dict(variant.glibc).get(f"linux_{arch}") if variant else None
     known = [glibc for glibc in (read or (wheels.glibc if wheels else None), glibc_of(filename)) if glibc]
-    return max(known, default=None)
+    return max((*known, OLDEST_GLIBC)) if known else None
 
 
 def _glibc(name: str, floor: Glibc | None, wished: Glibc | None) -> Glibc:

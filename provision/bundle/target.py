@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: glibc releases that uv has a name for, as minor numbers of 2.x, newest first.
 _UV_GLIBC = (*range(40, 30, -1), 28, 17)
+OLDEST_GLIBC = Glibc(2, 17)
 _LEGACY = {"manylinux1": 5, "manylinux2010": 12, "manylinux2014": 17}
 
 Arch = Literal["x86_64", "aarch64"]
