@@ -30,7 +30,7 @@ done
 if [ -z "$python" ]; then
     there=$(cd "$root/tool" && for file in requirements-*.txt; do name=${file#requirements-} && printf ' %s' "${name%.txt}"; done)
     fail "gpusetup cannot be started from this bundle: none of the Pythons here is one that it was made for." \
-        "found   ${seen:- none} on $machine" "needs  $there" \
+        "found  ${seen:- none} on $machine" "needs  $there" \
         'do   install one of these with its venv module (Debian, Ubuntu: apt-get install python3-venv)' \
         'or   GPUSETUP_PYTHON=/path/to/python3 sh gpusetup ...' \
         'or   make the bundle for this Python: gpusetup bundle create --host-python X.Y'
@@ -51,10 +51,14 @@ env=$cache/gpusetup/bundle-${sum%% *}-${base%% *}
 if ! "$env/bin/python" -I -c 'import provision' 2>/dev/null; then
     printf '%s\n' "gpusetup: making its own environment in $env (once)" >&2
     build=$env.$$
+    for leftover in "$env".[0-9]*; do  # of starts that were killed; in containers the numbers recur
+        pid=${leftover#"$env".}
+        if [ "$pid" = "$$" ] || ! kill -0 "$pid" 2>/dev/null; then rm -rf "$leftover"; fi
+    done
     trap 'rm -rf "$build"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    mkdir -p "$cache/gpusetup" 2>/dev/null && rm -rf "$build" \
+    mkdir -p "$cache/gpusetup" 2>/dev/null && [ -w "$cache/gpusetup" ] \
         || fail "gpusetup: $cache/gpusetup cannot be written to." 'do   XDG_CACHE_HOME=/a/folder/of/yours sh gpusetup ...'
     pip=$(sed -n 's/^# pip: //p' "$list")
     for name in $(env | sed -n 's/^\(PIP_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$name"; done

@@ -18,8 +18,8 @@ from tests.bench.matrix import shipped
 for name in ("bench", "unit/install"):
     sys.path.insert(0, str(Path(__file__).parents[2] / name))
 
-import index as bench_index
-from install_orders import PYTHON, TAG, build
+import index as bench_index  # noqa: E402
+from install_orders import PYTHON, TAG, build  # noqa: E402
 
 TOOL = (("click", "8.2.0"), ("nvidia-ml-py", "13.0"), ("packaging", "25.0"), ("pip", "25.0"), ("psutil", "7.0"))
 TOOL += (("PyYAML", "6.0"), ("tomli", "2.2"), ("uv", "0.9.9"))

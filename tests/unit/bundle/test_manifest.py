@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import index as bench_index
 import pytest
 from install_orders import TAG
 
+from provision.bundle.create import create_bundle
 from provision.bundle.manifest import FILENAME, damage_of, read_manifest
 from provision.bundle.target import Target, arch_of, fits, glibc_of
 from provision.bundle.verify import verify_bundle
 from provision.cli import run
 from provision.errors import InputError
 from provision.versions import Glibc
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TORCH = f"wheels/torch-2.4.1+cpu-{TAG}-{TAG}-linux_x86_64.whl"
 NUMPY = "wheels/numpy-2.1.0-py3-none-any.whl"
@@ -31,8 +36,6 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def copy(bundle_order, made, tmp_path):
-    from provision.bundle.create import create_bundle
-
     if not (made / "bundle").exists():
         create_bundle(bundle_order(output=made / "bundle"))
     shutil.copytree(made / "bundle", tmp_path / "copy")
@@ -50,8 +53,6 @@ def changed(folder: Path, change) -> Path:
 
 def rewritten(folder: Path, path: str) -> None:
     """The manifest made to agree with a file that was changed: the change is not damage of that file then."""
-    import hashlib
-
     content = (folder / path).read_bytes()
 
     def change(document):
