@@ -226,7 +226,7 @@ def _held(part: Path) -> Iterator[None]:
 def _make(making: _Making) -> Made:
     order = making.order
     own = own_wheel()
-    resolved = [_resolve(making, named) for named in order.plans]
+    resolved = [_resolve_named(making, named) for named in order.plans]
     hosts, left_out = _hosts(making, own, {item.target.arch: item.target.glibc for item in resolved}, resolved)
     wanted = _wanted(making.part, resolved, hosts)
     _require_space(making.part, wanted)
@@ -250,6 +250,16 @@ def _bases(order: BundleOrder) -> tuple[Location, ...]:
 
 
 # --- plans ----------------------------------------------------------------------------------------
+
+
+def _resolve_named(making: _Making, named: Named) -> _Resolved:
+    """The same, with the plan named in what goes wrong."""
+    try:
+        return _resolve(making, named)
+    except GpusetupError as err:
+        if len(making.order.plans) > 1:
+            err.evidence = (Evidence("plan", named.name), *err.evidence)
+        raise
 
 
 def _resolve(making: _Making, named: Named) -> _Resolved:

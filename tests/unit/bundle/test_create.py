@@ -197,6 +197,9 @@ def test_what_no_source_holds_is_exit_4(bundle_order):
     with pytest.raises(NoBuildError) as caught:
         create_bundle(bundle_order(("no", plan_of(build("2.9.0", requirements=())))))
     assert caught.value.code == "not-in-sources"
+    with pytest.raises(NoBuildError) as caught:
+        create_bundle(bundle_order(("yes", plan_of()), ("no", plan_of(build("2.9.0", requirements=())))))
+    assert caught.value.evidence[0].value == "no"  # of several plans the one that can't be met is named
 
 
 def test_a_python_that_cannot_start_gpusetup_is_left_out_or_an_error_when_asked_for(
