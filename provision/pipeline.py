@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import Machine, Receipt
+    from .records import Machine, Receipt, SourceConflict
 
 #: What the phases of an install do, for people.
 _PHASES = {
@@ -55,6 +55,8 @@ class InstallOptions:
     """Look and install again even where a receipt says that nothing changed."""
     held: Held | None = None
     """Files of a bundle: nothing is looked up, and no network is used."""
+    locked: Path | None = None
+    """A lock that was kept (pylock.toml): its files are installed, and nothing is resolved."""
 
 
 @dataclass(slots=True)
@@ -141,6 +143,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         for v in receipt.verified
         if v.passed is None
     )
+    unseen = (*unseen, *(conflict_finding(conflict) for conflict in receipt.conflicts))
     return replace(
         plan,
         build=receipt.build,
@@ -154,6 +157,27 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
     )
 
 
+def conflict_finding(conflict: SourceConflict) -> Finding:
+    """What is told of a project that two sources hold differently."""
+    what = f"{conflict.project} {conflict.version}"
+    if conflict.kind == "foreign-left":
+        happened = f"{what} was taken from {conflict.source}; {conflict.other_source} offers other files of it."
+    else:
+        happened = (
+            f"{what} comes from {conflict.source}; {conflict.other_source} has {conflict.project}, not this file."
+        )
+    return Finding(
+        "source-conflict",
+        "warn",
+        happened,
+        (
+            Evidence(conflict.filename, conflict.sha256 or "not known", source=conflict.source),
+            Evidence("there", conflict.other_sha256 or "no such file", source=conflict.other_source),
+        ),
+        safe=("take the source that should not hold it out of the configuration of pip or uv, and install again",),
+    )
+
+
 def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> Rehearsal:
     """What an install would run, download and need, with nothing changed."""
     from .install.apply import rehearse
@@ -161,6 +185,17 @@ def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, even
     if options.held:
         options.held.require_whole(events)
     return rehearse(_order(plan, machine, options), lambda event: events(_install_event(event)))
+
+
+def rehearsal_findings(rehearsal: Rehearsal) -> tuple[Finding, ...]:
+    """What stands in the way of the installation that was rehearsed, and what would be told after it."""
+    found = [conflict_finding(conflict) for conflict in rehearsal.conflicts]
+    needed, free = rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
+    if needed is not None and needed > free:
+        happened = "There is too little free space for this environment."
+        place = (Evidence("free space", free, "bytes", needs=needed),)
+        found.append(Finding("disk-full", "warn", happened, place, safe=("name a place on another disk with --env",)))
+    return tuple(found)
 
 
 def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
@@ -172,7 +207,7 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
     held = options.held
     configuration = held.configuration if held else read_configuration(torch_index=options.torch_index)
     sources = tuple(location.source for location in configuration.locations)
-    return Order(
+    order = Order(
         candidates=plan.resolution.candidates,
         plan_digest=held.digest if held else plan_digest(plan, sources=sources),
         environment=options.env,
@@ -184,6 +219,29 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         is_fresh=options.is_fresh,
         gpus_left_out=plan.resolution.gpus_left_out,
         visible_devices=visible_devices(machine, plan.resolution.gpus_left_out),
+        matrix_revision=plan.matrix.revision,
+    )
+    return order if options.locked is None else _locked_order(order, plan, options.locked)
+
+
+def _locked_order(order: Order, plan: Plan, path: Path) -> Order:
+    """The order of a lock that was kept: its build must be one that the plan admits."""
+    from packaging.tags import platform_tags
+
+    from .documents.envelope import read_text
+    from .install.lock import MAX_BYTES
+    from .install.locked import given_lock
+
+    text = read_text(path, limit=MAX_BYTES)
+    given = given_lock(text, str(path), order.candidates, plan.resolution.rejections, platforms=tuple(platform_tags()))
+    return replace(
+        order,
+        candidates=(given.build,),
+        plan_digest=given.digest,
+        run_kernel=order.run_kernel and given.build.kind == "cuda",
+        lock=given.lock,
+        is_lock_from_elsewhere=True,
+        lock_folder=path.absolute().parent,
     )
 
 

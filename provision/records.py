@@ -490,6 +490,24 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceConflict:
+    """Several configured sources hold different files of one project."""
+
+    project: str
+    version: str
+    filename: str
+    source: str
+    """Where the file is taken from: address of an index or folder, without credentials."""
+    sha256: str | None
+    other_source: str
+    other_sha256: str | None
+    """Digest of the file of that name there; None when that source holds the project without this file."""
+    kind: Literal["same-file", "other-files", "foreign-left"]
+    """same-file: one name, two contents; other-files: the general index has the project, not this file; foreign-left:
+    an NVIDIA library of a source that the plan does not name was left alone, and that of the named one taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """One comparison of the finished environment with the plan."""
 
@@ -526,3 +544,5 @@ class Receipt:
     """What every source that was asked said."""
     gpus_left_out: tuple[GpuLeftOut, ...] = ()
     """GPUs of a mixed box that the environment is not for."""
+    conflicts: tuple[SourceConflict, ...] = ()
+    """Projects of which the configured sources hold different files."""

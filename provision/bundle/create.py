@@ -31,13 +31,14 @@ from ..events import Event
 from ..install.addresses import redact
 from ..install.availability import asked
 from ..install.backends import UvBackend
+from ..install.choosing import require_uv
 from ..install.fetching import Deadlines
+from ..install.foreign import bound_instead, disputed, left_alone, require_one_torch, slipped, sources_of
 from ..install.interpreters import choose_interpreter
 from ..install.looking import look, require_held
-from ..install.lookup import builtin_index, make_fetcher
+from ..install.lookup import builtin_index, default_index, make_fetcher
 from ..install.resolving import Resolver
 from ..install.running import run_streaming
-from ..install.tools import uv_binary
 from ..matrix import default_matrix_path
 from ..records import Evidence, MatrixIdentity
 from ..versions import Glibc
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     from ..install.lock import Lock, LockedWheel
     from ..install.running import Completed
     from ..matrix import Matrix
-    from ..records import Build, Interpreter, Plan
+    from ..records import Build, Interpreter, Plan, SourceConflict
 
 HOST_PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 """Pythons that gpusetup itself is carried for where nobody says which."""
@@ -114,6 +115,8 @@ class Made:
     """Wheels that an earlier, interrupted run had left whole."""
     hosts_left_out: tuple[tuple[str, str], ...] = ()
     """(Python, why) of those that gpusetup can't be started with over there."""
+    conflicts: tuple[SourceConflict, ...] = ()
+    """What the package sources disagree about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class _Resolved:
     plan: Plan
     target: Target
     lock: Lock
+    conflicts: tuple[SourceConflict, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +244,8 @@ def _make(making: _Making) -> Made:
     with making.phase("write", "writing the manifest"):
         manifest = _write(making, own, resolved, hosts, wanted)
     seconds = tuple(making.seconds.items())
-    return Made(manifest, seconds, tally.loaded_bytes, tally.kept, tuple(left_out))
+    conflicts = dict.fromkeys(conflict for item in resolved for conflict in item.conflicts)
+    return Made(manifest, seconds, tally.loaded_bytes, tally.kept, tuple(left_out), tuple(conflicts))
 
 
 def _bases(order: BundleOrder) -> tuple[Location, ...]:
@@ -278,9 +283,17 @@ def _resolve(making: _Making, named: Named) -> _Resolved:
         raise GpusetupError("The look-up ended without an answer and without an error.")
     floor = _floor(choice.build, choice.wheel.filename, arch, order.matrix)
     target = Target(arch, choice.build.python, _glibc(named.name, floor, order.glibc))
-    resolver = _resolver(making, target, UvBackend(_uv(), order.configuration, choice.location))
+    resolver = _resolver(making, target, UvBackend(require_uv(), order.configuration, choice.location))
     with making.phase("resolve", f"{named.name}: resolving for {target}"):
         lock = resolver.resolve(choice.build, choice.wheel, choice.location)
+        sources = sources_of(order.configuration, choice.location, default_index(order.configuration, order.builtin))
+        require_one_torch(lock, looked.answers, choice.location)
+        conflicts: tuple[SourceConflict, ...] = ()
+        if found := slipped(lock, sources, resolver.fetcher):
+            lock = resolver.resolve(choice.build, choice.wheel, choice.location, bound_instead(found))
+            conflicts = left_alone(found, lock)
+        if sources.foreign:
+            conflicts = (*conflicts, *disputed(lock, sources, resolver.fetcher))
     plan = replace(
         plan,
         build=choice.build,
@@ -295,7 +308,7 @@ def _resolve(making: _Making, named: Named) -> _Resolved:
             rejections=(*choice.rejections, *plan.resolution.rejections),
         ),
     )
-    return _Resolved(named.name, plan, target, lock)
+    return _Resolved(named.name, plan, target, lock, conflicts)
 
 
 def _floor(build: Build, filename: str, arch: Arch, matrix: Matrix) -> Glibc | None:
@@ -338,18 +351,6 @@ def _resolver(making: _Making, target: Target, uv: UvBackend) -> Resolver:
     )
 
 
-def _uv() -> str:
-    binary = uv_binary()
-    if binary is None:
-        raise InstallError(
-            "uv is not there; it resolves what a bundle holds.",
-            code="uv-missing",
-            evidence=(Evidence("uv", None, source="PATH", needs="0.9 or newer"),),
-            do=(f"{sys.executable} -m pip install 'uv>=0.9'",),
-        )
-    return binary
-
-
 # --- gpusetup itself --------------------------------------------------------------------------------
 
 
@@ -372,7 +373,7 @@ def _hosts(
     for arch, glibc in oldest.items():
         for python in wished:
             target = Target(arch, python, glibc)
-            resolver = _resolver(making, target, UvBackend(_uv(), order.configuration))
+            resolver = _resolver(making, target, UvBackend(require_uv(), order.configuration))
             try:
                 with making.phase("tool", f"gpusetup itself: resolving for Python {python} on {arch}"):
                     lock = resolver.files(own.requirements, python, None)

@@ -58,6 +58,7 @@ def create(context: click.Context, /, plan_files: tuple[Path, ...], output: Path
     from ..documents.bundle import bundle_data
     from ..examined import load_default_matrix
     from ..install.configuration import read_configuration
+    from ..pipeline import conflict_finding
     from ..records import Finding
     from ..report.bundle import render_bundle
 
@@ -88,6 +89,7 @@ def create(context: click.Context, /, plan_files: tuple[Path, ...], output: Path
         Finding("host-python-left-out", "warn", f"gpusetup itself will not start with Python {where}: {why}")
         for where, why in made.hosts_left_out
     ]
+    notes += [conflict_finding(conflict) for conflict in made.conflicts]
     text = render_bundle(data, console.out)
     return emit(context, Outcome("gpusetup.bundle/1", "bundle create", data, tuple(notes), text=text))
 

@@ -14,7 +14,7 @@ from ..documents.plan import plan_from_data
 from ..documents.receipt import receipt_data, rehearsal_data
 from ..errors import InputError, UsageError
 from ..examined import examine_host, load_default_matrix
-from ..pipeline import InstallOptions, install_plan, rehearse_install, require_plannable_here
+from ..pipeline import InstallOptions, install_plan, rehearsal_findings, rehearse_install, require_plannable_here
 from ..planning import plan_for
 from ..records import Request
 from .options import (
@@ -55,6 +55,12 @@ Examples:
     help="Install out of a bundle, without any network; PLAN is then the name of one of its plans.",
 )
 @click.option("--fresh", is_flag=True, help="Look and install again even where nothing changed.")
+@click.option(
+    "--locked",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Install exactly the files of this lock: the pylock.gpusetup.toml of an environment, also of another machine.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be run, downloaded and needed; change nothing.")
 @json_option
 @click.pass_context
@@ -65,7 +71,9 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
     console: Any = context.find_root().obj
     examined = examine_host()
     request = request_of(words)
-    options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
+    options = InstallOptions(
+        environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"], locked=words["locked"]
+    )
     if words["bundle"] is not None:
         plan, held = plan_of_bundle(words["bundle"], plan_file, examined, request, words)
         options = replace(options, held=held)
@@ -80,7 +88,7 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
         rehearsal = rehearse_install(plan, examined.machine, options, console.progress)
         data = rehearsal_data(rehearsal, env=options.env, backend=options.backend)
         shown = render_rehearsal(data, console.out)
-        return emit(context, Outcome("gpusetup.receipt/1", "install", data, text=shown))
+        return emit(context, Outcome("gpusetup.receipt/1", "install", data, rehearsal_findings(rehearsal), text=shown))
     plan, receipt = install_plan(plan, examined.machine, options, console.progress)
     text = render_receipt(receipt, console.out)
     return emit(context, Outcome("gpusetup.receipt/1", "install", receipt_data(receipt), plan.findings, text=text))
@@ -92,9 +100,10 @@ def plan_of_bundle(
     """The plan of a bundle that fits this machine; UsageError when the command line asks for something else, too."""
     from ..bundling import unpack
 
-    if replace(request, cpu=False, require_gpu=0) != Request() or words["torch_index"]:
+    if replace(request, cpu=False, require_gpu=0) != Request() or words["torch_index"] or words["locked"]:
         raise UsageError(
-            "A bundle says what is installed; --torch, --cuda, --transformers, --python and --torch-index exclude it."
+            "A bundle says what is installed; --torch, --cuda, --transformers, --python, --torch-index and --locked "
+            "exclude it."
         )
     return unpack(folder, str(name) if name else None, examined, request, site=words["site"])
 

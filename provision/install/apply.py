@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,23 +15,21 @@ from typing import TYPE_CHECKING, Literal
 
 from packaging.version import Version
 
-from ..errors import GpusetupError, InstallError, NoBuildError
-from ..records import Build, Evidence, GpuLeftOut, HeldWheel, Interpreter, Receipt, Rejection, Source
+from ..records import Build, GpuLeftOut, HeldWheel, Interpreter, Receipt, Rejection, SourceConflict
 from . import environment as envs
 from .addresses import redact
 from .availability import asked
 from .backends import Backend, PipBackend, Step, UvBackend, uv_environment
 from .children import failure
+from .choosing import Chosen, choose, require_uv
 from .disk import require_space, unpacked_bytes
+from .estimate import Estimate, Storage, estimate, remote_bytes, storage
 from .fetching import Deadlines
-from .interpreters import choose_interpreter
-from .lock import check_lock, project_text, render_pylock, shareable
-from .looking import look, require_held
+from .lock import project_text, render_pylock, shareable
 from .lookup import builtin_index, make_fetcher
 from .receipt import first_damage, read_receipt, write_receipt
-from .resolving import Resolver
 from .running import Completed, run_streaming, sigterm_unwinds
-from .tools import pip_argv, uv_binary
+from .tools import pip_argv
 from .verification import AnotherBuildError, distributions, require_passed, verify
 
 if TYPE_CHECKING:
@@ -73,7 +70,13 @@ class Order:
     """Whether a GPU can be used, so that the verification runs a kernel on it."""
     compile_bytecode: bool = True
     lock: Lock | None = None
-    """Install exactly these files (`--locked`): nothing is looked up and nothing resolved."""
+    """Install exactly these files: nothing is resolved."""
+    is_lock_from_elsewhere: bool = False
+    """Whether the files of the lock are taken from this machine's own sources, where these hold them (`--locked`)."""
+    lock_folder: Path | None = None
+    """Where the lock lies; files beside it are taken."""
+    matrix_revision: str = ""
+    """Of the matrix that the plan was made with; the lock names it."""
     limits: Limits = field(default_factory=Limits)
     builtin: Callable[[], Location | None] = builtin_index
     is_fresh: bool = False
@@ -104,9 +107,13 @@ class Rehearsal:
     steps: tuple[tuple[str, tuple[str, ...]], ...]
     """(label, argv); argv never holds credentials."""
     download_bytes: int | None
+    """Bytes of the files that are not on this machine; what the installer's cache holds is not fetched again."""
     disk_needed_bytes: int | None
     disk_free_bytes: int
     answers: tuple[SourceAnswer, ...] = ()
+    conflicts: tuple[SourceConflict, ...] = ()
+    storage: Storage | None = None
+    estimate: Estimate | None = None
 
 
 def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) -> Receipt:
@@ -202,18 +209,24 @@ def rehearse(order: Order, on_event: Callable[[Event], None] = lambda _: None) -
     folder = store.folder / "NEW"
     with tempfile.TemporaryDirectory(prefix="gpusetup-") as work, sigterm_unwinds():
         run = _Run(order, folder, Path(work), Path(work) / "install.log", on_event)
-        chosen = _choose(run)
+        chosen = choose(run)
         steps = (_venv_step(run, chosen), _install_step(run, chosen))
         needed = unpacked_bytes(chosen.lock)
+        configuration = order.configuration
+        sources = (*configuration.locations, *([chosen.location] if chosen.location else []))
         return Rehearsal(
             chosen.build,
             chosen.wheel,
             chosen.lock,
-            tuple((step.label, step.argv) for step in steps),
-            chosen.lock.download_bytes,
+            # The working files of the real run lie beside the new environment.
+            tuple((step.label, tuple(w.replace(work, str(envs.part_of(folder))) for w in step.argv)) for step in steps),
+            remote_bytes(chosen.lock),
             needed,
             envs.free_bytes(store.folder),
             chosen.answers,
+            chosen.conflicts(),
+            storage(order.backend, configuration, store.folder, chosen.lock, needed),
+            estimate(chosen.lock, store, make_fetcher(configuration, order.limits.sources), sources),
         )
 
 
@@ -273,33 +286,21 @@ class _Run:
         return replace(done, lines=tuple(redact(line, secrets) for line in done.lines))
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What will be installed."""
-
-    build: Build
-    wheel: HeldWheel
-    location: Location | None
-    interpreter: Interpreter
-    lock: Lock
-    answers: tuple[SourceAnswer, ...] = ()
-    rejections: tuple[Rejection, ...] = ()
-
-
-def _is_labelled(chosen: _Chosen) -> bool:
+def _is_labelled(chosen: Chosen) -> bool:
     torch = chosen.lock.wheel("torch")
     return torch is None or Version(torch.version).local is not None
 
 
 def _make(run: _Run, over: tuple[Rejection, ...]) -> Receipt:
     order = run.order
-    chosen = _choose(run)
+    chosen = choose(run)
     run.tried.append(chosen.build)
     require_space(chosen.lock, run.folder, needed=unpacked_bytes(chosen.lock), free=envs.free_bytes(run.folder))
     with run.phase("venv"):
         _require(run, run.run(_venv_step(run, chosen)))
     with run.phase("install"):
         _require(run, run.run(_install_step(run, chosen)))
+    conflicts = chosen.conflicts()  # nothing of the environment has run yet
     with run.phase("verify"):
         seen = _probe(run, chosen)
     verified = verify(seen, chosen.build, chosen.lock)
@@ -317,87 +318,38 @@ def _make(run: _Run, over: tuple[Rejection, ...]) -> Receipt:
         passed_over=(*over, *chosen.rejections),
         asked=asked(chosen.answers),
         gpus_left_out=order.gpus_left_out,
+        conflicts=conflicts,
     )
     (run.folder / LOCK_FILENAME).write_text(render_pylock(shareable(chosen.lock)), encoding="utf-8")
     write_receipt(receipt, run.folder)
     return receipt
 
 
-def _choose(run: _Run) -> _Chosen:
-    order = run.order
-    if not order.candidates:
-        raise NoBuildError("There is no build to install.", do=("see why: gpusetup plan",))
-    if order.lock is not None:
-        return _locked(order, order.lock)
-    with run.phase("look"):
-        looked = look(order.candidates, order.configuration, deadlines=order.limits.sources, builtin=order.builtin)
-        require_held(looked, order.candidates)
-    choice = looked.choice
-    if choice.build is None or choice.wheel is None or choice.location is None:
-        raise GpusetupError("The look-up ended without an answer and without an error.")
-    interpreter = choose_interpreter(choice.build.python, order.interpreters)
-    resolver = Resolver(
-        UvBackend(_uv(), order.configuration, choice.location),
-        python=str(interpreter.executable),
-        work=run.work,
-        run=run.run,
-        fetcher=make_fetcher(order.configuration, order.limits.sources),
-        silence_s=order.limits.silence_s,
-    )
-    with run.phase("resolve"):
-        lock = resolver.resolve(choice.build, choice.wheel, choice.location)
-    return _Chosen(choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers, choice.rejections)
-
-
-def _locked(order: Order, lock: Lock) -> _Chosen:
-    """The choice that a given lock makes: the first build, if its torch is that build."""
-    build, torch = order.candidates[0], lock.wheel("torch")
-    if torch is None or Version(torch.version) not in {Version(build.torch), Version(build.local_version)}:
-        raise InstallError(
-            "The lock is not one of this plan.",
-            code="lock-mismatch",
-            evidence=(Evidence("torch", torch.version if torch else None, source="lock", needs=build.local_version),),
-        )
-    wheel = HeldWheel(Source("flat", torch.source, name="lock"), torch.filename, torch.sha256, torch.size_bytes)
-    check_lock(lock, build, wheel)
-    return _Chosen(build, wheel, None, choose_interpreter(build.python, order.interpreters), lock)
-
-
-def _uv() -> str:
-    binary = uv_binary()
-    if binary is None:
-        raise InstallError(
-            "uv is not there; it resolves what an environment needs, whichever backend installs it.",
-            code="uv-missing",
-            evidence=(Evidence("uv", None, source="PATH", needs="0.9 or newer"),),
-            do=(f"{sys.executable} -m pip install 'uv>=0.9'",),
-        )
-    return binary
-
-
-def _venv_step(run: _Run, chosen: _Chosen) -> Step:
+def _venv_step(run: _Run, chosen: Chosen) -> Step:
     # No pip inside: nothing in the environment needs it, and making it takes seconds.
     python = str(chosen.interpreter.executable)
     base = uv_environment(os.environ, run.order.configuration, None)
     if run.order.backend == "uv":
-        argv = [_uv(), "venv", "--quiet", "--no-project", "--python", python, str(run.folder)]
+        argv = [require_uv(), "venv", "--quiet", "--no-project", "--python", python, str(run.folder)]
     else:
         argv = [python, "-Im", "venv", "--without-pip", str(run.folder)]
     return Step("venv", tuple(argv), base)
 
 
-def _install_step(run: _Run, chosen: _Chosen) -> Step:
+def _install_step(run: _Run, chosen: Chosen) -> Step:
     order = run.order
     backend: Backend
     if order.backend == "uv":
-        backend = UvBackend(_uv(), order.configuration, chosen.location, compile_bytecode=order.compile_bytecode)
+        backend = UvBackend(require_uv(), order.configuration, chosen.location, compile_bytecode=order.compile_bytecode)
     else:
-        backend = PipBackend(tuple(pip_argv()), order.configuration, chosen.location)
-    name, text = backend.lock_file(chosen.lock)
-    path = run.work / "locked" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return backend.install(run.folder, path, os.environ)
+        pip = tuple(pip_argv())
+        backend = PipBackend(pip, order.configuration, chosen.location, compile_bytecode=order.compile_bytecode)
+    files = backend.lock_files(chosen.lock)
+    folder = run.work / "locked"
+    folder.mkdir(exist_ok=True)
+    for name, text in files:
+        (folder / name).write_text(text, encoding="utf-8")
+    return backend.install(run.folder, folder / files[0][0], os.environ)
 
 
 def _require(run: _Run, done: Completed) -> None:
@@ -405,7 +357,7 @@ def _require(run: _Run, done: Completed) -> None:
         raise failure(done, log_path=run.log_path, silence_s=run.order.limits.silence_s)
 
 
-def _probe(run: _Run, chosen: _Chosen) -> dict[str, dict[str, object]]:
+def _probe(run: _Run, chosen: Chosen) -> dict[str, dict[str, object]]:
     """What a child of the new interpreter sees in the new environment."""
     request, result = run.work / "probe-request.json", run.work / "probe-result.json"
     projects = [wheel.name for wheel in chosen.lock.wheels]

@@ -5,18 +5,20 @@ Credentials travel in the environment only: argv is world-readable on Linux.
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote, urlsplit
 
 from .addresses import credentials
-from .lock import INDEX_NAME, render_pylock, render_requirements
+from .lock import INDEX_NAME, render_pylock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from .configuration import Location, PackageConfiguration
-    from .lock import Lock
+    from .lock import Lock, LockedWheel
 
 # Settings of the surrounding shell or project that would change what is installed or where. Everything else that the
 # user set for the tool (cache, link mode, concurrency, timeouts, keyring, ...) counts.
@@ -89,8 +91,8 @@ class Backend(Protocol):
     def name(self) -> str:
         """`uv` or `pip`."""
 
-    def lock_file(self, lock: Lock) -> tuple[str, str]:
-        """Name and text of the file that lists what to install."""
+    def lock_files(self, lock: Lock) -> tuple[tuple[str, str], ...]:
+        """Name and text of the file that lists what to install, and of those that it needs beside it."""
 
     def install(self, environment: Path, lock_file: Path, base: Mapping[str, str]) -> Step:
         """The command that fills `environment` with exactly what the file lists."""
@@ -126,9 +128,9 @@ class UvBackend:
             argv += ["--index-strategy", "unsafe-first-match"]
         return Step("resolve", tuple(argv), uv_environment(base, self.configuration, self.location))
 
-    def lock_file(self, lock: Lock) -> tuple[str, str]:
+    def lock_files(self, lock: Lock) -> tuple[tuple[str, str], ...]:
         """pylock.toml names every file's address and hash, so nothing is looked up a second time."""
-        return "pylock.toml", render_pylock(lock)
+        return (("pylock.toml", render_pylock(lock)),)
 
     def install(self, environment: Path, lock_file: Path, base: Mapping[str, str]) -> Step:
         """`uv pip install -r pylock.toml`; the link mode is left to uv: reflink or hard link, else copy."""
@@ -148,22 +150,48 @@ class UvBackend:
 
 @dataclass(frozen=True, slots=True)
 class PipBackend:
-    """pip: installs the same list with hashes required; `--python` serves an environment that has no pip."""
+    """pip: installs the same files with hashes required; `--python` serves an environment that has no pip.
+
+    Its indexes are switched off: a page with one link per file is all that it sees, so nothing is looked up again and
+    no other source is asked. A file that wants the login of a configured source is named by its address instead (pip
+    gives logins of indexes to no page), the login in variables that pip puts in; such a distribution notes the address
+    in its direct_url.json, which is all that differs from what uv installs.
+    """
 
     pip: tuple[str, ...]
     configuration: PackageConfiguration
     location: Location | None = None
+    """Where torch comes from."""
+    compile_bytecode: bool = True
     name: str = "pip"
 
-    def lock_file(self, lock: Lock) -> tuple[str, str]:
-        """Pinned requirements with hashes; pip looks every project up again but takes no other file."""
-        return "lock.txt", render_requirements(lock)
+    def lock_files(self, lock: Lock) -> tuple[tuple[str, str], ...]:
+        """Pinned requirements with hashes, and the page that holds the address of each file."""
+        variables = {host: variable for variable, (host, _) in self._logins().items()}
+        lines = ["--no-index", f"--find-links {_PAGE}"]
+        lines += [_requirement(wheel, variables.get(host_of(wheel.url))) for wheel in lock.wheels]
+        links = [_link(wheel) for wheel in lock.wheels if host_of(wheel.url) not in variables]
+        page = "<!DOCTYPE html><html><body>\n" + "".join(links) + "</body></html>\n"
+        return ("lock.txt", "\n".join(lines) + "\n"), (_PAGE, page)
 
     def install(self, environment: Path, lock_file: Path, base: Mapping[str, str]) -> Step:
         """`pip install --require-hashes`, dependencies off: the list is complete."""
         argv = [*self.pip, "--python", str(environment / "bin/python"), "install", "-r", str(lock_file)]
         argv += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-warn-script-location"]
-        return Step("install", tuple(argv), pip_environment(base, self.configuration, self.location))
+        if not self.compile_bytecode:
+            argv.append("--no-compile")
+        variables = pip_environment(base, self.configuration)
+        variables |= {variable: login for variable, (_, login) in self._logins().items()}
+        return Step("install", tuple(argv), variables)
+
+    def _logins(self) -> dict[str, tuple[tuple[str, str], str]]:
+        """Host and login by the variable that carries the login, for each host that is configured with one."""
+        sources = (*([self.location] if self.location else []), *self.configuration.locations)
+        found: dict[tuple[str, str], str] = {}
+        for source in sources:
+            if login := credentials(source.secret_url):
+                found.setdefault(host_of(source.url), ":".join(quote(word, safe="") for word in login))
+        return {f"{_LOGIN}{number}": entry for number, entry in enumerate(found.items())}
 
 
 def uv_environment(
@@ -185,36 +213,50 @@ def uv_environment(
         result["UV_INDEX"] = " ".join(item.secret_url for item in configuration.extra_indexes)
     if configuration.find_links:
         result["UV_FIND_LINKS"] = ",".join(item.secret_url.replace(",", "%2C") for item in configuration.find_links)
-    if location is not None and (login := credentials(location.secret_url)):
-        prefix = "UV_INDEX_" + INDEX_NAME.upper().replace("-", "_")
-        result |= {f"{prefix}_USERNAME": login[0], f"{prefix}_PASSWORD": login[1]}
+    if location is not None:
+        result |= index_login(INDEX_NAME, location)
     return result | _network(base, configuration, _UV_NETWORK)
 
 
-def pip_environment(
-    base: Mapping[str, str], configuration: PackageConfiguration, location: Location | None
-) -> dict[str, str]:
-    """Variables for pip, its files switched off.
+def index_login(name: str, location: Location) -> dict[str, str]:
+    """Uv's variables for the login of an index that a pyproject.toml names; none where the address has no login."""
+    login = credentials(location.secret_url)
+    prefix = "UV_INDEX_" + name.upper().replace("-", "_")
+    return {f"{prefix}_USERNAME": login[0], f"{prefix}_PASSWORD": login[1]} if login else {}
 
-    What they say of sources is in `configuration`; what else they may say (target, user, constraint, ...) would put
-    the packages elsewhere.
+
+_PAGE = "files.html"
+_LOGIN = "GPUSETUP_LOGIN_"
+
+
+def host_of(address: str) -> tuple[str, str]:
+    """Scheme, and host with port: what a login is for."""
+    parts = urlsplit(address)
+    return parts.scheme, parts.netloc.rpartition("@")[2]
+
+
+def _requirement(wheel: LockedWheel, variable: str | None) -> str:
+    digest = f"--hash=sha256:{wheel.sha256}"
+    if variable is None:
+        return f"{wheel.name}=={wheel.version} {digest}"
+    scheme, _, rest = wheel.url.partition("://")
+    return f"{wheel.name} @ {scheme}://${{{variable}}}@{rest} {digest}"
+
+
+def _link(wheel: LockedWheel) -> str:
+    return f'<a href="{html.escape(wheel.url)}#sha256={wheel.sha256}">{html.escape(wheel.filename)}</a><br>\n'
+
+
+def pip_environment(base: Mapping[str, str], configuration: PackageConfiguration) -> dict[str, str]:
+    """Variables for pip, its files switched off: the list that it gets says where everything is.
+
+    What its files may say else (target, user, constraint, ...) would put the packages elsewhere.
     """
     result = {name: value for name, value in base.items() if not name.startswith("PIP_") or name in _PIP_KEPT}
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
         result.pop(name, None)
     result |= {"PIP_CONFIG_FILE": "/dev/null", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     result |= {"PIP_NO_COLOR": "1", "PIP_PROGRESS_BAR": "off"}
-    indexes, links = list(configuration.extra_indexes), list(configuration.find_links)
-    if location is not None and not location.source.is_default and location not in configuration.locations:
-        (links if location.source.kind == "flat" else indexes).append(location)
-    if configuration.no_index or configuration.offline:
-        result["PIP_NO_INDEX"] = "1"
-    if configuration.default_index is not None:
-        result["PIP_INDEX_URL"] = configuration.default_index.secret_url
-    if indexes:
-        result["PIP_EXTRA_INDEX_URL"] = " ".join(item.secret_url for item in indexes)
-    if links:
-        result["PIP_FIND_LINKS"] = " ".join(item.secret_url for item in links)
     return result | _network({}, configuration, _PIP_NETWORK)
 
 

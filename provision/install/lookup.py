@@ -81,17 +81,24 @@ def _ask(location: Location, project: str, fetcher: Fetcher) -> SourceAnswer:
 
 
 def _files(location: Location, project: str, fetcher: Fetcher) -> tuple[ListedFile, ...]:
+    found = listed(location, project, fetcher)
+    prefix = re.compile(re.sub(r"[-_.]+", "[-_.]+", project) + "-", re.IGNORECASE)
+    return tuple(file for file in found if prefix.match(file.filename))
+
+
+def listed(location: Location, project: str, fetcher: Fetcher) -> tuple[ListedFile, ...]:
+    """What an index lists of a project; a flat source lists all that it has, whatever the project.
+
+    FetchError, MalformedListingError, OSError or ValueError say why there is no answer.
+    """
     address = location.secret_url
     if location.source.kind == "index":
         address = f"{address.rstrip('/')}/{project}/"
     path = local_path(address)
     if path is not None:
-        found = _local_files(path, address)
-    else:
-        page = fetcher.get(address, accept=_ACCEPT)
-        found = parse_listing(page.text, content_type=page.content_type, address=page.address) if page else ()
-    prefix = re.compile(re.sub(r"[-_.]+", "[-_.]+", project) + "-", re.IGNORECASE)
-    return tuple(file for file in found if prefix.match(file.filename))
+        return _local_files(path, address)
+    page = fetcher.get(address, accept=_ACCEPT)
+    return parse_listing(page.text, content_type=page.content_type, address=page.address) if page else ()
 
 
 def _local_files(path: Path, address: str) -> tuple[ListedFile, ...]:

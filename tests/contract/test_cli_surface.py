@@ -32,7 +32,7 @@ SURFACE = {
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--env", "--backend", "--torch-index", "--site", "--bundle", "--fresh", "--dry-run", "--json"),
+        *("--env", "--backend", "--torch-index", "--site", "--bundle", "--fresh", "--locked", "--dry-run", "--json"),
     ],
     "bundle create": [
         *("--output", "--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),

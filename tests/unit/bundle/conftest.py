@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,14 @@ import pytest
 from provision.bundle.create import BundleOrder, create_bundle
 from provision.bundling import named_plans
 from provision.install.configuration import read_configuration
-from provision.records import Interpreter, MatrixIdentity, Plan, Request, Resolution
+from provision.records import Interpreter
 from tests.bench.matrix import shipped
 
 for name in ("bench", "unit/install"):
     sys.path.insert(0, str(Path(__file__).parents[2] / name))
 
 import index as bench_index  # noqa: E402
+from bundle_plans import plan_of  # noqa: E402
 from install_orders import PYTHON, TAG, build  # noqa: E402
 
 TOOL = (("click", "8.2.0"), ("nvidia-ml-py", "13.0"), ("packaging", "25.0"), ("pip", "25.0"), ("psutil", "7.0"))
@@ -54,19 +56,6 @@ def only_local(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("GPUSETUP_SITE", "none")
 
 
-def plan_of(*builds) -> Plan:
-    """A plan of these candidates, as a document would give it."""
-    found = builds or (build(),)
-    matrix = shipped()
-    is_cpu = found[0].kind == "cpu"
-    return Plan(
-        build=found[0],
-        resolution=Resolution(candidates=tuple(found), rejections=()),
-        matrix=MatrixIdentity(matrix.revision, matrix.read_on),
-        request=Request(cpu=is_cpu),
-    )
-
-
 @pytest.fixture
 def bundle_order(bundle_server, tmp_path, monkeypatch):
     """A function that orders a bundle of plans, by default of one for the CPU, from the stand-in index."""
@@ -89,9 +78,24 @@ def bundle_order(bundle_server, tmp_path, monkeypatch):
     return make
 
 
+@pytest.fixture(scope="session")
+def kept_bundles(tmp_path_factory):
+    """Bundles that were made once; tests get copies."""
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def bundle(bundle_order):
+def bundle(bundle_order, kept_bundles, tmp_path):
     """The folder of a bundle with one plan for the CPU."""
-    order = bundle_order()
-    create_bundle(order)
-    return order.output
+    if not (kept_bundles / "one").exists():
+        create_bundle(bundle_order(output=kept_bundles / "one"))
+    return Path(shutil.copytree(kept_bundles / "one", tmp_path / "bundle"))
+
+
+@pytest.fixture
+def mixed(bundle_order, kept_bundles, tmp_path):
+    """The folder of a bundle with two CUDA plans and one for the CPU."""
+    if not (kept_bundles / "three").exists():
+        plans = [(variant, plan_of(build(variant=variant))) for variant in ("cu118", "cu124", "cpu")]
+        create_bundle(bundle_order(*plans, output=kept_bundles / "three"))
+    return Path(shutil.copytree(kept_bundles / "three", tmp_path / "mixed"))

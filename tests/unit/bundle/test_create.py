@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import index as bench_index
 import pytest
 import uv
-from conftest import plan_of
+from bundle_plans import plan_of
 from install_orders import PYTHON, build
 
 from provision import __version__

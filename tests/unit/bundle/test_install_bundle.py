@@ -11,11 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import plan_of
-from install_orders import PYTHON, build
+from install_orders import PYTHON
 
 from provision.bundle.choose import Here, choose
-from provision.bundle.create import create_bundle
 from provision.bundle.manifest import read_manifest
 from provision.bundling import newer_matrix, unpack
 from provision.errors import ExitCode, InstallError, NoBuildError, NoUsableGpuError, UsageError
@@ -40,15 +38,6 @@ def with_gpu(driver: str, cuda: str, *, state: GpuState = GpuState.USABLE) -> Ma
 
 def unpacked(folder: Path, machine: Machine = HERE, request: Request | None = None, name: str | None = None):
     return unpack(folder, name, Examined(machine, is_here=True), request or Request(), site="none")
-
-
-@pytest.fixture
-def mixed(bundle_order):
-    """A bundle with two CUDA plans and one for the CPU."""
-    plans = [(variant, plan_of(build(variant=variant))) for variant in ("cu118", "cu124", "cpu")]
-    order = bundle_order(*plans)
-    create_bundle(order)
-    return order.output
 
 
 # --- which plan -----------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import index as bench_index
 import pytest
 from install_orders import TAG
 
-from provision.bundle.create import create_bundle
 from provision.bundle.manifest import FILENAME, damage_of, read_manifest
 from provision.bundle.target import Target, arch_of, fits, glibc_of
 from provision.bundle.verify import verify_bundle
@@ -26,20 +25,6 @@ if TYPE_CHECKING:
 
 TORCH = f"wheels/torch-2.4.1+cpu-{TAG}-{TAG}-linux_x86_64.whl"
 NUMPY = "wheels/numpy-2.1.0-py3-none-any.whl"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """One bundle for all tests of this file, which work on copies."""
-    return tmp_path_factory.mktemp("made")
-
-
-@pytest.fixture
-def copy(bundle_order, made, tmp_path):
-    if not (made / "bundle").exists():
-        create_bundle(bundle_order(output=made / "bundle"))
-    shutil.copytree(made / "bundle", tmp_path / "copy")
-    return tmp_path / "copy"
 
 
 def changed(folder: Path, change) -> Path:
@@ -67,10 +52,10 @@ PATHS += ["wheels/", "x" * 300, "file:///etc/passwd", "wheels/a b.whl", FILENAME
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_path_leads_out_of_the_bundle(copy, path):
-    changed(copy, lambda document: document["files"][0].update(path=path))
+def test_no_path_leads_out_of_the_bundle(bundle, path):
+    changed(bundle, lambda document: document["files"][0].update(path=path))
     with pytest.raises(InputError) as caught:
-        read_manifest(copy)
+        read_manifest(bundle)
     assert caught.value.code == "bundle-malformed"
     assert "files[0].path" in caught.value.happened
 
@@ -99,9 +84,9 @@ def test_no_path_leads_out_of_the_bundle(copy, path):
         ("files", lambda d: d.update(files=d["files"] * 2000)),
     ],
 )
-def test_a_manifest_that_nobody_wrote_is_refused_by_place(copy, place, change, capsys):
-    changed(copy, change)
-    assert run(["bundle", "verify", str(copy), "--json"]) == 7
+def test_a_manifest_that_nobody_wrote_is_refused_by_place(bundle, place, change, capsys):
+    changed(bundle, change)
+    assert run(["bundle", "verify", str(bundle), "--json"]) == 7
     (finding,) = json.loads(capsys.readouterr().out)["findings"]
     assert finding["id"] == "bundle-malformed"
     assert place in finding["happened"]
@@ -110,37 +95,37 @@ def test_a_manifest_that_nobody_wrote_is_refused_by_place(copy, place, change, c
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "[" * 100_000, "\xff\xfe", '{"schema": 1e999}', " " * (16 * 2**20 + 1)], ids=range(7)
 )
-def test_what_is_no_manifest_is_refused(copy, text, capsys):
-    (copy / FILENAME).write_bytes(text.encode("latin-1"))
-    assert run(["bundle", "verify", str(copy)]) == 7
+def test_what_is_no_manifest_is_refused(bundle, text, capsys):
+    (bundle / FILENAME).write_bytes(text.encode("latin-1"))
+    assert run(["bundle", "verify", str(bundle)]) == 7
     assert "bundle-malformed" in capsys.readouterr().err
 
 
-def test_a_manifest_that_is_a_link_a_pipe_or_absent_is_refused(copy, tmp_path):
-    shutil.move(copy / FILENAME, tmp_path / "elsewhere.json")
+def test_a_manifest_that_is_a_link_a_pipe_or_absent_is_refused(bundle, tmp_path):
+    shutil.move(bundle / FILENAME, tmp_path / "elsewhere.json")
     with pytest.raises(InputError, match=r"manifest\.json"):
-        read_manifest(copy)
-    (copy / FILENAME).symlink_to(tmp_path / "elsewhere.json")
+        read_manifest(bundle)
+    (bundle / FILENAME).symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(InputError, match=r"manifest\.json"):
-        read_manifest(copy)
-    (copy / FILENAME).unlink()
-    os.mkfifo(copy / FILENAME)
+        read_manifest(bundle)
+    (bundle / FILENAME).unlink()
+    os.mkfifo(bundle / FILENAME)
     with pytest.raises(InputError, match=r"manifest\.json"):
-        read_manifest(copy)
+        read_manifest(bundle)
 
 
-def test_every_kind_of_damage_is_found_and_named(copy, capsys):
-    (copy / NUMPY).write_bytes(b"x" * (copy / NUMPY).stat().st_size)
-    (copy / "matrix.yaml").write_text("schema: none\n")
-    (copy / "README.txt").unlink()
-    (copy / "extra.txt").write_text("hello")
-    (copy / "wheels/link.whl").symlink_to("/etc/passwd")
-    (copy / "more").mkdir()
-    content = (copy / "wheels/filelock-3.15.0-py3-none-any.whl").read_bytes()
-    (copy / "wheels/filelock-3.15.0-py3-none-any.whl").unlink()
-    (copy.parent / "same").write_bytes(content)
-    (copy / "wheels/filelock-3.15.0-py3-none-any.whl").symlink_to(copy.parent / "same")
-    assert run(["bundle", "verify", str(copy), "--json"]) == 1
+def test_every_kind_of_damage_is_found_and_named(bundle, capsys):
+    (bundle / NUMPY).write_bytes(b"x" * (bundle / NUMPY).stat().st_size)
+    (bundle / "matrix.yaml").write_text("schema: none\n")
+    (bundle / "README.txt").unlink()
+    (bundle / "extra.txt").write_text("hello")
+    (bundle / "wheels/link.whl").symlink_to("/etc/passwd")
+    (bundle / "more").mkdir()
+    content = (bundle / "wheels/filelock-3.15.0-py3-none-any.whl").read_bytes()
+    (bundle / "wheels/filelock-3.15.0-py3-none-any.whl").unlink()
+    (bundle.parent / "same").write_bytes(content)
+    (bundle / "wheels/filelock-3.15.0-py3-none-any.whl").symlink_to(bundle.parent / "same")
+    assert run(["bundle", "verify", str(bundle), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     found = {item["path"]: item["found"] for item in document["data"]["damage"]}
     assert found.keys() == {
@@ -160,68 +145,68 @@ def test_every_kind_of_damage_is_found_and_named(copy, capsys):
     assert {item["name"] for item in finding["evidence"]} == set(found)
 
 
-def test_a_folder_that_is_a_link_is_not_followed(copy, tmp_path):
-    shutil.move(copy / "wheels", tmp_path / "wheels")
-    (copy / "wheels").symlink_to(tmp_path / "wheels")
-    manifest = read_manifest(copy)
-    damage = damage_of(copy, manifest.by_path[NUMPY])
+def test_a_folder_that_is_a_link_is_not_followed(bundle, tmp_path):
+    shutil.move(bundle / "wheels", tmp_path / "wheels")
+    (bundle / "wheels").symlink_to(tmp_path / "wheels")
+    manifest = read_manifest(bundle)
+    damage = damage_of(bundle, manifest.by_path[NUMPY])
     assert damage is not None
     assert damage.found in {"Not a directory", "Too many levels of symbolic links"}
 
 
-def test_a_list_that_lacks_something_is_found_by_what_the_wheels_say(copy):
+def test_a_list_that_lacks_something_is_found_by_what_the_wheels_say(bundle):
     def drop(document):
         document["plans"][0]["wheels"] = [w for w in document["plans"][0]["wheels"] if w["name"] != "tokenizers"]
 
-    changed(copy, drop)
-    damage = verify_bundle(copy)[1]
+    changed(bundle, drop)
+    damage = verify_bundle(bundle)[1]
     assert [(item.path, item.found, item.expected) for item in damage] == [
         ("plans/cpu/pylock.toml", "no tokenizers", "tokenizers (transformers)")
     ]
 
 
-def test_a_version_that_does_not_meet_a_requirement_is_found(copy):
-    path = bench_index.make_wheel(copy / "wheels", "transformers", "5.0.0", requires=("numpy<2",))
+def test_a_version_that_does_not_meet_a_requirement_is_found(bundle):
+    path = bench_index.make_wheel(bundle / "wheels", "transformers", "5.0.0", requires=("numpy<2",))
     path.with_name(path.name + ".metadata").unlink()
-    rewritten(copy, f"wheels/{path.name}")
-    damage = verify_bundle(copy)[1]
+    rewritten(bundle, f"wheels/{path.name}")
+    damage = verify_bundle(bundle)[1]
     assert [(item.found, item.expected) for item in damage] == [("numpy 2.1.0", "numpy<2 (transformers)")]
 
 
-def test_wheels_that_do_not_run_on_the_stated_target_are_found(copy):
-    changed(copy, lambda document: document["plans"][0]["target"].update(python="3.9"))
-    document = json.loads((copy / "plans/cpu/plan.json").read_text())
+def test_wheels_that_do_not_run_on_the_stated_target_are_found(bundle):
+    changed(bundle, lambda document: document["plans"][0]["target"].update(python="3.9"))
+    document = json.loads((bundle / "plans/cpu/plan.json").read_text())
     for place in (document["data"], document["data"]["build"]):
         place["python"] = "3.9"
-    (copy / "plans/cpu/plan.json").write_text(json.dumps(document))
-    rewritten(copy, "plans/cpu/plan.json")
-    (damage,) = verify_bundle(copy)[1]
+    (bundle / "plans/cpu/plan.json").write_text(json.dumps(document))
+    rewritten(bundle, "plans/cpu/plan.json")
+    (damage,) = verify_bundle(bundle)[1]
     assert (damage.path, damage.found) == (TORCH, "a wheel for other machines")
 
 
-def test_a_plan_of_another_build_is_found(copy):
-    changed(copy, lambda document: document["plans"][0].update(variant="cu121"))
-    (damage,) = verify_bundle(copy)[1]
+def test_a_plan_of_another_build_is_found(bundle):
+    changed(bundle, lambda document: document["plans"][0].update(variant="cu121"))
+    (damage,) = verify_bundle(bundle)[1]
     assert damage.path == "plans/cpu/plan.json"
     assert "cu121" in damage.found
 
 
-def test_a_wheel_that_is_no_archive_or_has_no_metadata_is_found(copy):
-    (copy / NUMPY).write_bytes(b"not a zip")
-    rewritten(copy, NUMPY)
-    assert [item.path for item in verify_bundle(copy)[1]] == [NUMPY]
-    with zipfile.ZipFile(copy / NUMPY, "w") as archive:
+def test_a_wheel_that_is_no_archive_or_has_no_metadata_is_found(bundle):
+    (bundle / NUMPY).write_bytes(b"not a zip")
+    rewritten(bundle, NUMPY)
+    assert [item.path for item in verify_bundle(bundle)[1]] == [NUMPY]
+    with zipfile.ZipFile(bundle / NUMPY, "w") as archive:
         archive.writestr("numpy/__init__.py", "")
-    rewritten(copy, NUMPY)
-    assert [item.found for item in verify_bundle(copy)[1]] == ["it has no METADATA"]
+    rewritten(bundle, NUMPY)
+    assert [item.found for item in verify_bundle(bundle)[1]] == ["it has no METADATA"]
 
 
-def test_a_file_of_every_bundle_may_not_be_left_out_of_the_manifest(copy):
+def test_a_file_of_every_bundle_may_not_be_left_out_of_the_manifest(bundle):
     def drop(document):
         document["files"] = [row for row in document["files"] if row["path"] != "gpusetup"]
 
-    changed(copy, drop)
-    assert {item.path for item in verify_bundle(copy)[1]} == {"gpusetup"}
+    changed(bundle, drop)
+    assert {item.path for item in verify_bundle(bundle)[1]} == {"gpusetup"}
 
 
 # --- targets --------------------------------------------------------------------------------------
