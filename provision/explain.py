@@ -39,6 +39,34 @@ that ends well removes it. A run that was killed is another matter: the next one
     "install-silent": """The installer said nothing and wrote nothing for a long time, and was ended.
 
 The deadline is on silence, not on total time. The network or the disk may be stuck; the log that is named tells how far it came.""",
+    "bundle-damaged": """A file of a bundle is not what was put there: gone, cut short, changed, a link, or one too many.
+
+manifest.json holds the size and the sha256 of every file. Nothing is installed from a damaged bundle. Copy it again (a full or failing
+disk cuts files short), then `gpusetup bundle verify DIR`; where the copy is good and the verdict stays, make the bundle again.""",
+    "bundle-malformed": """The manifest of a bundle cannot be used: it is missing, not what `gpusetup bundle create` writes, or it names
+something outside of the bundle.
+
+Name the folder that holds manifest.json. A manifest is never edited by hand; paths are short, relative and through no link.""",
+    "bundle-misfit": """No plan of the bundle fits this machine.
+
+A build comes out of a bundle only where `gpusetup plan` admits that very build on this machine: driver, GPUs, glibc, processor and Python
+together. Each plan is listed with the rule that it fails; `gpusetup explain` has the page of the rule, and `gpusetup plan --why-not` the
+full reasons. Record this machine with `gpusetup detect --json`, plan for it where there is a network (`gpusetup plan --from`), and make a
+bundle of that plan. One bundle can hold the plans of several machines.""",
+    "download-failed": """A file that a bundle needs could not be had, after three attempts.
+
+The source and its answer are named with the error. What has come whole is kept: the same command goes on where this one stopped.""",
+    "hash-mismatch": """A file that was downloaded is not the one that was locked: its size or its sha256 differs.
+
+The resolver took the hash from the package source a moment before, so the source changed the file, or something on the way did. Nothing of
+it is installed. Run the same command again; where it stays so, ask who runs the source.""",
+    "host-python-left-out": """Somewhere gpusetup itself can't be started with that Python, as the package sources lack something that it needs.
+
+The Python of the environment is another matter: it is that of the plan. Any one of the Pythons that are listed is enough to start gpusetup
+out of the bundle. `--host-python X.Y` makes the one that is named a must.""",
+    "own-wheel-impossible": """The bundle can't carry gpusetup itself, because its own files or requirements are not known.
+
+They are where gpusetup runs from a clone, or from an environment that pip or uv made. They are not out of a zip application.""",
     "native-cuda": """Of two builds of one torch the one whose CUDA the driver implements itself is preferred.
 
 A newer CUDA of the same major would run by minor version compatibility; a newer driver makes it native.""",

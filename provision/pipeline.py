@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .accept.launch import Progress
     from .acceptance import Acceptance
     from .audit.model import AuditData
+    from .bundling import Held
     from .documents.report_data import ReportData
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
@@ -55,6 +56,8 @@ class InstallOptions:
     """Look and install again even where a receipt says that nothing changed."""
     keep: int = 2
     """Environments that stay behind the path, the current one among them."""
+    held: Held | None = None
+    """Files of a bundle: nothing is looked up, and no network is used."""
     locked: Path | None = None
     """A lock that was kept (pylock.toml): its files are installed, and nothing is resolved."""
 
@@ -122,9 +125,12 @@ def require_plannable_here(examined: Examined, plan: Plan, request: Request) -> 
 
 def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> tuple[Plan, Receipt]:
     """Make the environment of a plan; the plan comes back with what the sources really held."""
-    from .install.apply import install
+    from .install.apply import install, reusable
 
-    receipt = install(_order(plan, machine, options), lambda event: events(_install_event(event)))
+    order = _order(plan, machine, options)
+    if options.held and reusable(order) is None:
+        options.held.require_whole(events)
+    receipt = install(order, lambda event: events(_install_event(event)))
     return _as_installed(plan, receipt), receipt
 
 
@@ -140,7 +146,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         for v in receipt.verified
         if v.passed is None
     )
-    unseen = (*unseen, *(_conflict_finding(conflict) for conflict in receipt.conflicts))
+    unseen = (*unseen, *(conflict_finding(conflict) for conflict in receipt.conflicts))
     return replace(
         plan,
         build=receipt.build,
@@ -154,7 +160,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
     )
 
 
-def _conflict_finding(conflict: SourceConflict) -> Finding:
+def conflict_finding(conflict: SourceConflict) -> Finding:
     """What is told of a project that two sources hold differently."""
     what = f"{conflict.project} {conflict.version}"
     if conflict.kind == "foreign-left":
@@ -179,12 +185,14 @@ def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, even
     """What an install would run, download and need, with nothing changed."""
     from .install.apply import rehearse
 
+    if options.held:
+        options.held.require_whole(events)
     return rehearse(_order(plan, machine, options), lambda event: events(_install_event(event)))
 
 
 def rehearsal_findings(rehearsal: Rehearsal) -> tuple[Finding, ...]:
     """What stands in the way of the installation that was rehearsed, and what would be told after it."""
-    found = [_conflict_finding(conflict) for conflict in rehearsal.conflicts]
+    found = [conflict_finding(conflict) for conflict in rehearsal.conflicts]
     needed, free = rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
     if needed is not None and needed > free:
         happened = "There is too little free space for this environment."
@@ -199,13 +207,16 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
 
     if plan.build is None:
         raise no_build(plan)
-    configuration = read_configuration(torch_index=options.torch_index)
+    held = options.held
+    configuration = held.configuration if held else read_configuration(torch_index=options.torch_index)
+    sources = tuple(location.source for location in configuration.locations)
     order = Order(
         candidates=plan.resolution.candidates,
-        plan_digest=plan_digest(plan, sources=tuple(location.source for location in configuration.locations)),
+        plan_digest=held.digest if held else plan_digest(plan, sources=sources),
         environment=options.env,
         interpreters=(machine.python, *machine.interpreters) if machine.python else machine.interpreters,
         configuration=configuration,
+        lock=held.lock if held else None,
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
         is_fresh=options.is_fresh,

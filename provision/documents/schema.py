@@ -84,6 +84,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..expectations import ExpectationData
     from ..records import Machine
     from ..snapshot import SnapshotData
+    from .bundle import BundleData
     from .check import CheckData, CheckList
     from .environments import EnvironmentsData
     from .fleet import FleetData
@@ -94,6 +95,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
 
     kinds = {
         "acceptance": Acceptance,
+        "bundle": BundleData,
         "check": CheckData,
         "check-list": CheckList,
         "driver-plan": DriverPlan,

@@ -110,10 +110,16 @@ class UvBackend:
     # uv leaves bytecode to the first import, which then takes seconds and never ends for users who cannot write there.
     name: str = "uv"
 
-    def compile(self, project: Path, output: Path, python: str, base: Mapping[str, str]) -> Step:
-        """The command that resolves a pyproject.toml into pylock.toml for one interpreter, wheels only."""
+    def compile(
+        self, project: Path, output: Path, python: str, base: Mapping[str, str], *, target: tuple[str, ...] = ()
+    ) -> Step:
+        """The command that resolves a pyproject.toml into pylock.toml for one interpreter, wheels only.
+
+        `target` are options that name another Python and platform than that interpreter's.
+        """
         argv = [self.binary, "pip", "compile", str(project), "--output-file", str(output), "--format", "pylock.toml"]
         argv += ["--python", python, "--only-binary", ":all:", "--no-header", "--no-annotate", "--quiet", "--upgrade"]
+        argv += target
         if self.configuration.no_index:
             argv.append("--no-index")  # there is no variable for it
         elif self.configuration.merges_indexes and "UV_INDEX_STRATEGY" not in base:
@@ -199,6 +205,8 @@ def uv_environment(
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_PREVIEW_FEATURES": ",".join([*features, "pylock"]),  # else each pylock.toml draws a warning
     }
+    if configuration.offline:
+        result["UV_OFFLINE"] = "1"
     if configuration.default_index is not None:
         result["UV_DEFAULT_INDEX"] = configuration.default_index.secret_url
     if configuration.extra_indexes:

@@ -118,6 +118,17 @@ class Fetcher:
             return None
         return int(stated) if stated.isdigit() else None
 
+    def pieces(self, address: str) -> Iterator[bytes]:
+        """The file at an address, piece by piece; FetchError with the reason when it does not come whole.
+
+        Only silence ends it, however long the file takes.
+        """
+        with self._told(), self._open(address, {"Accept-Encoding": "identity"}) as answer:
+            while piece := answer.read1(_CHUNK):
+                yield piece
+            if answer.length:
+                raise FetchError(f"the answer broke off, {answer.length} bytes are missing")
+
     def part(self, address: str, first: int | None, length: int) -> Part:
         """`length` bytes of a file from `first` on, its last ones where that is None; FetchError with the reason else.
 
