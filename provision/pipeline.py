@@ -255,7 +255,7 @@ def _written_event(event: InstallEvent) -> Event:
     """Bytes written of about so many: uv unpacks while it downloads, so this is what moves."""
     if not event.of_bytes:
         return Event("install", "progress", f"{gib(event.written_bytes)} written")
-    # Both figures count unpacked files: the whole is estimated from the size of the wheels, and less where it is cached.
+    # Both figures count unpacked files: the whole is estimated from the wheels' sizes, and less where they are cached.
     share = min(event.written_bytes / event.of_bytes, 0.99)
     return Event("install", "progress", f"{gib(event.written_bytes)} of at most {gib(event.of_bytes)} written", share)
 

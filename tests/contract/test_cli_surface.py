@@ -32,7 +32,7 @@ SURFACE = {
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--dry-run", "--json"),
+        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--locked", "--dry-run", "--json"),
     ],
     "accept": ["--env", "--preset", "--seed", "--cpu", "--strict", "--require-gpu", "--json"],
     "up": [
