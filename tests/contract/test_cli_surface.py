@@ -32,18 +32,8 @@ SURFACE = {
     ],
     "install": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *(
-            "--env",
-            "--backend",
-            "--torch-index",
-            "--site",
-            "--bundle",
-            "--fresh",
-            "--keep",
-            "--locked",
-            "--dry-run",
-            "--json",
-        ),
+        *("--env", "--backend", "--torch-index", "--site", "--bundle", "--fresh", "--keep", "--locked"),
+        *("--dry-run", "--json"),
     ],
     "bundle create": [
         *("--output", "--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
