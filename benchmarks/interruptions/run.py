@@ -1,17 +1,18 @@
 """Kills of real `gpusetup install` runs, as many in each phase: what was there works, the next run ends and leaves nothing.
 
-    .venv/bin/python benchmarks/interruptions/run.py --kills 300 --out benchmarks/interruptions/result.json
+    .venv/bin/python benchmarks/interruptions/run.py --kills 300 --boxes 2 --out benchmarks/interruptions/result.json
 
 Stand-in wheels from a local index, two builds in turn; SIGKILL some time into each phase (start, choose, venv, install, verify,
 switch, prune), the delay drawn from a seed that is kept. A phase may be over before the signal arrives: where the kill really hit is
 read from the disk and counted. After each one the environment's Python has to run and import, one more install has to succeed,
-nothing but environments may be left, and nothing may still run. About 4 s per kill on two cores.
+nothing but environments may be left, and nothing may still run. Each box has an environment, an index and a process of its own. About 2 CPU seconds per kill.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import concurrent.futures
 import json
 import os
 import platform
@@ -84,20 +85,28 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--boxes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=20261124)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gpusetup-interruptions-") as folder:
-        rows, failures = kills(Path(folder), args.kills, args.seed)
+        places = [Path(folder) / f"box-{number}" for number in range(args.boxes)]
+        counts = [args.kills // args.boxes] * args.boxes
+        seeds = [args.seed + number for number in range(args.boxes)]
+        with concurrent.futures.ProcessPoolExecutor(args.boxes) as pool:
+            answers = list(pool.map(kills, places, counts, seeds))
+    rows = [row for of_box, _ in answers for row in of_box]
+    failures = [text for _, of_box in answers for text in of_box]
     result = {
-        "command": f"benchmarks/interruptions/run.py --kills {args.kills} --seed {args.seed}",
+        "command": f"benchmarks/interruptions/run.py --kills {args.kills} --boxes {args.boxes} --seed {args.seed}",
         "python": platform.python_version(),
         "machine": platform.machine(),
         "kernel": platform.release(),
         "cpus": os.cpu_count(),
-        "kills": args.kills,
-        "seconds_per_kill": round((time.monotonic() - started) / args.kills, 2),
+        "load_average": round(os.getloadavg()[1], 1),
+        "kills": len(rows) + len(failures),
+        "seconds": round(time.monotonic() - started),
         "failures": failures,
         "hit": summary(rows),
         "rows": [[row["wanted"], row["hit"], row["delay_s"], row["after"], row["seconds"]] for row in rows],

@@ -73,7 +73,7 @@ def test_what_a_child_still_works_in_stays(place):
 
 def _leads(path, folder):
     try:
-        return os.readlink(path) == str(folder)
+        return path.readlink() == folder
     except OSError:
         return False
 
