@@ -115,8 +115,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Progress for people: a phase that starts, a line of the backend's output, bytes that it has written so far, a phase
-    that ended, or a note.
+    """Progress for people: a phase that starts, a line of the backend's output, bytes that it has written so far, a
+    phase that ended, or a note.
 
     Lines may be passed over where there are many; a note is always told.
     """
