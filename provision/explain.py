@@ -150,8 +150,25 @@ Nothing was installed. The two versions and their sources are part of the messag
 The message names the file, the place in it, what was found and what was expected.""",
     "python-missing": """The plan needs a Python that is not there.
 
-gpusetup looks on PATH, in pyenv's folders and among uv's managed interpreters, and downloads none. Install that Python, or
-plan for one that is there with --python.""",
+gpusetup looks on PATH, in /usr/bin, /usr/local/bin and /opt/python, in pyenv's folders, among uv's managed interpreters and in
+conda's environments. It fetches one only with --python-download: uv puts it into its own folder, from the network that your
+settings name. Else install that Python (the command for the distribution is named where it has a package), or plan for one that
+is there with --python.""",
+    "python-unusable": """A Python of the right version is there, and no environment can be made from it.
+
+Detection knows interpreters by their names and first bytes; the one that would be used is started and asked what it is, with a
+deadline. It may crash, hang, be another version than its name says, or lack parts of the standard library: ctypes (torch), zlib, and
+for the pip backend venv and ssl. Debian's python3.X without python3.X-venv will do: the environment is made without pip. A build of
+pyenv that lacks a part was made where the library's headers were missing.""",
+    "python-download": """The plan stands on a Python that is not on this machine; --python-download allowed that.
+
+Nothing was fetched for the plan. `gpusetup install` fetches it when it has the same option: `uv python install`, into the folder of
+uv's managed interpreters. Without the option only interpreters that are there are planned for.""",
+    "python-download-failed": """uv knows a build of that Python for this machine and could not fetch it.
+
+The address and the reason are in uv's own lines. UV_PYTHON_INSTALL_MIRROR names a mirror, UV_PYTHON_DOWNLOADS_JSON_URL a list of
+your own; proxies and certificates are those of your settings. An interpreter that was put into one of the usual places by other
+means is found the same way.""",
     "verification-incomplete": """Something about the new environment could not be looked at.
 
 The environment is in place; what is listed is not known to work. The acceptance run shows whether it does.""",

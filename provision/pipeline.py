@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _PHASES = {
     "look": "asking the package sources",
     "resolve": "resolving versions and hashes",
+    "python": "fetching Python",
     "venv": "making the environment",
     "install": "downloading and installing",
     "verify": "verifying what was installed",
@@ -52,6 +53,8 @@ class InstallOptions:
     torch_index: str | None = None
     is_fresh: bool = False
     """Look and install again even where a receipt says that nothing changed."""
+    python_download: bool = False
+    """Let uv fetch a Python that is not on the machine."""
 
 
 @dataclass(slots=True)
@@ -173,6 +176,9 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         is_fresh=options.is_fresh,
         gpus_left_out=plan.resolution.gpus_left_out,
         visible_devices=visible_devices(machine, plan.resolution.gpus_left_out),
+        python_download=options.python_download,
+        host=machine.host,
+        unusable_pythons=tuple(reading for reading in machine.readings if reading.name == "python.unusable"),
     )
 
 

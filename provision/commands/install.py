@@ -57,7 +57,13 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
             raise UsageError("A plan file says what is installed; --site counts where a plan is made.")
         plan = plan_of_file(plan_file, request)
         require_plannable_here(examined, plan, request)
-    options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
+    options = InstallOptions(
+        environment_of(words),
+        words["backend"],
+        words["torch_index"],
+        is_fresh=words["fresh"],
+        python_download=words["python_download"],
+    )
     if words["dry_run"]:
         rehearsal = rehearse_install(plan, examined.machine, options, console.progress)
         data = rehearsal_data(rehearsal, env=options.env, backend=options.backend)
@@ -70,7 +76,7 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
 
 def plan_of_file(path: Path, request: Request) -> Plan:
     """The plan of a document; UsageError when the command line asks for something else beside it."""
-    asked = replace(request, cpu=False, require_gpu=0)
+    asked = replace(request, cpu=False, require_gpu=0, python_download=False)
     if asked != Request():
         raise UsageError("A plan file says what is installed; --torch, --cuda, --transformers and --python exclude it.")
     if path.is_dir() or path.suffix in (".jsonl", ".ndjson"):

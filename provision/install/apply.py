@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from packaging.version import Version
 
 from ..errors import GpusetupError, InstallError, NoBuildError
-from ..records import Build, Evidence, GpuLeftOut, HeldWheel, Interpreter, Receipt, Rejection, Source
+from ..records import Build, Evidence, GpuLeftOut, HeldWheel, Host, Interpreter, Receipt, Rejection, Source
 from . import environment as envs
 from .addresses import redact
 from .availability import asked
@@ -25,10 +25,10 @@ from .backends import Backend, PipBackend, Step, UvBackend, uv_environment
 from .children import failure
 from .disk import require_space, unpacked_bytes
 from .fetching import Deadlines
-from .interpreters import choose_interpreter
 from .lock import check_lock, project_text, render_pylock, shareable
 from .looking import look, require_held
 from .lookup import builtin_index, make_fetcher
+from .pythons import PythonChoice, chosen_python
 from .receipt import first_damage, read_receipt, write_receipt
 from .resolving import Resolver
 from .running import Completed, run_streaming, sigterm_unwinds
@@ -38,6 +38,7 @@ from .verification import AnotherBuildError, distributions, require_passed, veri
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..records import Reading
     from .configuration import Location, PackageConfiguration
     from .lock import Lock
     from .lookup import SourceAnswer
@@ -82,6 +83,12 @@ class Order:
     """GPUs that the plan is not for; the receipt names them."""
     visible_devices: str | None = None
     """CUDA_VISIBLE_DEVICES of the verification, where some GPUs are left out."""
+    python_download: bool = False
+    """Let uv fetch the Python of the build where it is not on the machine."""
+    host: Host = field(default_factory=Host)
+    """For the commands of its distribution."""
+    unusable_pythons: tuple[Reading, ...] = ()
+    """Interpreters that detection found and that no environment can be made from, each with its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +208,9 @@ def rehearse(order: Order, on_event: Callable[[Event], None] = lambda _: None) -
     envs.refuse_foreign(store)
     folder = store.folder / "NEW"
     with tempfile.TemporaryDirectory(prefix="gpusetup-") as work, sigterm_unwinds():
-        run = _Run(order, folder, Path(work), Path(work) / "install.log", on_event)
+        run = _Run(order, folder, Path(work), Path(work) / "install.log", on_event, is_rehearsal=True)
         chosen = _choose(run)
-        steps = (_venv_step(run, chosen), _install_step(run, chosen))
+        steps = (*_python_steps(run, chosen), _venv_step(run, chosen), _install_step(run, chosen))
         needed = unpacked_bytes(chosen.lock)
         return Rehearsal(
             chosen.build,
@@ -235,6 +242,8 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)
     tried: list[Build] = field(default_factory=list)
     """The build that this run took."""
+    is_rehearsal: bool = False
+    """Whether nothing may be changed."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -328,17 +337,17 @@ def _choose(run: _Run) -> _Chosen:
     if not order.candidates:
         raise NoBuildError("There is no build to install.", do=("see why: gpusetup plan",))
     if order.lock is not None:
-        return _locked(order, order.lock)
+        return _locked(run, order.lock)
     with run.phase("look"):
         looked = look(order.candidates, order.configuration, deadlines=order.limits.sources, builtin=order.builtin)
         require_held(looked, order.candidates)
     choice = looked.choice
     if choice.build is None or choice.wheel is None or choice.location is None:
         raise GpusetupError("The look-up ended without an answer and without an error.")
-    interpreter = choose_interpreter(choice.build.python, order.interpreters)
+    interpreter = _interpreter(run, choice.build.python)
     resolver = Resolver(
         UvBackend(_uv(), order.configuration, choice.location),
-        python=str(interpreter.executable),
+        python=interpreter.executable or choice.build.python,
         work=run.work,
         run=run.run,
         fetcher=make_fetcher(order.configuration, order.limits.sources),
@@ -349,8 +358,9 @@ def _choose(run: _Run) -> _Chosen:
     return _Chosen(choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers, choice.rejections)
 
 
-def _locked(order: Order, lock: Lock) -> _Chosen:
+def _locked(run: _Run, lock: Lock) -> _Chosen:
     """The choice that a given lock makes: the first build, if its torch is that build."""
+    order = run.order
     build, torch = order.candidates[0], lock.wheel("torch")
     if torch is None or Version(torch.version) not in {Version(build.torch), Version(build.local_version)}:
         raise InstallError(
@@ -360,7 +370,31 @@ def _locked(order: Order, lock: Lock) -> _Chosen:
         )
     wheel = HeldWheel(Source("flat", torch.source, name="lock"), torch.filename, torch.sha256, torch.size_bytes)
     check_lock(lock, build, wheel)
-    return _Chosen(build, wheel, None, choose_interpreter(build.python, order.interpreters), lock)
+    return _Chosen(build, wheel, None, _interpreter(run, build.python), lock)
+
+
+def _interpreter(run: _Run, python: str) -> Interpreter:
+    """The interpreter to make the environment from, fetched where that was asked; in a rehearsal it may be to come."""
+    order = run.order
+    choice = PythonChoice(python, order.interpreters, order.backend, order.host, order.unusable_pythons)
+    if not order.python_download:
+        return chosen_python(choice)
+
+    def fetch(step: Step) -> Completed:
+        with run.phase("python"):
+            return run.run(step)
+
+    step = _download_step(run, python)
+    return chosen_python(choice, step=step, run_step=None if run.is_rehearsal else fetch)
+
+
+def _download_step(run: _Run, python: str) -> Step:
+    return UvBackend(_uv(), run.order.configuration).fetch_python(python, os.environ)
+
+
+def _python_steps(run: _Run, chosen: _Chosen) -> tuple[Step, ...]:
+    """The step that fetches the Python, where it is not there yet."""
+    return () if chosen.interpreter.executable else (_download_step(run, chosen.build.python),)
 
 
 def _uv() -> str:
@@ -377,7 +411,7 @@ def _uv() -> str:
 
 def _venv_step(run: _Run, chosen: _Chosen) -> Step:
     # No pip inside: nothing in the environment needs it, and making it takes seconds.
-    python = str(chosen.interpreter.executable)
+    python = chosen.interpreter.executable or chosen.build.python
     base = uv_environment(os.environ, run.order.configuration, None)
     if run.order.backend == "uv":
         argv = [_uv(), "venv", "--quiet", "--no-project", "--python", python, str(run.folder)]

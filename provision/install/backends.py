@@ -111,7 +111,9 @@ class UvBackend:
     def compile(self, project: Path, output: Path, python: str, base: Mapping[str, str]) -> Step:
         """The command that resolves a pyproject.toml into pylock.toml for one interpreter, wheels only."""
         argv = [self.binary, "pip", "compile", str(project), "--output-file", str(output), "--format", "pylock.toml"]
-        argv += ["--python", python, "--only-binary", ":all:", "--no-header", "--no-annotate", "--quiet", "--upgrade"]
+        # A version instead of a path: the interpreter is not there yet, and the plan is only rehearsed.
+        argv += ["--python-version" if python[:1].isdigit() else "--python", python]
+        argv += ["--only-binary", ":all:", "--no-header", "--no-annotate", "--quiet", "--upgrade"]
         if self.configuration.no_index:
             argv.append("--no-index")  # there is no variable for it
         elif self.configuration.merges_indexes and "UV_INDEX_STRATEGY" not in base:
@@ -119,6 +121,14 @@ class UvBackend:
             # takes the highest local label of all indexes. torch itself is bound to its source either way.
             argv += ["--index-strategy", "unsafe-first-match"]
         return Step("resolve", tuple(argv), uv_environment(base, self.configuration, self.location))
+
+    def fetch_python(self, python: str, base: Mapping[str, str]) -> Step:
+        """The command that fetches an interpreter into uv's own folder, and puts nothing anywhere else.
+
+        No executable on PATH: only gpusetup's environments shall find it. Mirrors and proxies are uv's own settings.
+        """
+        variables = uv_environment(base, self.configuration, None) | {"UV_PYTHON_DOWNLOADS": "manual"}
+        return Step("python", (self.binary, "python", "install", "--no-bin", python), variables)
 
     def lock_file(self, lock: Lock) -> tuple[str, str]:
         """pylock.toml names every file's address and hash, so nothing is looked up a second time."""

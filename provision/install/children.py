@@ -54,6 +54,19 @@ def unresolved(done: Completed, *, silence_s: float) -> GpusetupError:
     )
 
 
+def python_not_fetched(done: Completed, python: str) -> InstallError:
+    """The error for a Python that uv knows and could not get."""
+    return InstallError(
+        f"Python {python} could not be fetched.",
+        code="python-download-failed",
+        evidence=quoted(done),
+        do=(
+            "look at the network and the proxy, or name a mirror: UV_PYTHON_INSTALL_MIRROR (uv's own setting)",
+            "or install that Python by other means; every usual place is looked at",
+        ),
+    )
+
+
 def quoted(done: Completed) -> tuple[Evidence, ...]:
     """A child's command, exit status and last lines, as it said them."""
     program = _program(done)
