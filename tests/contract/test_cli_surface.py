@@ -26,17 +26,17 @@ SURFACE = {
     "expect check": ["--from", "--env", "-v", "--json"],
     "snapshot": ["--level", "--env", "--redact", "--json"],
     "plan": [
-        *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--torch", "--cuda", "--transformers", "--python", "--python-download", "--cpu", "--require-gpu"),
         *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
         *("--container", "--why-not", "--top", "--check-sources", "--torch-index", "--site", "--json"),
     ],
     "install": [
-        *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--torch", "--cuda", "--transformers", "--python", "--python-download", "--cpu", "--require-gpu"),
         *("--env", "--backend", "--torch-index", "--site", "--fresh", "--dry-run", "--json"),
     ],
     "accept": ["--env", "--preset", "--seed", "--cpu", "--strict", "--require-gpu", "--json"],
     "up": [
-        *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--torch", "--cuda", "--transformers", "--python", "--python-download", "--cpu", "--require-gpu"),
         *("--env", "--backend", "--torch-index", "--site", "--fresh", "--seed", "--report", "--strict", "--json"),
     ],
     "report show": ["--json"],
