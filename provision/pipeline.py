@@ -170,7 +170,7 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         plan_digest=plan_digest(plan, sources=tuple(location.source for location in configuration.locations)),
         environment=options.env,
         interpreters=(machine.python, *machine.interpreters) if machine.python else machine.interpreters,
-        configuration=configuration,
+        configuration=replace(configuration, known_day=plan.matrix.read_on),
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
         is_fresh=options.is_fresh,

@@ -57,6 +57,8 @@ class PackageConfiguration:
     lacks is taken from the next."""
     torch_index: str | None = field(default=None, repr=False)
     """Address that replaces https://download.pytorch.org/whl; the variant is appended."""
+    known_day: str | None = None
+    """A day that has certainly come (2026-11-20); a clock before it is wrong."""
 
     @property
     def locations(self) -> tuple[Location, ...]:
