@@ -28,6 +28,7 @@ from .fetching import Deadlines
 from .lock import check_lock, project_text, render_pylock, shareable
 from .looking import look, require_held
 from .lookup import builtin_index, make_fetcher
+from .place import require_usable_place
 from .pythons import PythonChoice, chosen_python
 from .receipt import first_damage, read_receipt, write_receipt
 from .resolving import Resolver
@@ -131,6 +132,7 @@ def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) ->
         _held(order, store, on_event) as lock_fd,
     ):
         envs.clear_leftovers(store)
+        require_usable_place(store.folder)
         # Another run may have made it while we waited for the lock.
         if receipt := reusable(order):
             return receipt
@@ -308,7 +310,7 @@ def _make(run: _Run, over: tuple[Rejection, ...]) -> Receipt:
     with run.phase("venv"):
         _require(run, run.run(_venv_step(run, chosen)))
     with run.phase("install"):
-        _require(run, run.run(_install_step(run, chosen)))
+        _require(run, run.run(_install_step(run, chosen)), chosen.lock)
     with run.phase("verify"):
         seen = _probe(run, chosen)
     verified = verify(seen, chosen.build, chosen.lock)
@@ -434,9 +436,10 @@ def _install_step(run: _Run, chosen: _Chosen) -> Step:
     return backend.install(run.folder, path, os.environ)
 
 
-def _require(run: _Run, done: Completed) -> None:
+def _require(run: _Run, done: Completed, lock: Lock | None = None) -> None:
     if done.returncode != 0 or done.was_silent:
-        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.silence_s)
+        sources = {wheel.name: wheel.source for wheel in lock.wheels} if lock else None
+        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.silence_s, sources=sources)
 
 
 def _probe(run: _Run, chosen: _Chosen) -> dict[str, dict[str, object]]:

@@ -73,6 +73,10 @@ _PIP_KEPT = frozenset(
 )
 
 
+BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables that name a bundle of authorities: OpenSSL's and uv's, then those of pip's network library."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command of an installation; the environment may hold credentials and is never shown."""
@@ -217,7 +221,8 @@ def pip_environment(
         result["PIP_EXTRA_INDEX_URL"] = " ".join(item.secret_url for item in indexes)
     if links:
         result["PIP_FIND_LINKS"] = " ".join(item.secret_url for item in links)
-    return result | _network({}, configuration, _PIP_NETWORK)
+    bundles = {name: base[name] for name in BUNDLES if name in base}
+    return result | _network(bundles, configuration, _PIP_NETWORK)
 
 
 _UV_NETWORK = {
@@ -242,13 +247,21 @@ def _network(
     base: Mapping[str, str], configuration: PackageConfiguration, names: Mapping[str, tuple[str, ...]]
 ) -> dict[str, str]:
     timeout, retries = configuration.timeout_s, configuration.retries
+    bundle = next((base[name] for name in BUNDLES if base.get(name)), None)
     values = {
-        "cert": configuration.cert,
+        "cert": configuration.cert or bundle,
         "client_cert": configuration.client_cert,
         "proxy": configuration.proxy,
         "trusted_hosts": " ".join(configuration.trusted_hosts) or None,
         "timeout": f"{timeout:.0f}" if timeout is not None else None,
         "retries": str(retries) if retries is not None else None,
     }
-    # What is already in the environment was set for this very tool and outranks what the other tool's file says.
-    return {name: value for key, value in values.items() if value for name in names[key] if not base.get(name)}
+    # What is already in the environment was set for this very tool and outranks what the other tool's file says; but
+    # the bundle of the machine does not outrank the one that pip's configuration names for the package sources.
+    return {
+        name: value
+        for key, value in values.items()
+        if value
+        for name in names[key]
+        if key == "cert" or not base.get(name)
+    }

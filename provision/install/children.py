@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import GpusetupError, InstallError, NoBuildError
 from ..records import Evidence
-from .causes import cause_of, source_in
+from .causes import cause_of, source_in, source_of_project
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from .running import Completed
@@ -18,18 +19,26 @@ _HIDDEN_BY_NO_SOLUTION = frozenset({"source-login", "proxy-login", "source-not-t
 """Causes that uv tells in a hint below `No solution found`."""
 
 
-def failure(done: Completed, *, log_path: Path | None, silence_s: float, code: str = "install-failed") -> InstallError:
+def failure(
+    done: Completed,
+    *,
+    log_path: Path | None,
+    silence_s: float,
+    code: str = "install-failed",
+    sources: Mapping[str, str] | None = None,
+) -> InstallError:
     """The error for a child that failed or fell silent, named by its cause where its last lines show one.
 
-    The evidence is its command, its exit status and its last 20 lines.
+    The evidence is its command, its exit status and its last 20 lines. `sources` says where each project comes from,
+    for complaints that name the project only.
     """
     happened = f"{_program(done)} failed."
-    do: tuple[str, ...] = ()
+    do: tuple[str, ...] = ("read what it said last, mend that, then run the same command",)
     risky: tuple[str, ...] = ()
     where = (Evidence("log", str(log_path), source="file"),) if log_path else ()
     cause = cause_of(done.lines) if code == "install-failed" else None
     if cause is not None:
-        source = source_in(done.lines)
+        source = source_in(done.lines) or source_of_project(done.lines, sources or {})
         where = (Evidence("source", source), *where) if source else where
         code, happened = cause.code, cause.sentence.format(source=source or "The source")
         do, risky = cause.do, cause.risky

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InstallError
 from ..records import Evidence
+from .place import lock_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,6 +154,10 @@ def _wait_for(descriptor: int, store: Store, wait_s: float, on_wait: Callable[[s
                 evidence=(Evidence("holder", holder, source=str(store.folder / "lock")),),
                 do=("wait for it to end, then run the same command",),
             ) from None
+        except OSError as err:
+            if fault := lock_fault(err, store.folder):
+                raise fault from err
+            raise
         else:
             return
 

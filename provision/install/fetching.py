@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from .addresses import credentials
+from .backends import BUNDLES
 from .causes import clock_fault
 from .listing import MAX_BYTES
 from .pages import Page, PageCache, may_be_kept
@@ -228,7 +229,7 @@ class Fetcher:
         )
 
     def _tls(self, netloc: str, host: str) -> ssl.SSLContext:
-        bundle = self.cert or os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
+        bundle = self.cert or next((os.environ[name] for name in BUNDLES if os.environ.get(name)), None)
         try:
             return _context(bundle, self.client_cert, is_trusted=bool({netloc, host} & set(self.trusted_hosts)))
         except OSError as err:
@@ -282,7 +283,7 @@ def _read(answer: http.client.HTTPResponse, end: float, overall_s: float, limit:
                 "source-not-an-index",
             )
         if time.monotonic() > end:
-            raise FetchError(f"not finished within {overall_s:g} s", "download-broken")
+            raise FetchError(f"not finished within {overall_s:g} s", "source-too-slow")
         pieces.append(piece)
     if answer.length:  # what Content-Length promised and did not come; read1 ends there without a word
         raise FetchError(f"the answer broke off, {answer.length} bytes are missing", "download-broken")

@@ -67,7 +67,7 @@ def ask_sources(
         thread.join(max(0.0, end - time.monotonic()))
     late = f"no answer within {deadlines.overall_s:g} s"
     return tuple(
-        answers[number] or SourceAnswer(location, failure=late, cause="source-unreachable", seconds=deadlines.overall_s)
+        answers[number] or SourceAnswer(location, failure=late, cause="source-too-slow", seconds=deadlines.overall_s)
         for number, location in enumerate(locations)
     )
 
