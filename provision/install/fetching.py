@@ -223,7 +223,7 @@ class Fetcher:
 
     def _opener(self, context: ssl.SSLContext) -> urllib.request.OpenerDirector:
         return urllib.request.build_opener(
-            urllib.request.ProxyHandler({"http": self.proxy, "https": self.proxy} if self.proxy else None),
+            urllib.request.ProxyHandler(_proxies(self.proxy)),
             urllib.request.HTTPSHandler(context=context),
             _SameSchemes(),
         )
@@ -235,6 +235,19 @@ class Fetcher:
         except OSError as err:
             said = f"the certificates in {bundle or self.client_cert} cannot be read: {err}"
             raise FetchError(said, "source-not-trusted") from err
+
+
+def _proxies(configured: str | None) -> dict[str, str]:
+    """Proxies by scheme: pip's own setting, else the variables; ALL_PROXY stands in, as it does for pip and uv.
+
+    NO_PROXY is looked at when a request is made. urllib speaks no SOCKS, so such a proxy of all schemes is left out.
+    """
+    if configured:
+        return {"http": configured, "https": configured}
+    found = urllib.request.getproxies()
+    rest = found.get("all", "")
+    everything = {"http": rest, "https": rest} if rest and not rest.lower().startswith("socks") else {}
+    return everything | {scheme: place for scheme, place in found.items() if scheme in {"http", "https"}}
 
 
 @functools.lru_cache(maxsize=16)

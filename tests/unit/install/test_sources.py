@@ -171,6 +171,30 @@ def test_proxy_with_a_login(home, site, authority, tmp_path, monkeypatch, backen
     assert_clean(tmp_path / ".env.gpusetup", texts=(repr(receipt),))
 
 
+@pytest.mark.parametrize("name", ["ALL_PROXY", *also("https_proxy", "HTTPS_PROXY")])
+def test_proxy_of_the_environment(home, site, authority, tmp_path, monkeypatch, name):
+    serving = bench_index.serving(site, certificate=authority.sign("environment"))
+    with serving as (address, _), proxying(("robot", CANARY)) as (place, seen):
+        pip_conf(home, f"index-url = {address}/general", f"cert = {authority.certificate}")
+        monkeypatch.setenv("GPUSETUP_TORCH_INDEX", f"{address}/whl")
+        monkeypatch.setenv(name, f"http://robot:{IN_ADDRESS}@{place}")
+        receipt = install(ordered(tmp_path))
+        assert all(line.startswith("CONNECT ") for line in seen.lines)
+        assert len(seen.lines) > 3
+    assert_clean(tmp_path / ".env.gpusetup", texts=(repr(receipt),))
+
+
+@slow
+def test_no_proxy_leaves_a_host_out(home, site, tmp_path, monkeypatch):
+    with bench_index.serving(site) as (address, _), proxying() as (place, seen):
+        pip_conf(home, f"index-url = {address}/general")
+        monkeypatch.setenv("GPUSETUP_TORCH_INDEX", f"{address}/whl")
+        monkeypatch.setenv("HTTP_PROXY", f"http://{place}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert install(ordered(tmp_path)).verified
+        assert seen.lines == []
+
+
 @pytest.mark.parametrize("is_https", [True, False])
 def test_proxy_that_wants_another_login(home, site, authority, tmp_path, monkeypatch, is_https):
     certificate = authority.sign("refused") if is_https else None
