@@ -77,6 +77,9 @@ BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name a bundle of authorities: OpenSSL's and uv's, then those of pip's network library."""
 
 
+_UV_STORES = ("SSL_CERT_DIR", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS")
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command of an installation; the environment may hold credentials and is never shown."""
@@ -194,6 +197,10 @@ def uv_environment(
     if location is not None and (login := credentials(location.secret_url)):
         prefix = "UV_INDEX_" + INDEX_NAME.upper().replace("-", "_")
         result |= {f"{prefix}_USERNAME": login[0], f"{prefix}_PASSWORD": login[1]}
+    named = configuration.cert or any(base.get(name) for name in (*BUNDLES, *_UV_STORES))
+    if configuration.has_system_certificates and not named:
+        # As pip does: an authority of one's own mostly stands in the machine's store. Old and new name of the setting.
+        result |= dict.fromkeys(("UV_NATIVE_TLS", "UV_SYSTEM_CERTS"), "1")
     return result | _network(base, configuration, _UV_NETWORK)
 
 

@@ -11,6 +11,7 @@ import netrc
 import os
 import re
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -230,8 +231,11 @@ class Fetcher:
 
     def _tls(self, netloc: str, host: str) -> ssl.SSLContext:
         bundle = self.cert or next((os.environ[name] for name in BUNDLES if os.environ.get(name)), None)
+        bundle = bundle or _bundle_of_pip()
+        is_trusted = bool({netloc, host} & set(self.trusted_hosts))
         try:
-            return _context(bundle, self.client_cert, is_trusted=bool({netloc, host} & set(self.trusted_hosts)))
+            with _READING:  # all sources are asked at once: one reads the bundle, the others take what it read
+                return _context(bundle, self.client_cert, is_trusted=is_trusted)
         except OSError as err:
             said = f"the certificates in {bundle or self.client_cert} cannot be read: {err}"
             raise FetchError(said, "source-not-trusted") from err
@@ -248,6 +252,22 @@ def _proxies(configured: str | None) -> dict[str, str]:
     rest = found.get("all", "")
     everything = {"http": rest, "https": rest} if rest and not rest.lower().startswith("socks") else {}
     return everything | {scheme: place for scheme, place in found.items() if scheme in {"http", "https"}}
+
+
+_READING = threading.Lock()
+
+
+@functools.lru_cache(maxsize=1)
+def _bundle_of_pip() -> str | None:
+    """The authorities that pip brings, for machines that have no store of their own (small container images)."""
+    places = ssl.get_default_verify_paths()
+    if places.cafile or (places.capath and any(Path(places.capath).iterdir())):
+        return None
+    with contextlib.suppress(ImportError):
+        from importlib import import_module
+
+        return str(import_module("pip._vendor.certifi").where())
+    return None
 
 
 @functools.lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,7 +20,9 @@ from install_orders import PYTHON, QUICK, TAG, build
 from proxy import proxying
 
 from provision.errors import GpusetupError
+from provision.install import fetching
 from provision.install.apply import Order, install
+from provision.install.backends import uv_environment
 from provision.install.configuration import read_configuration
 from provision.records import Interpreter
 
@@ -240,6 +243,34 @@ def test_own_authority(home, site, authority, tmp_path, monkeypatch, where, back
         monkeypatch.setenv("PIP_INDEX_URL", f"{address}/general")
         monkeypatch.setenv("GPUSETUP_TORCH_INDEX", f"{address}/whl")
         assert install(ordered(tmp_path, backend)).verified
+
+
+@pytest.mark.parametrize(
+    ("environ", "has_store", "told"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"SSL_CERT_FILE": "/own.pem"}, True, False),
+        ({"SSL_CERT_DIR": "/own"}, True, False),
+        ({"REQUESTS_CA_BUNDLE": "/own.pem"}, True, False),
+        ({"UV_NATIVE_TLS": "0"}, True, False),
+        ({"PIP_CERT": "/own.pem"}, True, False),
+    ],
+)
+def test_uv_is_told_to_trust_what_pip_would(home, environ, has_store, told):
+    alone = {"PIP_CONFIG_FILE": os.devnull, "UV_NO_CONFIG": "1"}
+    configuration = replace(read_configuration({**alone, **environ}), has_system_certificates=has_store)
+    variables = uv_environment(environ, configuration, None)
+    assert (variables.get("UV_SYSTEM_CERTS") == "1", variables.get("UV_NATIVE_TLS") == "1") == (told, told)
+    assert ("SSL_CERT_FILE" in variables) == bool({"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"} & environ.keys())
+
+
+def test_machine_without_a_store_has_pips_authorities(monkeypatch):
+    nothing = ssl.DefaultVerifyPaths(None, None, "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
+    fetching._bundle_of_pip.cache_clear()
+    assert (fetching._bundle_of_pip() or "").endswith("certifi/cacert.pem")
+    fetching._bundle_of_pip.cache_clear()
 
 
 def test_authority_of_pip_counts_beside_another_bundle_of_the_machine(home, site, authority, tmp_path, monkeypatch):
