@@ -41,6 +41,7 @@ _WORTH_TELLING = 2**20
 _PHASES = {
     "look": "asking the package sources",
     "resolve": "resolving versions and hashes",
+    "python": "fetching Python",
     "venv": "making the environment",
     "install": "downloading and installing",
     "verify": "verifying what was installed",
@@ -63,6 +64,8 @@ class InstallOptions:
     """Files of a bundle: nothing is looked up, and no network is used."""
     locked: Path | None = None
     """A lock that was kept (pylock.toml): its files are installed, and nothing is resolved."""
+    python_download: bool = False
+    """Let uv fetch a Python that is not on the machine."""
 
 
 @dataclass(slots=True)
@@ -218,7 +221,7 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         plan_digest=held.digest if held else plan_digest(plan, sources=sources),
         environment=options.env,
         interpreters=(machine.python, *machine.interpreters) if machine.python else machine.interpreters,
-        configuration=configuration,
+        configuration=replace(configuration, known_day=plan.matrix.read_on),
         lock=held.lock if held else None,
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
@@ -227,6 +230,9 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         gpus_left_out=plan.resolution.gpus_left_out,
         visible_devices=visible_devices(machine, plan.resolution.gpus_left_out),
         matrix_revision=plan.matrix.revision,
+        python_download=options.python_download,
+        host=machine.host,
+        unusable_pythons=tuple(reading for reading in machine.readings if reading.name == "python.unusable"),
     )
     return order if options.locked is None else _locked_order(order, plan, options.locked)
 

@@ -268,6 +268,8 @@ class Request:
     """Builds to be told about: cu130, 2.9, 2.9.1+cu130."""
     container: bool = False
     """A container image instead of an environment."""
+    python_download: bool = False
+    """Whether a Python that is not there may be fetched."""
 
 
 @dataclass(frozen=True, slots=True)

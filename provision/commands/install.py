@@ -86,6 +86,7 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
         is_fresh=words["fresh"],
         keep=words["keep"],
         locked=words["locked"],
+        python_download=words["python_download"],
     )
     if words["bundle"] is not None:
         plan, held = plan_of_bundle(words["bundle"], plan_file, examined, request, words)
@@ -123,7 +124,7 @@ def plan_of_bundle(
 
 def plan_of_file(path: Path, request: Request) -> Plan:
     """The plan of a document; UsageError when the command line asks for something else beside it."""
-    asked = replace(request, cpu=False, require_gpu=0)
+    asked = replace(request, cpu=False, require_gpu=0, python_download=False)
     if asked != Request():
         raise UsageError("A plan file says what is installed; --torch, --cuda, --transformers and --python exclude it.")
     if path.is_dir() or path.suffix in (".jsonl", ".ndjson"):

@@ -21,6 +21,7 @@ from ..records import (
     Evidence,
     GpuLeftOut,
     HeldWheel,
+    Host,
     Interpreter,
     Receipt,
     Rejection,
@@ -31,7 +32,7 @@ from .addresses import redact
 from .availability import asked
 from .backends import Backend, PipBackend, Step, UvBackend, uv_environment
 from .children import failure
-from .choosing import Chosen, ask_others, choose, require_uv
+from .choosing import Chosen, ask_others, choose, python_steps, require_uv
 from .disk import require_space, unpacked_bytes
 from .estimate import Estimate, Storage, estimate, remote_bytes, storage
 from .fetching import Deadlines
@@ -49,6 +50,7 @@ from .journal import boot as boot_identity
 from .lock import project_text, render_pylock, shareable
 from .looking import sources_for
 from .lookup import builtin_index, make_fetcher
+from .place import require_usable_place
 from .receipt import changes_of, read_receipt, write_receipt
 from .resuming import MAYBE_OUTDATED, changed_by_hand, cleared, ended, left_over, tidied
 from .running import Completed, run_streaming, sigterm_unwinds
@@ -58,7 +60,7 @@ from .verification import AnotherBuildError, distributions, require_passed, veri
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..records import PackageChange
+    from ..records import PackageChange, Reading
     from .configuration import Location, PackageConfiguration
     from .lock import Lock
     from .lookup import SourceAnswer
@@ -111,6 +113,12 @@ class Order:
     """CUDA_VISIBLE_DEVICES of the verification, where some GPUs are left out."""
     keep: int = envs.KEPT
     """Environments that stay behind the path, the current one among them."""
+    python_download: bool = False
+    """Let uv fetch the Python of the build where it is not on the machine."""
+    host: Host = field(default_factory=Host)
+    """For the commands of its distribution."""
+    unusable_pythons: tuple[Reading, ...] = ()
+    """Interpreters that detection found and that no environment can be made from, each with its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,7 @@ def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) ->
     ):
         now = situation(order.plan_digest, order.backend, order.interpreters, order.lock)
         left = left_over(store, now, is_fresh=order.is_fresh, tell=_teller(on_event))
+        require_usable_place(store.folder)
         # Another run may have made it while we waited for the lock.
         if receipt := reusable(order):
             return ended(store, receipt)
@@ -254,9 +263,9 @@ def rehearse(order: Order, on_event: Callable[[Event], None] = lambda _: None) -
     envs.refuse_foreign(store)
     folder = store.folder / "NEW"
     with tempfile.TemporaryDirectory(prefix="gpusetup-") as work, sigterm_unwinds():
-        run = _Run(order, folder, Path(work), Path(work) / "install.log", on_event)
+        run = _Run(order, folder, Path(work), Path(work) / "install.log", on_event, is_rehearsal=True)
         chosen = choose(run)
-        steps = (_venv_step(run, chosen), _install_step(run, chosen))
+        steps = (*python_steps(run, chosen), _venv_step(run, chosen), _install_step(run, chosen))
         needed = unpacked_bytes(chosen.lock)
         configuration = order.configuration
         sources = (*configuration.locations, *([chosen.location] if chosen.location else []))
@@ -296,6 +305,8 @@ class _Run:
     """The build that this run took."""
     book: Book | None = None
     """Where the phases that ended are written down; None for a rehearsal."""
+    is_rehearsal: bool = False
+    """Whether nothing may be changed."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -362,7 +373,7 @@ def _make(run: _Run, over: tuple[Rejection, ...], left: Journal | None) -> Recei
         with run.phase("venv"):
             _require(run, run.run(_venv_step(run, chosen)))
         with run.phase("install"):
-            _require(run, run.run(_install_step(run, chosen), of_bytes=unpacked_bytes(chosen.lock)))
+            _require(run, run.run(_install_step(run, chosen), of_bytes=unpacked_bytes(chosen.lock)), chosen.lock)
         conflicts = chosen.conflicts()  # nothing of the environment has run yet
         book.end("install", conflicts)
     with run.phase("verify"):
@@ -472,7 +483,7 @@ def _spoiled(folder: Path, changes: Sequence[PackageChange]) -> InstallError:
 
 def _venv_step(run: _Run, chosen: Chosen) -> Step:
     # No pip inside: nothing in the environment needs it, and making it takes seconds.
-    python = str(chosen.interpreter.executable)
+    python = chosen.interpreter.executable or chosen.build.python
     base = uv_environment(os.environ, run.order.configuration, None)
     prompt = ("--prompt", run.order.environment.name)  # else a shell shows the name of the folder, which is a date
     if run.order.backend == "uv":
@@ -498,9 +509,10 @@ def _install_step(run: _Run, chosen: Chosen) -> Step:
     return backend.install(run.folder, folder / files[0][0], os.environ)
 
 
-def _require(run: _Run, done: Completed) -> None:
+def _require(run: _Run, done: Completed, lock: Lock | None = None) -> None:
     if done.returncode != 0 or done.was_silent:
-        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.silence_s)
+        sources = {wheel.name: wheel.source for wheel in lock.wheels} if lock else None
+        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.silence_s, sources=sources)
 
 
 def _probe(run: _Run, chosen: Chosen) -> dict[str, dict[str, object]]:

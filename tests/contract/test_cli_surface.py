@@ -26,12 +26,12 @@ SURFACE = {
     "expect check": ["--from", "--env", "-v", "--json"],
     "snapshot": ["--level", "--env", "--redact", "--json"],
     "plan": [
-        *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--torch", "--cuda", "--transformers", "--python", "--python-download", "--cpu", "--require-gpu"),
         *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
         *("--container", "--why-not", "--top", "--check-sources", "--torch-index", "--site", "--json"),
     ],
     "install": [
-        *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--torch", "--cuda", "--transformers", "--python", "--python-download", "--cpu", "--require-gpu"),
         *("--env", "--backend", "--torch-index", "--site", "--bundle", "--fresh", "--keep", "--locked"),
         *("--dry-run", "--json"),
     ],
@@ -45,7 +45,7 @@ SURFACE = {
     "env remove": ["--env", "--name", "--yes", "--json"],
     "accept": ["--env", "--preset", "--seed", "--cpu", "--strict", "--require-gpu", "--json"],
     "up": [
-        *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--torch", "--cuda", "--transformers", "--python", "--python-download", "--cpu", "--require-gpu"),
         *("--env", "--backend", "--torch-index", "--site", "--fresh", "--seed", "--report", "--strict", "--json"),
     ],
     "report show": ["--json"],

@@ -265,7 +265,7 @@ def test_missing_python_names_those_that_are_there(order):
     with pytest.raises(InstallError) as caught:
         install(wanted)
     assert caught.value.code == "python-missing"
-    assert caught.value.evidence[0].value == "3.6.15"
+    assert caught.value.evidence[0].value == ("3.6.15 /usr/bin/python3.6",)
 
 
 def test_too_little_disk_names_both_figures(order, monkeypatch):
