@@ -214,7 +214,7 @@ Only one at a time may; the second waits a moment and then gives up. The process
     "environment-foreign": """There is a folder at --env that gpusetup did not make.
 
 It is never replaced. Name another path, or move the folder away.""",
-    "environment-missing": """There is no environment that gpusetup made at this path, or none of that name.
+    "environment-missing": """There is no environment that gpusetup made at this path, none of that name, or none that can be read.
 
 `gpusetup env list --env PATH` shows what is behind a path.""",
     "environment-changed": """An environment was changed by hand since gpusetup made it, so `install` made a new one beside it.

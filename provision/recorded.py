@@ -62,7 +62,7 @@ def environment_findings(receipt: Receipt) -> tuple[Finding, ...]:
                     for change in receipt.changes
                     for needed in [change.expected or "not in the receipt"]
                 ),
-                safe=(*safe, f"gpusetup env rollback --env {receipt.path}    (back to the changed one)"),
+                safe=(*safe, f"to have the changed one back: gpusetup env rollback --env {receipt.path}"),
             )
         )
     found += [

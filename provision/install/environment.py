@@ -294,12 +294,17 @@ def point(store: Store, folder: Path) -> None:
         link.replace(store.path)
     finally:
         link.unlink(missing_ok=True)
-    descriptor = os.open(store.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):  # file systems that can't flush a folder alone keep the order anyway
+    _flush_names(store.path.parent)
+
+
+def _flush_names(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk as they are now."""
+    with contextlib.suppress(OSError):  # not every file system can flush a folder
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def flush(folder: Path) -> None:
@@ -338,7 +343,7 @@ def remove_one(folder: Path) -> None:
 def remove_all(store: Store) -> None:
     """Remove the link and every environment behind it; the next run finishes it. Call with the lock held."""
     (store.folder / _REMOVING).touch()
-    flush(store.folder)
+    _flush_names(store.folder)
     _remove_all(store)
 
 

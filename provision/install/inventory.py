@@ -25,8 +25,15 @@ def inventory(path: Path, *, removed: tuple[str, ...] = ()) -> EnvironmentsData:
     """Every environment behind a path, newest first; InstallError where something else than a link of ours stands."""
     store = envs.Store.of(path)
     envs.refuse_foreign(store)
-    finished, current = store.finished(), store.current
-    rows = tuple(_row(store, folder, is_finished=folder in finished) for folder in store.folders())
+    try:
+        finished, current = store.finished(), store.current
+        rows = tuple(_row(store, folder, is_finished=folder in finished) for folder in store.folders())
+    except OSError as err:
+        raise InstallError(
+            f"{err.filename or store.folder} cannot be read: {err.strerror or err}.",
+            code="environment-missing",
+            evidence=(Evidence(str(store.folder), err.strerror, source="file system", needs="a folder to read"),),
+        ) from err
     return EnvironmentsData(str(store.path), current.name if current else None, rows, removed)
 
 

@@ -162,8 +162,10 @@ def test_verification_that_fails_leaves_the_old_environment(order, site, tmp_pat
     with pytest.raises(InstallError) as caught:
         install(order(build("2.5.0"), configuration=configuration))
     assert caught.value.code == "verification-failed"
-    seen = [(item.name, item.value, item.needs) for item in caught.value.evidence if item.name != "log"]
-    assert seen == [("torch-cuda-version", "12.4", None)]
+    assert [(item.name, item.value, item.needs) for item in caught.value.evidence] == [
+        ("torch-cuda-version", "12.4", None),
+        ("log", str(tmp_path / ".env.gpusetup.log"), None),
+    ]
     assert not (tmp_path / "env").exists()
 
 

@@ -245,7 +245,7 @@ def test_an_edited_environment_is_named_and_kept(scene):
     )
     assert finding.safe == (
         f"uv pip install --python {scene.env}/bin/python jupyter==1.1.1",
-        f"gpusetup env rollback --env {scene.env}    (back to the changed one)",
+        f"to have the changed one back: gpusetup env rollback --env {scene.env}",
     )
     assert rollback(scene.env) == name
     assert (scene.env / SITE / "jupyter").exists()
@@ -304,3 +304,15 @@ def test_a_store_that_goes_while_another_run_waits_is_made_anew(tmp_path):
         thread.join()
     assert (max(most), len(most)) == (1, 100)
     assert not store.folder.exists()
+
+
+def test_a_store_that_cannot_be_read_is_named(scene, monkeypatch):
+    made(scene, "2.0.1")
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied", str(scene.store.folder))
+
+    monkeypatch.setattr(Store, "folders", refuse)
+    with pytest.raises(InstallError) as caught:
+        inventory(scene.env)
+    assert caught.value.happened == f"{scene.store.folder} cannot be read: Permission denied."

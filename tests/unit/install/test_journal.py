@@ -19,6 +19,7 @@ from provision.install.receipt import read_receipt
 def scene(tmp_path, monkeypatch):
     made = Scene(tmp_path)
     monkeypatch.setattr(environment, "flush", lambda _: None)
+    monkeypatch.setattr("os.fsync", lambda _: None)
     made.ran = []
     pretend(monkeypatch, made.ran)
     install(order(made.env, "2.0.1"))
