@@ -16,6 +16,7 @@ from .events import Event
 from .examined import BAD, Examined, load_default_matrix
 from .gate import require_gpus, require_plannable, usable_gpus, visible_devices
 from .planning import no_build, plan_for
+from .recorded import environment_findings
 from .records import Evidence, Finding, Plan, Request
 from .report.style import gib
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .accept.launch import Progress
     from .acceptance import Acceptance
     from .audit.model import AuditData
+    from .bundling import Held
     from .documents.report_data import ReportData
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
@@ -39,6 +41,7 @@ _WORTH_TELLING = 2**20
 _PHASES = {
     "look": "asking the package sources",
     "resolve": "resolving versions and hashes",
+    "python": "fetching Python",
     "venv": "making the environment",
     "install": "downloading and installing",
     "verify": "verifying what was installed",
@@ -55,8 +58,14 @@ class InstallOptions:
     torch_index: str | None = None
     is_fresh: bool = False
     """Look and install again even where a receipt says that nothing changed."""
+    keep: int = 2
+    """Environments that stay behind the path, the current one among them."""
+    held: Held | None = None
+    """Files of a bundle: nothing is looked up, and no network is used."""
     locked: Path | None = None
     """A lock that was kept (pylock.toml): its files are installed, and nothing is resolved."""
+    python_download: bool = False
+    """Let uv fetch a Python that is not on the machine."""
 
 
 @dataclass(slots=True)
@@ -122,9 +131,12 @@ def require_plannable_here(examined: Examined, plan: Plan, request: Request) -> 
 
 def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> tuple[Plan, Receipt]:
     """Make the environment of a plan; the plan comes back with what the sources really held."""
-    from .install.apply import install
+    from .install.apply import install, reusable
 
-    receipt = install(_order(plan, machine, options), _install_sink(events))
+    order = _order(plan, machine, options)
+    if options.held and reusable(order) is None:
+        options.held.require_whole(events)
+    receipt = install(order, _install_sink(events))
     return _as_installed(plan, receipt), receipt
 
 
@@ -140,7 +152,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         for v in receipt.verified
         if v.passed is None
     )
-    unseen = (*unseen, *(_conflict_finding(conflict) for conflict in receipt.conflicts))
+    unseen = (*unseen, *(conflict_finding(conflict) for conflict in receipt.conflicts))
     return replace(
         plan,
         build=receipt.build,
@@ -150,11 +162,11 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         asked=receipt.asked,
         download_bytes=receipt.wheel.size_bytes if receipt.wheel else None,
         resolution=replace(plan.resolution, rejections=(*receipt.passed_over, *plan.resolution.rejections)),
-        findings=(*plan.findings, *unseen),
+        findings=(*plan.findings, *environment_findings(receipt), *unseen),
     )
 
 
-def _conflict_finding(conflict: SourceConflict) -> Finding:
+def conflict_finding(conflict: SourceConflict) -> Finding:
     """What is told of a project that two sources hold differently."""
     what = f"{conflict.project} {conflict.version}"
     if conflict.kind == "foreign-left":
@@ -179,12 +191,14 @@ def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, even
     """What an install would run, download and need, with nothing changed."""
     from .install.apply import rehearse
 
+    if options.held:
+        options.held.require_whole(events)
     return rehearse(_order(plan, machine, options), _install_sink(events))
 
 
 def rehearsal_findings(rehearsal: Rehearsal) -> tuple[Finding, ...]:
     """What stands in the way of the installation that was rehearsed, and what would be told after it."""
-    found = [_conflict_finding(conflict) for conflict in rehearsal.conflicts]
+    found = [conflict_finding(conflict) for conflict in rehearsal.conflicts]
     needed, free = rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
     if needed is not None and needed > free:
         happened = "There is too little free space for this environment."
@@ -199,19 +213,26 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
 
     if plan.build is None:
         raise no_build(plan)
-    configuration = read_configuration(torch_index=options.torch_index)
+    held = options.held
+    configuration = held.configuration if held else read_configuration(torch_index=options.torch_index)
+    sources = tuple(location.source for location in configuration.locations)
     order = Order(
         candidates=plan.resolution.candidates,
-        plan_digest=plan_digest(plan, sources=tuple(location.source for location in configuration.locations)),
+        plan_digest=held.digest if held else plan_digest(plan, sources=sources),
         environment=options.env,
         interpreters=(machine.python, *machine.interpreters) if machine.python else machine.interpreters,
-        configuration=configuration,
+        configuration=replace(configuration, known_day=plan.matrix.read_on),
+        lock=held.lock if held else None,
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
         is_fresh=options.is_fresh,
+        keep=options.keep,
         gpus_left_out=plan.resolution.gpus_left_out,
         visible_devices=visible_devices(machine, plan.resolution.gpus_left_out),
         matrix_revision=plan.matrix.revision,
+        python_download=options.python_download,
+        host=machine.host,
+        unusable_pythons=tuple(reading for reading in machine.readings if reading.name == "python.unusable"),
     )
     return order if options.locked is None else _locked_order(order, plan, options.locked)
 
@@ -243,6 +264,8 @@ def _install_sink(events: EventSink) -> Callable[[InstallEvent], None]:
     def tell(event: InstallEvent) -> None:
         if event.kind == "phase":
             events(Event("install", "phase", _PHASES.get(event.phase, event.phase)))
+        elif event.kind == "note":
+            events(Event("install", "note", event.text))
         elif event.kind == "line":
             events(Event("install", "progress", event.text))
         elif event.kind == "written" and event.phase == "install" and event.written_bytes >= _WORTH_TELLING:

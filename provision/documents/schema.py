@@ -84,7 +84,9 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..expectations import ExpectationData
     from ..records import Machine
     from ..snapshot import SnapshotData
+    from .bundle import BundleData
     from .check import CheckData, CheckList
+    from .environments import EnvironmentsData
     from .fleet import FleetData
     from .matrix_data import MatrixData
     from .plan import PlanData
@@ -93,9 +95,11 @@ def document_schemas() -> dict[str, dict[str, Any]]:
 
     kinds = {
         "acceptance": Acceptance,
+        "bundle": BundleData,
         "check": CheckData,
         "check-list": CheckList,
         "driver-plan": DriverPlan,
+        "environments": EnvironmentsData,
         "error": type(None),
         "expectation": ExpectationData,
         "explanation": Explanation,

@@ -17,7 +17,7 @@ from .lock import GENERAL_INDEX_NAME, check_lock, completed, parse_lock, pinned,
 from .offers import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ..records import Build, HeldWheel
@@ -38,6 +38,10 @@ class Resolver:
     run: Callable[[Step], Completed]
     fetcher: Fetcher
     silence_s: float
+    platforms: tuple[str, ...] | None = None
+    """Platform tags of the machine that is resolved for, best first; None: this one."""
+    target: tuple[str, ...] = ()
+    """Options of uv that name another machine."""
 
     def resolve(
         self, build: Build, wheel: HeldWheel, location: Location, bound: Mapping[str, Location] | None = None
@@ -48,25 +52,40 @@ class Resolver:
 
         NoBuildError when the sources lack something, InstallError when the resolver fails or takes another torch.
         """
-        project, output = self.work / "pyproject.toml", self.work / "pylock.toml"
         only = None if self.uv.configuration.no_index else location
-        project.write_text(project_text(pinned(build.requirements, wheel), only, bound), encoding="utf-8")
-        step = self.uv.compile(project, output, self.python, os.environ)
+        lock = self.files(pinned(build.requirements, wheel), build.python, only, bound, held=wheel)
+        check_lock(lock, build, wheel)
+        return lock
+
+    def files(
+        self,
+        requirements: Sequence[str],
+        python: str,
+        location: Location | None,
+        bound: Mapping[str, Location] | None = None,
+        *,
+        held: HeldWheel | None = None,
+    ) -> Lock:
+        """Exact files for any requirements; torch comes from `location` alone where one is given.
+
+        The errors are those of `resolve`. A file whose source publishes no hash has none here.
+        """
+        project, output = self.work / "pyproject.toml", self.work / "pylock.toml"
+        project.write_text(project_text(requirements, location, bound), encoding="utf-8")
+        step = self.uv.compile(project, output, self.python, os.environ, target=self.target)
         for place in (bound or {}).values():
             step.environment.update(index_login(GENERAL_INDEX_NAME, place))
         done = self.run(step)
         if done.returncode != 0 or done.was_silent:
             raise unresolved(done, silence_s=self.silence_s)
-        order = tag_order(build.python, tuple(platform_tags()))
+        order = tag_order(python, self.platforms or tuple(platform_tags()))
         lock = parse_lock(output.read_text(encoding="utf-8"), "uv's pylock.toml", order)
-        lock = completed(lock, _facts(lock, wheel, self.fetcher))
-        check_lock(lock, build, wheel)
-        return lock
+        return completed(lock, _facts(lock, held, self.fetcher))
 
 
-def _facts(lock: Lock, held: HeldWheel, fetcher: Fetcher) -> dict[str, tuple[str | None, int | None]]:
+def _facts(lock: Lock, held: HeldWheel | None, fetcher: Fetcher) -> dict[str, tuple[str | None, int | None]]:
     """Hash and size, by file name, of what the lock leaves open."""
-    facts = {held.filename: (held.sha256, held.size_bytes)}
+    facts = {held.filename: (held.sha256, held.size_bytes)} if held else {}
     open_ones = [wheel for wheel in lock.wheels if wheel.sha256 is None or wheel.size_bytes is None]
     remote = [wheel for wheel in open_ones if local_path(wheel.url) is None and wheel.filename not in facts]
     for wheel in open_ones:
