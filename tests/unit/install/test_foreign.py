@@ -15,6 +15,7 @@ from provision.install.foreign import judge
 from provision.install.listing import ListedFile
 from provision.install.lock import LockedWheel
 from provision.install.offers import Offer
+from provision.pipeline import rehearsal_findings
 from provision.records import Source
 
 NO_FILES = {"PIP_CONFIG_FILE": "/dev/null", "UV_NO_CONFIG": "1"}
@@ -87,6 +88,9 @@ def test_dependency_confusion_is_told(order, sources, configured):
     assert (conflict.source, conflict.other_source) == (f"{address}/foreign", f"{address}/general")
     assert conflict.sha256 == held(receipt, "numpy")[2]
     assert install(order(PLAIN, configuration=configured())).conflicts == receipt.conflicts, "also when it is reused"
+    (finding,) = rehearsal_findings(rehearse(order(PLAIN, configuration=configured())))
+    assert (finding.id, finding.status) == ("source-conflict", "warn")
+    assert finding.happened == (f"numpy 99 comes from {address}/foreign; {address}/general has numpy, not this file.")
 
 
 def test_a_private_package_is_no_conflict(order, configured):
