@@ -62,7 +62,7 @@ def install(context: click.Context, /, **words: Any) -> int:
     if words["dry_run"]:
         return _rehearse(context, words)
     console: Any = context.find_root().obj
-    require_root(_typed())
+    require_root(as_typed())
     require_consent_possible(console, is_agreed=words["yes"])
     job = job_of(console, may_reboot=words["reboot"])
     if words["resume"]:
@@ -89,7 +89,7 @@ def undo(context: click.Context, /, **words: Any) -> int:
     from ..drivers.account import run_of
 
     console: Any = context.find_root().obj
-    require_root(_typed())
+    require_root(as_typed())
     require_consent_possible(console, is_agreed=words["yes"])
     job = job_of(console)
     book = newest_to_undo(job.base)
@@ -196,7 +196,7 @@ def _end(context: click.Context, command: str, done: DriverOutcome) -> int:
     return code
 
 
-def _typed() -> str:
+def as_typed() -> str:
     """The command line as it was typed, for sudo."""
     import shlex
 

@@ -405,7 +405,7 @@ def test_a_silent_program_is_told_of_and_only_some_are_ended(machine, tmp_path, 
 # --- the journal
 
 
-@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.e2e)])
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.e2e)])
 def test_a_killed_run_goes_on_from_every_transition(stride, tmp_path):
     """SIGKILL before and after each write of the journal and each touch of the machine, until none is left."""
     point = 0
