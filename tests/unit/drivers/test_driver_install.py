@@ -3,6 +3,7 @@
 import io
 import json
 
+import driver_boxes
 import jsonschema
 import pytest
 
@@ -10,6 +11,8 @@ import provision.commands.driver_install as commands
 from provision import driver_setup
 from provision.cli import run
 from provision.documents.schema import document_schemas
+from provision.drivers.account import undo_lines
+from provision.drivers.journal import Book, open_run
 from provision.drivers.plan import DriverPlan
 from provision.drivers.records import Goal
 from provision.drivers.steps import Packages, Proof, Reboot, Run, Step
@@ -218,3 +221,23 @@ def test_the_running_kernel_is_filled_in(box, typed):
     box.plan = plan(Step("headers", "x", (Packages("apt", "install", ("linux-headers-{kernel}",)),)))
     typed("driver install --yes")
     assert box.calls() == [f"apt-get install linux-headers-{os.uname().release}"]
+
+
+def boxes():
+    """Machines of every distribution that has steps."""
+    for row in driver_boxes.MATRIX.driver_sources.distributions:
+        name, _, version = row.name.partition(" ")
+        yield pytest.param(name, version, id=row.name)
+
+
+@pytest.mark.parametrize(("name", "version"), boxes())
+@pytest.mark.parametrize("gpu", ["NVIDIA H100 80GB HBM3", "NVIDIA B200"])
+def test_the_steps_of_every_distribution_can_be_kept_and_read_back(name, version, gpu, tmp_path):
+    """What a plan holds comes out of a journal as it went in: words, regular expressions, texts of files."""
+    seen = driver_boxes.machine(gpu, os=name, version=version, arch="x86_64", kernel="6.8.0-31-generic")
+    made = driver_boxes.plan(seen, container_toolkit=True)
+    assert made.steps
+    tmp_path.chmod(0o700)
+    book = Book.begin(tmp_path, driver_setup._for_this_kernel(made.steps), Goal(made.branch, made.kernel_module))
+    assert open_run(tmp_path, book.journal.id).journal == book.journal
+    assert len(undo_lines(book.journal.steps, book.journal.entries)) == 0
