@@ -46,7 +46,10 @@ SURFACE = {
     ],
     "driver undo": ["--yes", "--json"],
     "report show": ["--json"],
-    "driver plan": ["--json"],
+    "driver plan": [
+        *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
+        *("--cuda", "--branch", "--torch", "--kernel-module", "--source", "--with", "--format", "--site", "--json"),
+    ],
     "matrix validate": ["--site", "--json"],
     "matrix show": ["--torch", "--cuda", "--gpu", "--driver", "--site", "--json"],
     "matrix audit": ["--torch", "--json"],
