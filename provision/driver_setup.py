@@ -115,11 +115,11 @@ def begin(job: DriverJob, plan: DriverPlan, *, is_fresh: bool = False) -> Driver
         if not is_fresh:
             refuse_unfinished(job.base)
         goal = Goal(plan.branch, plan.kernel_module)
-        book = Book.begin(job.base, _for_this_kernel(plan.steps), goal, encode(driver_data(plan)))
+        book = Book.begin(job.base, for_this_kernel(plan.steps), goal, encode(driver_data(plan)))
         return _carried_out(job, book)
 
 
-def _for_this_kernel(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+def for_this_kernel(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """The steps with the running kernel where the plan left its place open, as the text of a plan asks uname."""
     from .drivers.job import RUNNING_KERNEL
     from .drivers.steps import Step
@@ -159,9 +159,11 @@ def resume(job: DriverJob) -> DriverOutcome:
 def undo(job: DriverJob, book: Book) -> DriverOutcome:
     """Take back a run that `newest_to_undo` named."""
     from .drivers.account import run_of
+    from .drivers.journal import open_run
     from .drivers.undoing import take_back
 
     with _locked(job):
+        book = open_run(job.base, book.journal.id)  # as it is now that nobody else can change it
         ending = take_back(book, job.hand, job.events)
         return _outcome(book, run_of(book), ending)
 

@@ -162,14 +162,14 @@ def _plan(words: dict[str, Any]) -> DriverPlan:
 def _rehearse(context: click.Context, words: dict[str, Any], plan: DriverPlan | None = None) -> int:
     """The plan with what is done already; nothing is changed."""
     from ..documents.driver import driver_data
-    from ..driver_setup import machine_hand
+    from ..driver_setup import for_this_kernel, machine_hand
     from ..drivers.account import rehearse
     from ..report.driver import render_driver_plan
     from ..report.driver_run import render_driver_run
 
     console: Any = context.find_root().obj
     made = plan or _plan(words)
-    run = rehearse(made.steps, machine_hand())
+    run = rehearse(for_this_kernel(made.steps), machine_hand())
     data = replace(driver_data(made), run=run)
     text = render_driver_plan(made, console.out)
     if made.steps:

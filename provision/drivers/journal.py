@@ -213,7 +213,9 @@ def flush_folder(folder: Path) -> None:
 def locked(base: Path) -> Iterator[None]:
     """Hold the folder of the runs against a second run; InstallError when another one holds it."""
     with naming_disk_errors(base):
-        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (*reversed(base.parents), base):  # whatever the umask, nobody else may write there
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700 if folder == base else 0o755)
         require_private(base)
         descriptor = os.open(base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

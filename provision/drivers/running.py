@@ -247,8 +247,8 @@ _HOLDS_GPUS: Final = re.compile(r"^(?:nouveau|nova_core|nvidia) ", re.MULTILINE)
 
 def _load(work: Work, index: int) -> bool:
     """Whether the driver could be loaded into the running kernel: no other one holds the GPUs, and they answer."""
-    loaded = work.hand.ask(("cat", "/proc/modules"))
-    if not loaded.ok or _HOLDS_GPUS.search(loaded.stdout):
+    loaded = work.hand.modules()
+    if loaded is None or _HOLDS_GPUS.search(loaded):
         return False
     try:
         command(work, index, ("modprobe", "nvidia"))

@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import signal
+import threading
+import time
 
 import driver_boxes
 import jsonschema
@@ -169,6 +173,23 @@ def test_who_is_not_root_gets_the_line_with_sudo(monkeypatch, capsys):
     assert "sudo /opt/gpusetup/bin/gpusetup driver install --yes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_ends_the_command_after_the_package_manager(number, expected, box, typed):
+    box.say("slow-install", "0.3")
+
+    def interrupt():
+        while not box.calls():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    code, document = typed("driver install --yes")
+    thread.join()
+    assert (code, ids(document), document["data"]["run"]["state"]) == (expected, ["driver-run-stopped"], "stopped")
+    assert box.installed() == [PACKAGE]
+
+
 def test_nothing_to_do_is_said(box, typed):
     box.plan = plan()
     code, document = typed("driver install --yes")
@@ -216,8 +237,6 @@ def test_what_must_be_there_after_the_last_step(seen, found, box, typed):
 
 
 def test_the_running_kernel_is_filled_in(box, typed):
-    import os
-
     box.plan = plan(Step("headers", "x", (Packages("apt", "install", ("linux-headers-{kernel}",)),)))
     typed("driver install --yes")
     assert box.calls() == [f"apt-get install linux-headers-{os.uname().release}"]
@@ -251,6 +270,6 @@ def test_the_steps_of_every_distribution_can_be_kept_and_read_back(name, tmp_pat
     made = PLANS[name]
     assert made.steps
     tmp_path.chmod(0o700)
-    book = Book.begin(tmp_path, driver_setup._for_this_kernel(made.steps), Goal(made.branch, made.kernel_module))
+    book = Book.begin(tmp_path, driver_setup.for_this_kernel(made.steps), Goal(made.branch, made.kernel_module))
     assert open_run(tmp_path, book.journal.id).journal == book.journal
     assert len(undo_lines(book.journal.steps, book.journal.entries)) == 0
