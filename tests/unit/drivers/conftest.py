@@ -1,6 +1,7 @@
 """Fixtures of the driver tests."""
 
 import os
+from pathlib import Path
 
 import pytest
 from pretended_machine import PretendedMachine
@@ -15,5 +16,7 @@ def machine(tmp_path):
 def flushed(monkeypatch):
     """Paths that were flushed: tests kill processes, not the power, and the disk of a busy machine takes its time."""
     paths = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: paths.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: paths.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    )
     return paths

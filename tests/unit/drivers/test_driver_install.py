@@ -204,9 +204,31 @@ def test_a_command_that_asks_is_refused_before_anything_is_done(box, typed):
     assert box.calls() == []
 
 
-@pytest.mark.parametrize("words", ["--resume --fresh", "--resume --dry-run"])
+@pytest.mark.parametrize("words", ["--resume --fresh", "--resume --dry-run", "--resume --resume-at-boot"])
 def test_words_that_do_not_fit_together(words, box, typed):
     assert typed(f"driver install {words}")[0] == 2
+
+
+def test_a_unit_goes_on_after_the_restart_and_is_gone_then(box, typed, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/opt/odd %name/gpusetup", "driver", "install"])
+    before = box.tree()
+    assert typed("driver install --yes --resume-at-boot")[0] == 0
+    unit = box.root / "etc/systemd/system/gpusetup-driver-resume.service"
+    assert 'ExecStart="/opt/odd %%name/gpusetup" "driver" "install" "--resume" "--yes"\n' in unit.read_text()
+    assert box.calls()[1:] == ["systemctl daemon-reload", "systemctl enable gpusetup-driver-resume.service"]
+    box.boot("boot-2")
+    assert typed("driver install --resume --yes")[1]["data"]["run"]["state"] == "finished"
+    assert not unit.exists()
+    assert box.calls()[3:] == ["systemctl disable gpusetup-driver-resume.service", "systemctl daemon-reload"]
+    box.boot("boot-1")
+    assert typed("driver undo --yes")[0] == 0
+    assert box.tree() == before
+
+
+def test_without_a_restart_there_is_no_unit(box, typed):
+    box.plan = plan(STEPS[0])
+    assert typed("driver install --yes --resume-at-boot")[0] == 0
+    assert box.calls() == [f"apt-get install {PACKAGE}"]
 
 
 def test_a_journal_that_can_not_be_read_is_exit_7(box, typed, tmp_path):
