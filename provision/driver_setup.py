@@ -15,7 +15,7 @@ from .errors import ExitCode, InstallError, UsageError
 from .records import Evidence, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from .drivers.hand import Hand
@@ -67,7 +67,14 @@ def machine_hand(*, has_terminal: bool = False) -> Hand:
     """The hand for this machine; keys are fetched through the user's proxy and certificates."""
     from .drivers.hand import MachineHand
 
-    return MachineHand(_fetch_key, has_terminal=has_terminal)
+    return MachineHand(_fetch_key, environ=_roots_environment(os.environ), has_terminal=has_terminal)
+
+
+def _roots_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the folders of root's programs: dpkg refuses to work without, and `su` alone has none."""
+    folders = (environ.get("PATH") or os.defpath).split(os.pathsep)
+    missing = [folder for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin") if folder not in folders]
+    return {**environ, "PATH": os.pathsep.join([*folders, *missing])}
 
 
 def _fetch_key(url: str) -> bytes:

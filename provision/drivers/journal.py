@@ -281,9 +281,15 @@ def require_private(folder: Path) -> None:
         is_shielded = stat.S_ISLNK(found.st_mode) or (place != folder and bool(found.st_mode & stat.S_ISVTX))
         is_shared = bool(found.st_mode & _OTHERS_MAY_WRITE) and not is_shielded
         if found.st_uid not in (0, os.geteuid()) or is_shared:
-            raise _malformed(f"{place}: others than user {os.geteuid()} may write there; its commands would be run")
+            raise _unsafe(place)
 
 
 def _require_own(path: Path, found: os.stat_result) -> None:
     if found.st_uid not in (0, os.geteuid()) or found.st_mode & _OTHERS_MAY_WRITE:
-        raise _malformed(f"{path}: others than user {os.geteuid()} may write to it; its commands would be run")
+        raise _unsafe(path)
+
+
+def _unsafe(place: Path) -> InputError:
+    happened = f"{place}: others than user {os.geteuid()} may write there; commands of a journal are run"
+    do = "run it without XDG_DATA_HOME, so that the journal is kept under /var/lib/gpusetup"
+    return InputError(happened, code="driver-journal-malformed", do=(do,))

@@ -258,6 +258,14 @@ def test_what_must_be_there_after_the_last_step(seen, found, box, typed):
     assert (code, ids(document)) == (5 if found else 0, found)
 
 
+def test_roots_programs_are_found_where_su_left_them_out():
+    assert (
+        driver_setup._roots_environment({"PATH": "/usr/bin:/sbin"})["PATH"]
+        == "/usr/bin:/sbin:/usr/local/sbin:/usr/sbin"
+    )
+    assert driver_setup._roots_environment({})["PATH"].endswith(":/usr/sbin:/sbin")
+
+
 def test_the_running_kernel_is_filled_in(box, typed):
     box.plan = plan(Step("headers", "x", (Packages("apt", "install", ("linux-headers-{kernel}",)),)))
     typed("driver install --yes")
