@@ -29,8 +29,8 @@ from .records import Child
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-ASK_S: Final = 60.0
-"""Deadline of a question."""
+ASK_S: Final = 120.0
+"""Deadline of a question; some wait a minute for the lock of a package manager."""
 SILENCE_S: Final = 600.0
 """Silence of a program that is worth telling."""
 LONGEST_SILENCE_S: Final = 900.0

@@ -216,7 +216,7 @@ def _require_done(work: Work, index: int, step: Step) -> None:
         f"Step {step.id} ran without an error, and still this does not hold: {missing.means}.",
         code="step-not-done",
         evidence=(evidence_of(work.hand, missing), Evidence("log", str(work.book.log(index)))),
-        do=(*((missing.do,) if missing.do else ()), GO_ON, TAKE_BACK),
+        do=(*((missing.do,) if missing.do else ()), "gpusetup check", GO_ON, TAKE_BACK),
     )
     work.book.mark(index, state="failed", actions_done=0, said=plain(error.happened), ended_at=now())
     raise error
