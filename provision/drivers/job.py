@@ -215,7 +215,7 @@ def repository_steps(job: Job, repository: Repository, *, name: str, keyring: st
 
 def only_key(fingerprint: str) -> str:
     """Pattern of what gpg --with-colons says of a file with that primary key and no other."""
-    return rf"\A(?:(?!pub:).*\n)*pub:.*\n(?:(?!pub:|fpr:).*\n)*fpr:+{fingerprint}:.*\n(?:(?!pub:).*\n?)*\Z"
+    return rf"\A(?:(?!pub:).*\n)*pub:.*\n(?:(?!pub:|fpr:).*\n)*fpr:+{fingerprint}:.*\n(?:(?!pub:).*\n)*\Z"
 
 
 def sources_file(job: Job, name: str, address: str, keyring: str) -> tuple[str, str]:
