@@ -145,16 +145,22 @@ def _failed(step: Step, argv: Sequence[str], acted: Acted, log: Path) -> Install
         else f"it ended with status {acted.returncode}"
     )
     return InstallError(
-        f"Step {step.id} failed: {text}: {ended}.",
+        f"Step {step.id} failed: `{_short(argv)}`: {ended}.",
         code="step-failed",
         evidence=(
             Evidence("command", text),
             Evidence("exit status", acted.returncode),
-            Evidence("last lines", tuple(plain(line) for line in acted.lines[-_QUOTED:])),
+            Evidence("output", "\n".join(plain(line) for line in acted.lines[-_QUOTED:]), source=argv[0]),
             Evidence("log", str(log)),
         ),
         do=_after_failure(),
     )
+
+
+def _short(argv: Sequence[str]) -> str:
+    """The beginning of a command without options: enough to know it by, the whole stands in the evidence."""
+    words = [word for word in argv[1:] if not word.startswith("-") and "::" not in word]
+    return plain(" ".join([argv[0], *words]), longest=80)
 
 
 def _after_failure() -> tuple[str, ...]:

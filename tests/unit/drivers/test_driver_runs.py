@@ -152,7 +152,7 @@ def test_a_failing_command_is_quoted_and_the_run_goes_on_once_it_works(machine, 
     assert ending.error.code == "step-failed"
     found = {item.name: item.value for item in ending.error.evidence}
     assert found["exit status"] == 100
-    assert "E: install went wrong" in found["last lines"]
+    assert "E: install went wrong" in found["output"]
     assert states(book)["driver-packages"] == "failed"
     assert states(book)["hold-driver"] == "pending"
     machine.forget("fail-install")
@@ -165,7 +165,7 @@ def test_a_failing_command_is_quoted_and_the_run_goes_on_once_it_works(machine, 
 def test_a_program_that_is_missing_is_named(machine, base):
     book = Book.begin(base, (Step("dnf", "another manager", (Packages("dnf", "refresh"),)),), Goal())
     ending = carry_out(book, machine.hand(), quiet)
-    assert "it cannot be started: No such file or directory" in ending.error.happened
+    assert "`dnf makecache`: it cannot be started: No such file or directory" in ending.error.happened
 
 
 def test_a_package_manager_that_would_remove_a_desktop_is_not_run(machine, base):
