@@ -13,7 +13,7 @@ from ..records import Evidence
 from .hand import Standing, Watch
 from .journal import write_durably
 from .keys import KeyFormatError, binary_key, fingerprint_of
-from .managers import MAY_END, argv_of, rehearsal_of, removed_packages, unwanted_removals
+from .managers import MAY_END, argv_of, is_good, rehearsal_of, removed_packages, unwanted_removals
 from .records import Kept
 from .steps import FetchKey, Packages, RemoveFile, Run, WriteFile
 from .words import command_of
@@ -133,7 +133,7 @@ def command(work: Work, index: int, argv: Sequence[str], *, has_questions: bool 
     acted = hand.converse(argv) if has_questions else hand.act(argv, log, work.watch(), may_end=may_end)
     if work.book.journal.child is not None:
         work.book.change(child=None)
-    if acted.returncode != 0 or acted.failure:
+    if acted.failure or not is_good(argv[0], acted.returncode):
         raise _failed(work.book.journal.steps[index], argv, acted, log)
 
 

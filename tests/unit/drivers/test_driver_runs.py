@@ -1,6 +1,7 @@
 """Steps of a driver plan, run on a pretended machine: in order, once, provable, resumable, and taken back."""
 
 import os
+import random
 import signal
 import stat
 import threading
@@ -10,7 +11,7 @@ import pytest
 
 from provision.drivers.account import rehearse, run_of
 from provision.drivers.hand import Watch
-from provision.drivers.journal import Book, locked, open_run, runs
+from provision.drivers.journal import Book, journal_text, locked, open_run, parse_journal, runs
 from provision.drivers.records import Goal
 from provision.drivers.running import carry_out
 from provision.drivers.steps import FetchKey, Packages, Proof, Reboot, RemoveFile, Run, Step, WriteFile
@@ -508,6 +509,23 @@ def test_a_changed_journal_is_refused(before, after, base):
     path.write_text(path.read_text().replace(before, after))
     with pytest.raises(InputError):
         reopened(base)
+
+
+def test_whatever_happens_to_a_journal_its_steps_are_those_that_were_agreed_to(base):
+    """Every broken copy is refused, or holds the very same steps: only what was agreed to is ever run."""
+    book = Book.begin(base, STEPS, Goal())
+    text, chance, refused = journal_text(book.journal), random.Random(20261124), 0
+    for _ in range(400):
+        place, length = chance.randrange(len(text)), chance.randrange(1, 40)
+        broken = (
+            text[:place] + chance.choice(["", "null", '"x"', "7", text[place // 2 :][:length]]) + text[place + length :]
+        )
+        try:
+            assert parse_journal(broken, where="journal").steps == STEPS
+        except InputError as err:
+            assert err.code == "driver-journal-malformed"
+            refused += 1
+    assert refused > 300
 
 
 def test_a_journal_that_others_can_write_is_not_believed(base):
