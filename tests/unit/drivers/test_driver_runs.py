@@ -1,5 +1,6 @@
 """Steps of a driver plan, run on a pretended machine: in order, once, provable, resumable, and taken back."""
 
+import contextlib
 import os
 import random
 import signal
@@ -514,18 +515,14 @@ def test_a_changed_journal_is_refused(before, after, base):
 def test_whatever_happens_to_a_journal_its_steps_are_those_that_were_agreed_to(base):
     """Every broken copy is refused, or holds the very same steps: only what was agreed to is ever run."""
     book = Book.begin(base, STEPS, Goal())
-    text, chance, refused = journal_text(book.journal), random.Random(20261124), 0
+    text, chance, believed = journal_text(book.journal), random.Random(20261124), []
     for _ in range(400):
         place, length = chance.randrange(len(text)), chance.randrange(1, 40)
-        broken = (
-            text[:place] + chance.choice(["", "null", '"x"', "7", text[place // 2 :][:length]]) + text[place + length :]
-        )
-        try:
-            assert parse_journal(broken, where="journal").steps == STEPS
-        except InputError as err:
-            assert err.code == "driver-journal-malformed"
-            refused += 1
-    assert refused > 300
+        instead = chance.choice(["", "null", '"x"', "7", text[place // 2 :][:length]])
+        with contextlib.suppress(InputError):
+            believed.append(parse_journal(text[:place] + instead + text[place + length :], where="journal"))
+    assert 0 < len(believed) < 100
+    assert {journal.steps for journal in believed} == {STEPS}
 
 
 def test_a_journal_that_others_can_write_is_not_believed(base):
