@@ -45,7 +45,7 @@ SUBCOMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "bundle": ("create", "verify"),
     "report": ("show",),
     "expect": ("create", "check"),
-    "driver": ("plan",),
+    "driver": ("plan", "install", "undo"),
     "matrix": ("validate", "show", "audit"),
 }
 
