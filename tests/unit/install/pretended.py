@@ -58,7 +58,7 @@ def pretend(monkeypatch, ran):
         held = HeldWheel(Source("flat", "file:///"), wheel.filename)
         return apply.Chosen(chosen, held, location, INTERPRETER, Lock((wheel,)))
 
-    def step(run, one, *, limit_s=None):
+    def step(run, one, *, limit_s=None, of_bytes=None):
         ran.append(one.label)
         run.log_path.open("a").close()
         _STEPS[one.label](run, one)
