@@ -39,6 +39,30 @@ that ends well removes it. A run that was killed is another matter: the next one
     "install-silent": """The installer said nothing and wrote nothing for a long time, and was ended.
 
 The deadline is on silence, not on total time. The network or the disk may be stuck; the log that is named tells how far it came.""",
+    "bundle-damaged": """A file of a bundle is not what was put there: gone, cut short, changed, a link, or one too many.
+
+manifest.json holds the size and the sha256 of every file. Nothing is installed from a damaged bundle. Copy it again (a full or failing
+disk cuts files short), then `gpusetup bundle verify DIR`; where the copy is good and the verdict stays, make the bundle again.""",
+    "bundle-malformed": """The manifest of a bundle cannot be used: it is missing, not what `gpusetup bundle create` writes, or it names
+something outside of the bundle.
+
+Name the folder that holds manifest.json. A manifest is never edited by hand; paths are short, relative and through no link.""",
+    "bundle-misfit": """No plan of the bundle fits this machine.
+
+A build comes out of a bundle only where `gpusetup plan` admits that very build on this machine: driver, GPUs, glibc, processor and Python
+together. Each plan is listed with the rule that it fails; `gpusetup explain` has the page of the rule, and `gpusetup plan --why-not` the
+full reasons. Record this machine with `gpusetup detect --json`, plan for it where there is a network (`gpusetup plan --from`), and make a
+bundle of that plan. One bundle can hold the plans of several machines.""",
+    "download-failed": """A file that a bundle needs could not be had, after three attempts.
+
+The source and its answer are named with the error. What has come whole is kept: the same command goes on where this one stopped.""",
+    "host-python-left-out": """Somewhere gpusetup itself can't be started with that Python, as the package sources lack something that it needs.
+
+The Python of the environment is another matter: it is that of the plan. Any one of the Pythons that are listed is enough to start gpusetup
+out of the bundle. `--host-python X.Y` makes the one that is named a must.""",
+    "own-wheel-impossible": """The bundle can't carry gpusetup itself, because its own files or requirements are not known.
+
+They are where gpusetup runs from a clone, or from an environment that pip or uv made. They are not out of a zip application.""",
     "native-cuda": """Of two builds of one torch the one whose CUDA the driver implements itself is preferred.
 
 A newer CUDA of the same major would run by minor version compatibility; a newer driver makes it native.""",
@@ -121,6 +145,65 @@ The build is recognised by the index that holds it and by torch.version.cuda."""
     "verification-failed": """The new environment is not what the plan asked for, and was not put in place.
 
 Each comparison that failed is listed with what was found and what was expected. The old environment still works.""",
+    "source-login": """A package source wants a login, or refuses the one that it got (401, 403).
+
+The sentence names the source without any login. Logins are read as pip and uv read them: from the address in your configuration,
+UV_INDEX_<NAME>_USERNAME and _PASSWORD, or ~/.netrc (NETRC names another file). They travel in headers to that host only, never in
+the arguments of a program, and are neither printed nor stored. Nobody is there to answer a question, so keyrings that ask cannot.""",
+    "proxy-login": """The proxy between this machine and the sources wants a login (407).
+
+It is read from `proxy` in pip's configuration or from HTTPS_PROXY and HTTP_PROXY.""",
+    "source-not-trusted": """The certificate of a source is signed by an authority that this machine does not know.
+
+A company's proxy that opens connections, or a private index, has an authority of its own. `cert` in pip's configuration, PIP_CERT,
+SSL_CERT_FILE or REQUESTS_CA_BUNDLE names its file. `trusted-host` switches the proof off for one host: wheels are held to their hashes
+all the same, but the hashes then come from a page that anybody on the way could have written.""",
+    "certificate-not-valid": """The certificate of a source has expired, or is not valid yet, by this machine's clock.
+
+Where the clock can be shown to be wrong the finding is `clock-wrong`. Here the clock agrees with the source's own, or the source did
+not say what time it is.""",
+    "clock-wrong": """This machine's clock is wrong, so every certificate looks expired or not valid yet.
+
+Two things show it: a day before the facts of this release were read, or more than five minutes of difference to the clock of the
+source, which is asked for the time without any login. Machines without a battery and restored virtual machines are often so.""",
+    "source-unreachable": """A package source gives no answer: no such name, no connection, or silence.
+
+Each source has a deadline on silence, so that one that hangs holds up nobody. Look at the network, the proxy (HTTPS_PROXY,
+NO_PROXY, `proxy` in pip's configuration) and the spelling of the address.""",
+    "source-too-slow": """A package source had not finished its answer when the time for it was over.
+
+It does answer, too slowly: a page of an index has 20 seconds. For downloads only silence counts, not the whole time.""",
+    "source-failed": """A package source answers with an error of its own (500, 502, 503, 504), also the second time.
+
+That passes, or its operators have to mend it. What was downloaded before is kept in the installer's cache.""",
+    "source-not-an-index": """What a source sends is not a page of a package index.
+
+Mostly it is a page to sign in, the notice of a proxy, or the address of another service; a page of more than 32 MiB is not read,
+either. The address of an index ends before the name of the project: .../simple, not .../simple/torch.""",
+    "file-gone": """A source lists a file and does not have it (404, 410).
+
+A mirror may be in the middle of an update, or its pages older than its files.""",
+    "download-broken": """A download or a page broke off before its end.
+
+The same command goes on with what is in the installer's cache. Where it happens again and again a proxy may limit size or time.""",
+    "hash-mismatch": """A file is not the one whose hash stands on the source's page or in the lock.
+
+Nothing of it was installed. The transfer may have broken off; where it stays so, the source serves a changed file, or somebody on the
+way does.""",
+    "wheel-malformed": """A wheel cannot be unpacked: it is no archive, is cut off, or names files outside of its own folder.
+
+Of wheels on this disk that is seen before anything is made, also when one would unpack to more than 200 times its size. Of wheels
+from the network uv leaves out files that would lie outside, and pip refuses the wheel.""",
+    "environment-not-executable": """The environment would lie on a file system that is mounted with noexec.
+
+An interpreter that is linked from elsewhere would start there, and torch's libraries could not be loaded: the kernel maps no code from
+such a file system. Name another place with --env.""",
+    "environment-without-links": """The file system of --env has no symbolic links (FAT, exFAT, some network and FUSE file systems).
+
+An environment links to its interpreter, and --env itself is a link that is switched in one step.""",
+    "environment-without-locks": """The file system of --env cannot lock files.
+
+Two runs at once would spoil each other. NFS before version 4 locks only where lockd runs; some FUSE file systems never do.""",
     "disk-full": """The disk has no room for the environment.
 
 The download and the unpacked size are estimated before anything is written. Free room on the file system of --env, or name
@@ -162,17 +245,50 @@ A deadline on silence ends it: a hanging driver or a stuck disk would otherwise 
     "hash-missing": """A source states no hash for a file that is needed, and it could not be computed.
 
 Nothing is installed that can't be verified. Use a source whose pages carry hashes.""",
-    "lock-malformed": """The lock that the resolver wrote, or that was given, can't be read.""",
-    "lock-mismatch": """The resolver chose another torch than the plan names.
+    "lock-malformed": """The lock that the resolver wrote, or that was given with --locked, can't be read.
 
-Nothing was installed. The two versions and their sources are part of the message.""",
+The message names the place in it, what was found and what was expected. Every file must be a wheel of its project and version, with an
+http, https or file address and a SHA-256.""",
+    "lock-mismatch": """The lock holds another torch than the plan allows.
+
+With --locked: the build of the lock is none of those that the plan admits; where a rule keeps it out on this machine, the rule stands in
+the evidence. Make a lock on a machine like this one. Otherwise the resolver took another torch than was chosen, and the two are named.
+Nothing was installed.""",
+    "lock-not-for-this-machine": """A file of the lock does not run here: no tag of its name is one that this machine takes.
+
+Tags name the Python, its ABI and the platform with its glibc (cp311-cp311-manylinux_2_28_x86_64). The evidence has the tags of the
+file and the newest that is taken here. Make a lock on a machine with the same Python, processor and an equal or older glibc.""",
+    "source-conflict": """Two of the configured package sources hold different files under one name.
+
+Whoever may write to one of several indexes or find-links folders may offer a file under any name. One file name with two contents ends
+the installation. An NVIDIA library or triton that only a source holds which the plan does not name is left alone, and that of the named
+source taken; this is told. So is a file of an extra index that the general index does not have although it has the project: a
+private build may be meant, or somebody put it there under a known name. Find out which source is right, and take the other out of
+the configuration of pip or uv (`gpusetup plan --check-sources` names where each is configured).""",
     "package-configuration-malformed": """A configuration file of pip or uv can't be read.
 
 The message names the file, the place in it, what was found and what was expected.""",
     "python-missing": """The plan needs a Python that is not there.
 
-gpusetup looks on PATH, in pyenv's folders and among uv's managed interpreters, and downloads none. Install that Python, or
-plan for one that is there with --python.""",
+gpusetup looks on PATH, in /usr/bin, /usr/local/bin and /opt/python, in pyenv's folders, among uv's managed interpreters and in
+conda's environments. It fetches one only with --python-download: uv puts it into its own folder, from the network that your
+settings name. Else install that Python (the command for the distribution is named where it has a package), or plan for one that
+is there with --python.""",
+    "python-unusable": """A Python of the right version is there, and no environment can be made from it.
+
+Detection knows interpreters by their names and first bytes; the one that would be used is started and asked what it is, with a
+deadline. It may crash, hang, be another version than its name says, or lack parts of the standard library: ctypes (torch), zlib, and
+for the pip backend venv and ssl. Debian's python3.X without python3.X-venv will do: the environment is made without pip. A build of
+pyenv that lacks a part was made where the library's headers were missing.""",
+    "python-download": """The plan stands on a Python that is not on this machine; --python-download allowed that.
+
+Nothing was fetched for the plan. `gpusetup install` fetches it when it has the same option: `uv python install`, into the folder of
+uv's managed interpreters. Without the option only interpreters that are there are planned for.""",
+    "python-download-failed": """uv knows a build of that Python for this machine and could not fetch it.
+
+The address and the reason are in uv's own lines. UV_PYTHON_INSTALL_MIRROR names a mirror, UV_PYTHON_DOWNLOADS_JSON_URL a list of
+your own; proxies and certificates are those of your settings. An interpreter that was put into one of the usual places by other
+means is found the same way.""",
     "verification-incomplete": """Something about the new environment could not be looked at.
 
 The environment is in place; what is listed is not known to work. The acceptance run shows whether it does.""",
@@ -196,11 +312,80 @@ again where the source answers.""",
 
 The index is that of your own configuration (pip.conf, PIP_*, uv settings), with its proxy and certificates. `gpusetup plan
 --check-sources` shows what each source says.""",
-    "distribution-not-covered": """The driver steps of this distribution are not written yet; Ubuntu and Debian are covered.""",
+    "distribution-not-covered": """The driver steps of this distribution, or of this release of it, are not written.
+
+`gpusetup driver plan --os 'ubuntu 24.04' --gpu NAME` shows those of another one; docs/drivers.md lists which there are.""",
+    "driver-of-another": """The driver of this system is somebody else's to install.
+
+Under WSL it is that of Windows, in a container that of its host, on a Jetson part of JetPack, in a guest with a virtual GPU
+one that fits the hypervisor; a GPU that is kept for virtual machines (vfio-pci) needs its driver inside the guest. Packages
+of a driver would hide the right one or break it.""",
+    "repository-key-unknown": """Nobody has read the whole fingerprint of the key that signs this repository.
+
+A key is trusted only when its 40 digits are those of the matrix, table `repositories`; eight digits can be forged. Take the
+distribution's own archive where it has a driver (--source distro), or add the repository yourself after comparing the key by
+another way: steps for a repository that is configured already fetch no key.""",
+    "mixed-driver-sources": """Parts of the driver come from two sources.
+
+Packages of Ubuntu's archive and of NVIDIA's repository overwrite each other's files, and NVIDIA's own installer those of both.
+The next upgrade of one leaves a driver whose parts do not fit. The steps remove what is of the other source.""",
     "gpu-not-in-matrix": """The matrix does not know this GPU, so nothing says which driver branch serves it.""",
     "no-common-driver-branch": """No driver branch serves all GPUs of this machine together.
 
 Old and new GPUs may have no branch in common; one of them has to leave, or go to a virtual machine.""",
+    "needs-root": """Changing the driver needs root, and the command was typed by another user.
+
+The line with sudo stands beside the error. Nothing was changed.""",
+    "precondition-failed": """A step of the driver plan needs something that does not hold, so it was not begun.
+
+The question that was asked of the machine, its answer and what would be a yes are shown. The steps before it are done; after the
+cause is mended, `gpusetup driver install --resume` goes on with this one.""",
+    "step-failed": """A command or a file of a driver step failed.
+
+Its last lines and its log are named. The steps before it stay done. `gpusetup driver install --resume` goes on at the action that failed
+(packages that were left half configured are finished first), `gpusetup driver undo` takes back what was done, the last step first.""",
+    "step-not-done": """Every action of a step ended without an error, and what proves that the step is done still says no.
+
+The proof is shown with its answer; the log of the step tells what its commands said. Nothing after it was begun.""",
+    "would-remove-packages": """The package manager would remove packages that the step does not name, so it was not run.
+
+What an installation removes is asked for first (apt-get -s, dnf --assumeno, zypper --dry-run). A kernel, a desktop or a package of your
+own must never go because of a driver. See what needs them, remove or release them yourself, then go on.""",
+    "key-not-fetched": """The signing key of a package repository could not be fetched.
+
+It is fetched through the proxy and the certificates of your own configuration. Nothing of that repository was added.""",
+    "key-fingerprint-mismatch": """The signing key that was fetched is not the one that the plan pins.
+
+It was not installed. A proxy that answers with a page of its own, or a key that was exchanged: compare the fingerprint with the one that
+NVIDIA publishes. Signature checks are never switched off.""",
+    "driver-run-unfinished": """An earlier run of driver steps is not at its end.
+
+Go on with it, take it back, or leave it as it is and make a new plan (--fresh), whose steps pass over what is done already.""",
+    "driver-run-busy": """Another gpusetup is working on the driver of this machine. Only one at a time may.""",
+    "driver-run-stopped": """A signal stopped the run of driver steps between two actions.
+
+A package manager is never ended in the middle: Ctrl-C and SIGTERM wait for the action that runs. What was done stays, and the run goes
+on where it was.""",
+    "driver-journal-malformed": """The journal of a run of driver steps can't be read, or can't be trusted.
+
+Its commands would be run as root, so it counts only where nobody else can write to it or to a folder above it, and only as it
+was written. `gpusetup driver install --fresh` makes a new plan; steps that are done are passed over.""",
+    "driver-journal-not-writable": """The journal of the driver steps can't be written, so nothing more is done.
+
+Every transition is on the disk before the next thing happens. Free some space, then go on.""",
+    "reboot-needed": """The machine must be restarted before the driver steps go on.
+
+The new kernel module is loaded, and the old one or nouveau is left behind, by a restart. `gpusetup driver install --resume` notices whether
+it happened; it restarts the machine by itself only with --reboot.""",
+    "driver-not-answering": """All driver steps are done, and no GPU answers.
+
+`gpusetup check` names the cause: a module that Secure Boot refuses, one that was not built for this kernel, a GPU that fell off the bus.""",
+    "driver-branch-differs": """All driver steps are done, and the driver that answers is of another branch than the plan's.
+
+The old module may still be loaded, or another repository brought another release.""",
+    "kernel-module-differs": """All driver steps are done, and the loaded kernel module is of the other flavour: open or proprietary.
+
+The old module may still be loaded; some GPUs work with one flavour alone.""",
     "acc.completed": """The acceptance run must come to its end.
 
 A run that failed, was interrupted or met a loss that is not finite says nothing about speed or quality. The report holds

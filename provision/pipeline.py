@@ -18,25 +18,31 @@ from .gate import require_gpus, require_plannable, usable_gpus, visible_devices
 from .planning import no_build, plan_for
 from .recorded import environment_findings
 from .records import Evidence, Finding, Plan, Request
+from .report.style import gib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .accept.launch import Progress
     from .acceptance import Acceptance
     from .audit.model import AuditData
+    from .bundling import Held
     from .documents.report_data import ReportData
+    from .driver_stage import DriverStage
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
     from .matrix.tables import Matrix
-    from .records import Machine, Receipt
+    from .records import Machine, Receipt, SourceConflict
 
+#: Bytes from which on it is told how many were written; less is the installer's own notes.
+_WORTH_TELLING = 2**20
 #: What the phases of an install do, for people.
 _PHASES = {
     "look": "asking the package sources",
     "resolve": "resolving versions and hashes",
+    "python": "fetching Python",
     "venv": "making the environment",
     "install": "downloading and installing",
     "verify": "verifying what was installed",
@@ -55,6 +61,12 @@ class InstallOptions:
     """Look and install again even where a receipt says that nothing changed."""
     keep: int = 2
     """Environments that stay behind the path, the current one among them."""
+    held: Held | None = None
+    """Files of a bundle: nothing is looked up, and no network is used."""
+    locked: Path | None = None
+    """A lock that was kept (pylock.toml): its files are installed, and nothing is resolved."""
+    python_download: bool = False
+    """Let uv fetch a Python that is not on the machine."""
 
 
 @dataclass(slots=True)
@@ -120,9 +132,12 @@ def require_plannable_here(examined: Examined, plan: Plan, request: Request) -> 
 
 def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> tuple[Plan, Receipt]:
     """Make the environment of a plan; the plan comes back with what the sources really held."""
-    from .install.apply import install
+    from .install.apply import install, reusable
 
-    receipt = install(_order(plan, machine, options), lambda event: events(_install_event(event)))
+    order = _order(plan, machine, options)
+    if options.held and reusable(order) is None:
+        options.held.require_whole(events)
+    receipt = install(order, _install_sink(events))
     return _as_installed(plan, receipt), receipt
 
 
@@ -138,6 +153,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         for v in receipt.verified
         if v.passed is None
     )
+    unseen = (*unseen, *(conflict_finding(conflict) for conflict in receipt.conflicts))
     return replace(
         plan,
         build=receipt.build,
@@ -151,11 +167,45 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
     )
 
 
+def conflict_finding(conflict: SourceConflict) -> Finding:
+    """What is told of a project that two sources hold differently."""
+    what = f"{conflict.project} {conflict.version}"
+    if conflict.kind == "foreign-left":
+        happened = f"{what} was taken from {conflict.source}; {conflict.other_source} offers other files of it."
+    else:
+        happened = (
+            f"{what} comes from {conflict.source}; {conflict.other_source} has {conflict.project}, not this file."
+        )
+    return Finding(
+        "source-conflict",
+        "warn",
+        happened,
+        (
+            Evidence(conflict.filename, conflict.sha256 or "not known", source=conflict.source),
+            Evidence("there", conflict.other_sha256 or "no such file", source=conflict.other_source),
+        ),
+        safe=("take the source that should not hold it out of the configuration of pip or uv, and install again",),
+    )
+
+
 def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, events: EventSink) -> Rehearsal:
     """What an install would run, download and need, with nothing changed."""
     from .install.apply import rehearse
 
-    return rehearse(_order(plan, machine, options), lambda event: events(_install_event(event)))
+    if options.held:
+        options.held.require_whole(events)
+    return rehearse(_order(plan, machine, options), _install_sink(events))
+
+
+def rehearsal_findings(rehearsal: Rehearsal) -> tuple[Finding, ...]:
+    """What stands in the way of the installation that was rehearsed, and what would be told after it."""
+    found = [conflict_finding(conflict) for conflict in rehearsal.conflicts]
+    needed, free = rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
+    if needed is not None and needed > free:
+        happened = "There is too little free space for this environment."
+        place = (Evidence("free space", free, "bytes", needs=needed),)
+        found.append(Finding("disk-full", "warn", happened, place, safe=("name a place on another disk with --env",)))
+    return tuple(found)
 
 
 def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
@@ -164,27 +214,74 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
 
     if plan.build is None:
         raise no_build(plan)
-    configuration = read_configuration(torch_index=options.torch_index)
-    return Order(
+    held = options.held
+    configuration = held.configuration if held else read_configuration(torch_index=options.torch_index)
+    sources = tuple(location.source for location in configuration.locations)
+    order = Order(
         candidates=plan.resolution.candidates,
-        plan_digest=plan_digest(plan, sources=tuple(location.source for location in configuration.locations)),
+        plan_digest=held.digest if held else plan_digest(plan, sources=sources),
         environment=options.env,
         interpreters=(machine.python, *machine.interpreters) if machine.python else machine.interpreters,
-        configuration=configuration,
+        configuration=replace(configuration, known_day=plan.matrix.read_on),
+        lock=held.lock if held else None,
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
         is_fresh=options.is_fresh,
         keep=options.keep,
         gpus_left_out=plan.resolution.gpus_left_out,
         visible_devices=visible_devices(machine, plan.resolution.gpus_left_out),
+        matrix_revision=plan.matrix.revision,
+        python_download=options.python_download,
+        host=machine.host,
+        unusable_pythons=tuple(reading for reading in machine.readings if reading.name == "python.unusable"),
+    )
+    return order if options.locked is None else _locked_order(order, plan, options.locked)
+
+
+def _locked_order(order: Order, plan: Plan, path: Path) -> Order:
+    """The order of a lock that was kept: its build must be one that the plan admits."""
+    from packaging.tags import platform_tags
+
+    from .documents.envelope import read_text
+    from .install.lock import MAX_BYTES
+    from .install.locked import given_lock
+
+    text = read_text(path, limit=MAX_BYTES)
+    given = given_lock(text, str(path), order.candidates, plan.resolution.rejections, platforms=tuple(platform_tags()))
+    return replace(
+        order,
+        candidates=(given.build,),
+        plan_digest=given.digest,
+        run_kernel=order.run_kernel and given.build.kind == "cuda",
+        lock=given.lock,
+        is_lock_from_elsewhere=True,
+        lock_folder=path.absolute().parent,
     )
 
 
-def _install_event(event: InstallEvent) -> Event:
-    if event.kind == "note":
-        return Event("install", "note", event.text)
-    text = {"phase": _PHASES.get(event.phase, event.phase), "line": event.text, "done": ""}[event.kind]
-    return Event("install", "progress", text)
+def _install_sink(events: EventSink) -> Callable[[InstallEvent], None]:
+    """What an install tells, as events of the stage."""
+
+    def tell(event: InstallEvent) -> None:
+        if event.kind == "phase":
+            events(Event("install", "phase", _PHASES.get(event.phase, event.phase)))
+        elif event.kind == "note":
+            events(Event("install", "note", event.text))
+        elif event.kind == "line":
+            events(Event("install", "progress", event.text))
+        elif event.kind == "written" and event.phase == "install" and event.written_bytes >= _WORTH_TELLING:
+            events(_written_event(event))
+
+    return tell
+
+
+def _written_event(event: InstallEvent) -> Event:
+    """Bytes written of about so many: uv unpacks while it downloads, so this is what moves."""
+    if not event.of_bytes:
+        return Event("install", "progress", f"{gib(event.written_bytes)} written")
+    # Both figures count unpacked files: the whole is estimated from the wheels' sizes, and less where they are cached.
+    share = min(event.written_bytes / event.of_bytes, 0.99)
+    return Event("install", "progress", f"{gib(event.written_bytes)} of at most {gib(event.of_bytes)} written", share)
 
 
 def require_device(examined: Examined, kind: str, *, require_gpu: int = 0, on_cpu: bool = False) -> None:
@@ -251,13 +348,17 @@ def up(
     *,
     site: str | None = None,
     started_at: str,
+    driver: DriverStage | None = None,
 ) -> Report:
-    """The main job. Errors of a stage end it and become findings: the report says how far it came."""
+    """The main job. Errors of a stage end it and become findings: the report says how far it came.
+
+    With `driver` a missing or old driver is brought before the plan.
+    """
     from .documents.report_data import ReportData
 
     report = Report(ReportData(started_at=started_at))
     try:
-        _run_stages(report, request, options, events, accept_options, site=site)
+        _run_stages(report, request, options, events, accept_options, site=site, driver=driver)
     except GpusetupError as err:
         report.findings = (finding_of(err), *(f for f in report.findings if f.id != err.code))
         report.exit_code = err.exit_code
@@ -273,7 +374,36 @@ def _run_stages(
     accept_options: AcceptOptions,
     *,
     site: str | None,
+    driver: DriverStage | None,
 ) -> None:
+    from .report import summary
+
+    examined = _look(report, events)
+    matrix = load_default_matrix(site)
+    if driver is not None and _bring_driver(report, request, events, driver, examined, matrix):
+        examined = _look(report, events)
+    with _timed(report, events, "plan") as stage:
+        plan = plan_for(examined, request, matrix)
+        report.data = replace(report.data, plan=plan_data(plan))
+        if plan.build is None:
+            raise no_build(plan)
+        stage.text = summary.plan_text(plan)
+    with _timed(report, events, "install") as stage:
+        plan, receipt = install_plan(plan, examined.machine, options, events)
+        report.data = replace(report.data, plan=plan_data(plan), receipt=receipt_data(receipt))
+        report.findings = (*report.findings, *plan.findings)
+        stage.text = summary.install_text(receipt)
+    with _timed(report, events, "accept") as stage:
+        acceptance = accept_environment(options.env, receipt, examined.machine, events, accept_options)
+        report.data = replace(report.data, acceptance=acceptance)
+        report.findings = (*report.findings, *acceptance.findings)
+        report.exit_code = ExitCode.FAILED if acceptance.verdict == "rejected" else ExitCode.OK
+        report.is_degraded = acceptance.verdict == "degraded" or any(f.status in BAD for f in report.findings)
+        stage.text = summary.accept_text(acceptance)
+
+
+def _look(report: Report, events: EventSink) -> Examined:
+    """Detect and check."""
     from .doctor import Visit, core_of, examine, quick_ids, see_host
     from .report import summary
 
@@ -296,24 +426,25 @@ def _run_stages(
         )
         report.findings = (*checked.findings, *notes)
         stage.text = summary.check_text(checked.results)
-    with _timed(report, events, "plan") as stage:
-        plan = plan_for(examined, request, load_default_matrix(site))
-        report.data = replace(report.data, plan=plan_data(plan))
-        if plan.build is None:
-            raise no_build(plan)
-        stage.text = summary.plan_text(plan)
-    with _timed(report, events, "install") as stage:
-        plan, receipt = install_plan(plan, examined.machine, options, events)
-        report.data = replace(report.data, plan=plan_data(plan), receipt=receipt_data(receipt))
-        report.findings = (*report.findings, *plan.findings)
-        stage.text = summary.install_text(receipt)
-    with _timed(report, events, "accept") as stage:
-        acceptance = accept_environment(options.env, receipt, examined.machine, events, accept_options)
-        report.data = replace(report.data, acceptance=acceptance)
-        report.findings = (*report.findings, *acceptance.findings)
-        report.exit_code = ExitCode.FAILED if acceptance.verdict == "rejected" else ExitCode.OK
-        report.is_degraded = acceptance.verdict == "degraded" or any(f.status in BAD for f in report.findings)
-        stage.text = summary.accept_text(acceptance)
+    return examined
+
+
+def _bring_driver(
+    report: Report, request: Request, events: EventSink, driver: DriverStage, examined: Examined, matrix: Matrix
+) -> bool:
+    """Whether a driver was put there that was not there before; the error of the stage where it is not there yet."""
+    from .driver_stage import bring_driver, require_done
+    from .report import summary
+
+    with _timed(report, events, "driver") as stage:
+        outcome = bring_driver(driver, examined, request, matrix)
+        if outcome is None:
+            stage.text = "nothing was changed"
+            return False
+        report.data = replace(report.data, driver=outcome.run)
+        stage.text = summary.driver_text(outcome.run)
+        require_done(outcome)
+    return True
 
 
 @dataclass(slots=True)

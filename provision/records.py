@@ -268,6 +268,8 @@ class Request:
     """Builds to be told about: cu130, 2.9, 2.9.1+cu130."""
     container: bool = False
     """A container image instead of an environment."""
+    python_download: bool = False
+    """Whether a Python that is not there may be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,6 +492,24 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceConflict:
+    """Several configured sources hold different files of one project."""
+
+    project: str
+    version: str
+    filename: str
+    source: str
+    """Where the file is taken from: address of an index or folder, without credentials."""
+    sha256: str | None
+    other_source: str
+    other_sha256: str | None
+    """Digest of the file of that name there; None when that source holds the project without this file."""
+    kind: Literal["same-file", "other-files", "foreign-left"]
+    """same-file: one name, two contents; other-files: the general index has the project, not this file; foreign-left:
+    an NVIDIA library of a source that the plan does not name was left alone, and that of the named one taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """One comparison of the finished environment with the plan."""
 
@@ -564,3 +584,5 @@ class Receipt:
     """How the environment before this one had been changed since it was made."""
     in_use: tuple[EnvironmentInUse, ...] = ()
     """Old environments that stayed because a process uses them."""
+    conflicts: tuple[SourceConflict, ...] = ()
+    """Projects of which the configured sources hold different files."""

@@ -14,7 +14,7 @@ from ..documents.plan import plan_from_data
 from ..documents.receipt import receipt_data, rehearsal_data
 from ..errors import InputError, UsageError
 from ..examined import examine_host, load_default_matrix
-from ..pipeline import InstallOptions, install_plan, rehearse_install, require_plannable_here
+from ..pipeline import InstallOptions, install_plan, rehearsal_findings, rehearse_install, require_plannable_here
 from ..planning import plan_for
 from ..records import Request
 from .options import (
@@ -29,16 +29,31 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..bundling import Held
+    from ..examined import Examined
     from ..records import Plan
 
 
-@click.command(epilog="\b\nExample:\n  gpusetup plan --json > plan.json\n  gpusetup install plan.json --env ./env")
+@click.command(
+    epilog="""\b
+Examples:
+  gpusetup plan --json > plan.json
+  gpusetup install plan.json --env ./env
+  gpusetup install --bundle ./bundle --env ./env
+"""
+)
 @click.argument("plan_file", metavar="[PLAN]", required=False, type=click.Path(path_type=Path))
 @request_options
 @env_option
 @backend_option
 @torch_index_option
 @site_option
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Install out of a bundle, without any network; PLAN is then the name of one of its plans.",
+)
 @click.option("--fresh", is_flag=True, help="Look and install again even where nothing changed.")
 @click.option(
     "--keep",
@@ -47,6 +62,12 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="N",
     help="Environments that stay, the new one among them; the others are for `gpusetup env rollback`.",
+)
+@click.option(
+    "--locked",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Install exactly the files of this lock: the pylock.gpusetup.toml of an environment, also of another machine.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be run, downloaded and needed; change nothing.")
 @json_option
@@ -58,29 +79,52 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
     console: Any = context.find_root().obj
     examined = examine_host()
     request = request_of(words)
-    if plan_file is None:
+    options = InstallOptions(
+        environment_of(words),
+        words["backend"],
+        words["torch_index"],
+        is_fresh=words["fresh"],
+        keep=words["keep"],
+        locked=words["locked"],
+        python_download=words["python_download"],
+    )
+    if words["bundle"] is not None:
+        plan, held = plan_of_bundle(words["bundle"], plan_file, examined, request, words)
+        options = replace(options, held=held)
+    elif plan_file is None:
         plan = plan_for(examined, request, load_default_matrix(words["site"]))
     else:
         if words["site"]:
             raise UsageError("A plan file says what is installed; --site counts where a plan is made.")
         plan = plan_of_file(plan_file, request)
         require_plannable_here(examined, plan, request)
-    options = InstallOptions(
-        environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"], keep=words["keep"]
-    )
     if words["dry_run"]:
         rehearsal = rehearse_install(plan, examined.machine, options, console.progress)
         data = rehearsal_data(rehearsal, env=options.env, backend=options.backend)
         shown = render_rehearsal(data, console.out)
-        return emit(context, Outcome("gpusetup.receipt/1", "install", data, text=shown))
+        return emit(context, Outcome("gpusetup.receipt/1", "install", data, rehearsal_findings(rehearsal), text=shown))
     plan, receipt = install_plan(plan, examined.machine, options, console.progress)
     text = render_receipt(receipt, console.out)
     return emit(context, Outcome("gpusetup.receipt/1", "install", receipt_data(receipt), plan.findings, text=text))
 
 
+def plan_of_bundle(
+    folder: Path, name: Path | None, examined: Examined, request: Request, words: dict[str, Any]
+) -> tuple[Plan, Held]:
+    """The plan of a bundle that fits this machine; UsageError when the command line asks for something else, too."""
+    from ..bundling import unpack
+
+    if replace(request, cpu=False, require_gpu=0) != Request() or words["torch_index"] or words["locked"]:
+        raise UsageError(
+            "A bundle says what is installed; --torch, --cuda, --transformers, --python, --torch-index and --locked "
+            "exclude it."
+        )
+    return unpack(folder, str(name) if name else None, examined, request, site=words["site"])
+
+
 def plan_of_file(path: Path, request: Request) -> Plan:
     """The plan of a document; UsageError when the command line asks for something else beside it."""
-    asked = replace(request, cpu=False, require_gpu=0)
+    asked = replace(request, cpu=False, require_gpu=0, python_download=False)
     if asked != Request():
         raise UsageError("A plan file says what is installed; --torch, --cuda, --transformers and --python exclude it.")
     if path.is_dir() or path.suffix in (".jsonl", ".ndjson"):

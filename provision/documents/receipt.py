@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..records import (
     Build,
@@ -14,6 +14,7 @@ from ..records import (
     PackageChange,
     Receipt,
     Rejection,
+    SourceConflict,
     Verification,
 )
 
@@ -40,14 +41,45 @@ class RehearsedStep:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheData:
+    """The installer's cache and what it means for the disk."""
+
+    path: str | None
+    """None where the installer keeps none."""
+    links: Literal["link", "copy"] | None
+    """link: the environment shares its files with the cache (reflink or hard link); copy: it has its own."""
+    needed_bytes: int | None
+    """What the cache may take beside the environment."""
+    free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeData:
+    """Seconds that an install may take; every figure is measured, or null."""
+
+    download_s: float | None
+    """With nothing cached, over one connection."""
+    rest_s: float | None
+    """Making, filling and verifying the environment."""
+    least_s: float | None
+    """With everything cached."""
+    most_s: float | None
+    """With nothing cached."""
+    basis: tuple[str, ...]
+    """What the figures were measured on, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class RehearsalData:
     """What `install --dry-run` found: nothing was changed."""
 
     steps: tuple[RehearsedStep, ...]
     download_bytes: int | None
-    """Bytes of all wheels, cached ones too; None when a source states no size."""
+    """Bytes of the files that are not on this machine, cached ones too; None when a source states no size."""
     disk_needed_bytes: int | None
     disk_free_bytes: int
+    cache: CacheData | None = None
+    time: TimeData | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +99,8 @@ class ReceiptData:
     """Better builds that no source holds."""
     gpus_left_out: tuple[GpuLeftOut, ...] = ()
     """GPUs of a mixed box that the environment is not for."""
+    conflicts: tuple[SourceConflict, ...] = ()
+    """Projects of which the configured sources hold different files."""
     rehearsal: RehearsalData | None = None
     """With --dry-run: what would be done; then nothing is verified."""
     resumed: tuple[str, ...] = ()
@@ -89,10 +123,26 @@ def rehearsal_data(rehearsal: Rehearsal, *, env: Path, backend: str) -> ReceiptD
         plan_digest="",
         build=rehearsal.build,
         reused=False,
+        conflicts=rehearsal.conflicts,
         rehearsal=RehearsalData(
-            steps, rehearsal.download_bytes, rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
+            steps,
+            rehearsal.download_bytes,
+            rehearsal.disk_needed_bytes,
+            rehearsal.disk_free_bytes,
+            cache=_cache_data(rehearsal),
+            time=_time_data(rehearsal),
         ),
     )
+
+
+def _cache_data(rehearsal: Rehearsal) -> CacheData | None:
+    found = rehearsal.storage
+    return CacheData(found.cache, found.links, found.cache_needed_bytes, found.cache_free_bytes) if found else None
+
+
+def _time_data(rehearsal: Rehearsal) -> TimeData | None:
+    found = rehearsal.estimate
+    return TimeData(found.download_s, found.rest_s, found.least_s, found.most_s, found.basis) if found else None
 
 
 def receipt_data(receipt: Receipt) -> ReceiptData:
@@ -112,6 +162,7 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         resumed=receipt.resumed,
         changes=receipt.changes,
         in_use=receipt.in_use,
+        conflicts=receipt.conflicts,
     )
 
 

@@ -80,11 +80,12 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     """Schema of every document that is emitted, by name: machine-1, plan-1, ...; error-1 where no command is known."""
     from ..acceptance import Acceptance
     from ..audit.model import AuditData
-    from ..drivers.plan import DriverPlan
     from ..expectations import ExpectationData
     from ..records import Machine
     from ..snapshot import SnapshotData
+    from .bundle import BundleData
     from .check import CheckData, CheckList
+    from .driver import DriverPlanData
     from .environments import EnvironmentsData
     from .fleet import FleetData
     from .matrix_data import MatrixData
@@ -94,9 +95,10 @@ def document_schemas() -> dict[str, dict[str, Any]]:
 
     kinds = {
         "acceptance": Acceptance,
+        "bundle": BundleData,
         "check": CheckData,
         "check-list": CheckList,
-        "driver-plan": DriverPlan,
+        "driver-plan": DriverPlanData,
         "environments": EnvironmentsData,
         "error": type(None),
         "expectation": ExpectationData,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,25 +15,27 @@ from typing import TYPE_CHECKING, Literal
 
 from packaging.version import Version
 
-from ..errors import GpusetupError, InstallError, NoBuildError
+from ..errors import InstallError
 from ..records import (
     Build,
     Evidence,
     GpuLeftOut,
     HeldWheel,
+    Host,
     Interpreter,
     Receipt,
     Rejection,
-    Source,
+    SourceConflict,
 )
 from . import environment as envs
 from .addresses import redact
 from .availability import asked
 from .backends import Backend, PipBackend, Step, UvBackend, uv_environment
 from .children import failure
+from .choosing import Chosen, ask_others, choose, python_steps, require_uv
 from .disk import require_space, unpacked_bytes
+from .estimate import Estimate, Storage, estimate, remote_bytes, storage
 from .fetching import Deadlines
-from .interpreters import choose_interpreter
 from .journal import (
     PHASES,
     Book,
@@ -46,20 +47,20 @@ from .journal import (
     situation,
 )
 from .journal import boot as boot_identity
-from .lock import check_lock, project_text, render_pylock, shareable
-from .looking import look, require_held, sources_for
+from .lock import project_text, render_pylock, shareable
+from .looking import sources_for
 from .lookup import builtin_index, make_fetcher
+from .place import require_usable_place
 from .receipt import changes_of, read_receipt, write_receipt
-from .resolving import Resolver
 from .resuming import MAYBE_OUTDATED, changed_by_hand, cleared, ended, left_over, tidied
 from .running import Completed, run_streaming, sigterm_unwinds
-from .tools import pip_argv, uv_binary
+from .tools import pip_argv
 from .verification import AnotherBuildError, distributions, require_passed, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..records import PackageChange
+    from ..records import PackageChange, Reading
     from .configuration import Location, PackageConfiguration
     from .lock import Lock
     from .lookup import SourceAnswer
@@ -95,7 +96,13 @@ class Order:
     """Whether a GPU can be used, so that the verification runs a kernel on it."""
     compile_bytecode: bool = True
     lock: Lock | None = None
-    """Install exactly these files (`--locked`): nothing is looked up and nothing resolved."""
+    """Install exactly these files: nothing is resolved."""
+    is_lock_from_elsewhere: bool = False
+    """Whether the files of the lock are taken from this machine's own sources, where these hold them (`--locked`)."""
+    lock_folder: Path | None = None
+    """Where the lock lies; files beside it are taken."""
+    matrix_revision: str = ""
+    """Of the matrix that the plan was made with; the lock names it."""
     limits: Limits = field(default_factory=Limits)
     builtin: Callable[[], Location | None] = builtin_index
     is_fresh: bool = False
@@ -106,19 +113,29 @@ class Order:
     """CUDA_VISIBLE_DEVICES of the verification, where some GPUs are left out."""
     keep: int = envs.KEPT
     """Environments that stay behind the path, the current one among them."""
+    python_download: bool = False
+    """Let uv fetch the Python of the build where it is not on the machine."""
+    host: Host = field(default_factory=Host)
+    """For the commands of its distribution."""
+    unusable_pythons: tuple[Reading, ...] = ()
+    """Interpreters that detection found and that no environment can be made from, each with its reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Progress for people: a phase that starts, a line of the backend's output, a phase that ended, or a note.
+    """Progress for people: a phase that starts, a line of the backend's output, bytes that it has written so far, a
+    phase that ended, or a note.
 
     Lines may be passed over where there are many; a note is always told.
     """
 
-    kind: Literal["phase", "line", "done", "note"]
+    kind: Literal["phase", "line", "written", "done", "note"]
     phase: str
     text: str = ""
     seconds: float | None = None
+    written_bytes: int = 0
+    of_bytes: int | None = None
+    """About what it will be in the end, where nothing is cached; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +148,13 @@ class Rehearsal:
     steps: tuple[tuple[str, tuple[str, ...]], ...]
     """(label, argv); argv never holds credentials."""
     download_bytes: int | None
+    """Bytes of the files that are not on this machine; what the installer's cache holds is not fetched again."""
     disk_needed_bytes: int | None
     disk_free_bytes: int
     answers: tuple[SourceAnswer, ...] = ()
+    conflicts: tuple[SourceConflict, ...] = ()
+    storage: Storage | None = None
+    estimate: Estimate | None = None
 
 
 def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) -> Receipt:
@@ -152,6 +173,7 @@ def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) ->
     ):
         now = situation(order.plan_digest, order.backend, order.interpreters, order.lock)
         left = left_over(store, now, is_fresh=order.is_fresh, tell=_teller(on_event))
+        require_usable_place(store.folder)
         # Another run may have made it while we waited for the lock.
         if receipt := reusable(order):
             return ended(store, receipt)
@@ -241,19 +263,25 @@ def rehearse(order: Order, on_event: Callable[[Event], None] = lambda _: None) -
     envs.refuse_foreign(store)
     folder = store.folder / "NEW"
     with tempfile.TemporaryDirectory(prefix="gpusetup-") as work, sigterm_unwinds():
-        run = _Run(order, folder, Path(work), Path(work) / "install.log", on_event)
-        chosen = _choose(run)
-        steps = (_venv_step(run, chosen), _install_step(run, chosen))
+        run = _Run(order, folder, Path(work), Path(work) / "install.log", on_event, is_rehearsal=True)
+        chosen = choose(run)
+        steps = (*python_steps(run, chosen), _venv_step(run, chosen), _install_step(run, chosen))
         needed = unpacked_bytes(chosen.lock)
+        configuration = order.configuration
+        sources = (*configuration.locations, *([chosen.location] if chosen.location else []))
         return Rehearsal(
             chosen.build,
             chosen.wheel,
             chosen.lock,
-            tuple((step.label, step.argv) for step in steps),
-            chosen.lock.download_bytes,
+            # The working files of the real run lie beside the new environment.
+            tuple((step.label, tuple(w.replace(work, str(envs.part_of(folder))) for w in step.argv)) for step in steps),
+            remote_bytes(chosen.lock),
             needed,
             envs.free_bytes(store.folder),
             chosen.answers,
+            chosen.conflicts(),
+            storage(order.backend, configuration, store.folder, chosen.lock, needed),
+            estimate(chosen.lock, store, make_fetcher(configuration, order.limits.sources), sources),
         )
 
 
@@ -277,6 +305,8 @@ class _Run:
     """The build that this run took."""
     book: Book | None = None
     """Where the phases that ended are written down; None for a rehearsal."""
+    is_rehearsal: bool = False
+    """Whether nothing may be changed."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -289,8 +319,11 @@ class _Run:
             self.seconds[name] = round(time.monotonic() - start, 3)
         self.on_event(Event("done", name, seconds=self.seconds[name]))
 
-    def run(self, step: Step, *, limit_s: float | None = None) -> Completed:
-        """Run one command; its output goes to the log and to `on_event`, without anything secret."""
+    def run(self, step: Step, *, limit_s: float | None = None, of_bytes: int | None = None) -> Completed:
+        """Run one command; its output goes to the log and to `on_event`, without anything secret.
+
+        `of_bytes` is about what it will write.
+        """
         secrets = self.order.configuration.secrets
         project = self.work / "pyproject.toml"
         if not project.exists():
@@ -311,24 +344,14 @@ class _Run:
                 silence_s=self.order.limits.silence_s,
                 limit_s=limit_s,
                 keep_fds=self.keep_fds,
+                on_written=lambda count: self.on_event(
+                    Event("written", step.label, written_bytes=count, of_bytes=of_bytes)
+                ),
             )
         return replace(done, lines=tuple(redact(line, secrets) for line in done.lines))
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What will be installed."""
-
-    build: Build
-    wheel: HeldWheel
-    location: Location | None
-    interpreter: Interpreter
-    lock: Lock
-    answers: tuple[SourceAnswer, ...] = ()
-    rejections: tuple[Rejection, ...] = ()
-
-
-def _is_labelled(chosen: _Chosen) -> bool:
+def _is_labelled(chosen: Chosen) -> bool:
     torch = chosen.lock.wheel("torch")
     return torch is None or Version(torch.version).local is not None
 
@@ -338,19 +361,21 @@ def _make(run: _Run, over: tuple[Rejection, ...], left: Journal | None) -> Recei
     if (receipt := _verified_before(run, left)) is not None:
         return receipt
     taken = _taken_up(run, left) if left is not None else None
-    chosen = taken or _choose(run)
+    chosen = taken or choose(run)
     run.tried.append(chosen.build)
     journal = _journal(run, chosen, over, left if taken else None)
     book = run.book or Book(envs.Store.of(order.environment))
     book.begin(journal)
     resumed = tuple(phase for phase in PHASES if book.has(phase)) if taken else ()
+    conflicts = journal.conflicts
     if not book.has("install"):
         require_space(chosen.lock, run.folder, needed=unpacked_bytes(chosen.lock), free=envs.free_bytes(run.folder))
         with run.phase("venv"):
             _require(run, run.run(_venv_step(run, chosen)))
         with run.phase("install"):
-            _require(run, run.run(_install_step(run, chosen)))
-        book.end("install")
+            _require(run, run.run(_install_step(run, chosen), of_bytes=unpacked_bytes(chosen.lock)), chosen.lock)
+        conflicts = chosen.conflicts()  # nothing of the environment has run yet
+        book.end("install", conflicts)
     with run.phase("verify"):
         seen = _probe(run, chosen)
     verified = verify(seen, chosen.build, chosen.lock)
@@ -369,6 +394,7 @@ def _make(run: _Run, over: tuple[Rejection, ...], left: Journal | None) -> Recei
         asked=journal.asked,
         gpus_left_out=order.gpus_left_out,
         resumed=resumed,
+        conflicts=conflicts,
     )
     if resumed and (changes := changes_of(run.folder, receipt)):
         raise _spoiled(run.folder, changes)
@@ -393,7 +419,7 @@ def _verified_before(run: _Run, left: Journal | None) -> Receipt | None:
     return replace(receipt, resumed=PHASES)
 
 
-def _taken_up(run: _Run, left: Journal) -> _Chosen | None:
+def _taken_up(run: _Run, left: Journal) -> Chosen | None:
     """The choice of an interrupted run; None where the source that torch came from is not configured any more."""
     order = run.order
     if left.lock is None:
@@ -403,12 +429,14 @@ def _taken_up(run: _Run, left: Journal) -> _Chosen | None:
     interpreter = next((item for item in order.interpreters if python_of(item) == left.python), None)
     if interpreter is None or (left.source is not None and location is None):
         return None
-    done = "installed, not verified" if run.folder.name == left.folder else "versions and files are chosen"
+    has_files = run.folder.name == left.folder
+    done = "installed, not verified" if has_files else "versions and files are chosen"
     run.on_event(Event("note", "journal", f"going on after an interrupted run: {done}"))
-    return _Chosen(left.build, left.wheel, location, interpreter, left.lock)
+    asked_again = ask_others(order, left.lock, location) if location and not has_files else None
+    return Chosen(left.build, left.wheel, location, interpreter, left.lock, inquiry=asked_again, left=left.conflicts)
 
 
-def _journal(run: _Run, chosen: _Chosen, over: tuple[Rejection, ...], left: Journal | None) -> Journal:
+def _journal(run: _Run, chosen: Chosen, over: tuple[Rejection, ...], left: Journal | None) -> Journal:
     """What is written down of a choice; `left` when it was that of an interrupted run."""
     order, previous = run.order, _current(run.order)
     if left is not None:
@@ -436,6 +464,7 @@ def _journal(run: _Run, chosen: _Chosen, over: tuple[Rejection, ...], left: Jour
         lock=chosen.lock if shareable(chosen.lock) == chosen.lock else None,
         passed_over=(*over, *chosen.rejections),
         asked=asked(chosen.answers),
+        conflicts=chosen.left,
     )
 
 
@@ -452,90 +481,41 @@ def _spoiled(folder: Path, changes: Sequence[PackageChange]) -> InstallError:
     )
 
 
-def _choose(run: _Run) -> _Chosen:
-    order = run.order
-    if not order.candidates:
-        raise NoBuildError("There is no build to install.", do=("see why: gpusetup plan",))
-    if order.lock is not None:
-        return _locked(order, order.lock)
-    with run.phase("look"):
-        looked = look(order.candidates, order.configuration, deadlines=order.limits.sources, builtin=order.builtin)
-        require_held(looked, order.candidates)
-    choice = looked.choice
-    if choice.build is None or choice.wheel is None or choice.location is None:
-        raise GpusetupError("The look-up ended without an answer and without an error.")
-    interpreter = choose_interpreter(choice.build.python, order.interpreters)
-    resolver = Resolver(
-        UvBackend(_uv(), order.configuration, choice.location),
-        python=str(interpreter.executable),
-        work=run.work,
-        run=run.run,
-        fetcher=make_fetcher(order.configuration, order.limits.sources),
-        silence_s=order.limits.silence_s,
-    )
-    with run.phase("resolve"):
-        lock = resolver.resolve(choice.build, choice.wheel, choice.location)
-    return _Chosen(choice.build, choice.wheel, choice.location, interpreter, lock, looked.answers, choice.rejections)
-
-
-def _locked(order: Order, lock: Lock) -> _Chosen:
-    """The choice that a given lock makes: the first build, if its torch is that build."""
-    build, torch = order.candidates[0], lock.wheel("torch")
-    if torch is None or Version(torch.version) not in {Version(build.torch), Version(build.local_version)}:
-        raise InstallError(
-            "The lock is not one of this plan.",
-            code="lock-mismatch",
-            evidence=(Evidence("torch", torch.version if torch else None, source="lock", needs=build.local_version),),
-        )
-    wheel = HeldWheel(Source("flat", torch.source, name="lock"), torch.filename, torch.sha256, torch.size_bytes)
-    check_lock(lock, build, wheel)
-    return _Chosen(build, wheel, None, choose_interpreter(build.python, order.interpreters), lock)
-
-
-def _uv() -> str:
-    binary = uv_binary()
-    if binary is None:
-        raise InstallError(
-            "uv is not there; it resolves what an environment needs, whichever backend installs it.",
-            code="uv-missing",
-            evidence=(Evidence("uv", None, source="PATH", needs="0.9 or newer"),),
-            do=(f"{sys.executable} -m pip install 'uv>=0.9'",),
-        )
-    return binary
-
-
-def _venv_step(run: _Run, chosen: _Chosen) -> Step:
+def _venv_step(run: _Run, chosen: Chosen) -> Step:
     # No pip inside: nothing in the environment needs it, and making it takes seconds.
-    python = str(chosen.interpreter.executable)
+    python = chosen.interpreter.executable or chosen.build.python
     base = uv_environment(os.environ, run.order.configuration, None)
     prompt = ("--prompt", run.order.environment.name)  # else a shell shows the name of the folder, which is a date
     if run.order.backend == "uv":
-        argv = [_uv(), "venv", "--quiet", "--no-project", *prompt, "--python", python, str(run.folder)]
+        argv = [require_uv(), "venv", "--quiet", "--no-project", *prompt, "--python", python, str(run.folder)]
     else:
         argv = [python, "-Im", "venv", "--without-pip", *prompt, str(run.folder)]
     return Step("venv", tuple(argv), base)
 
 
-def _install_step(run: _Run, chosen: _Chosen) -> Step:
+def _install_step(run: _Run, chosen: Chosen) -> Step:
     order = run.order
     backend: Backend
     if order.backend == "uv":
-        backend = UvBackend(_uv(), order.configuration, chosen.location, compile_bytecode=order.compile_bytecode)
+        backend = UvBackend(require_uv(), order.configuration, chosen.location, compile_bytecode=order.compile_bytecode)
     else:
-        backend = PipBackend(tuple(pip_argv()), order.configuration, chosen.location)
-    name, text = backend.lock_file(chosen.lock)
-    path = run.work / "locked" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return backend.install(run.folder, path, os.environ)
+        pip = tuple(pip_argv())
+        backend = PipBackend(pip, order.configuration, chosen.location, compile_bytecode=order.compile_bytecode)
+    files = backend.lock_files(chosen.lock)
+    folder = run.work / "locked"
+    folder.mkdir(exist_ok=True)
+    for name, text in files:
+        (folder / name).write_text(text, encoding="utf-8")
+    return backend.install(run.folder, folder / files[0][0], os.environ)
 
 
-def _require(run: _Run, done: Completed) -> None:
+def _require(run: _Run, done: Completed, lock: Lock | None = None) -> None:
     if done.returncode != 0 or done.was_silent:
-        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.silence_s)
+        sources = {wheel.name: wheel.source for wheel in lock.wheels} if lock else None
+        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.silence_s, sources=sources)
 
 
-def _probe(run: _Run, chosen: _Chosen) -> dict[str, dict[str, object]]:
+def _probe(run: _Run, chosen: Chosen) -> dict[str, dict[str, object]]:
     """What a child of the new interpreter sees in the new environment."""
     request, result = run.work / "probe-request.json", run.work / "probe-result.json"
     projects = [wheel.name for wheel in chosen.lock.wheels]

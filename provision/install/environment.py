@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InstallError
 from ..records import Evidence
+from .place import lock_fault
 from .usage import users_of
 
 if TYPE_CHECKING:
@@ -219,6 +220,10 @@ def _wait_for(descriptor: int, store: Store, end: float, on_wait: Callable[[str]
                 evidence=(Evidence("holder", holder, source=str(store.folder / "lock")),),
                 do=("wait for it to end, then run the same command",),
             ) from None
+        except OSError as err:
+            if fault := lock_fault(err, store.folder):
+                raise fault from err
+            raise
         else:
             return
 

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 
 from ..documents.codec import decode, encode
 from ..errors import InputError
-from ..records import Asked, Build, HeldWheel, Rejection, Source  # noqa: TC001 - the journal is read by its hints
+from ..records import (  # noqa: TC001 - the journal is read by its hints
+    Asked,
+    Build,
+    HeldWheel,
+    Rejection,
+    Source,
+    SourceConflict,
+)
 from .environment import JOURNAL, part_of
 from .lock import Lock, shareable
 
@@ -62,6 +69,8 @@ class Journal:
     """None where an address holds a query: that may be a token, and is not written down."""
     passed_over: tuple[Rejection, ...] = ()
     asked: tuple[Asked, ...] = ()
+    conflicts: tuple[SourceConflict, ...] = ()
+    """What the sources disagree about, as far as it was asked."""
     finished: tuple[str, ...] = ("resolve",)
     """Of PHASES."""
 
@@ -179,10 +188,11 @@ class Book:
             os.fsync(stream.fileno())
         path.replace(self.store.folder / JOURNAL)
 
-    def end(self, phase: str) -> None:
-        """Write down that a phase has ended."""
+    def end(self, phase: str, conflicts: tuple[SourceConflict, ...] = ()) -> None:
+        """Write down that a phase has ended, and what it found."""
         if self.journal is not None:
-            self.begin(replace(self.journal, finished=(*self.journal.finished, phase)))
+            known = conflicts or self.journal.conflicts
+            self.begin(replace(self.journal, finished=(*self.journal.finished, phase), conflicts=known))
 
     def has(self, phase: str) -> bool:
         """Whether a phase has ended, in this run or in the one before it."""

@@ -150,7 +150,8 @@ def _json_file(entry: Any, address: str) -> ListedFile | None:
     if not isinstance(link, str) or not isinstance(filename, str):
         return None
     try:
-        link = urljoin(address, link)
+        if not link.startswith("https://"):  # most are absolute, a page may hold thousands, and joining is slow
+            link = urljoin(address, link)
         if not _is_artifact(filename, link):
             return None
     except ValueError:

@@ -1,24 +1,28 @@
 """One resolution as exact versions, files and hashes. Pure: texts in, records out, and back.
 
-The format is pylock.toml (PEP 751), which uv writes and installs; pip gets the same list as pinned requirements
-with their hashes.
+The format is pylock.toml (PEP 751), which uv writes and installs; pip gets the same list from its backend.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
 
+from .. import __version__
 from ..errors import InputError, InstallError
 from ..records import Evidence
 from .addresses import filename_of, local_path, shown
 from .toml import TomlError, load_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from packaging.tags import Tag
 
@@ -26,8 +30,13 @@ if TYPE_CHECKING:
     from .configuration import Location
 
 INDEX_NAME = "gpusetup-torch"
-_BOUND = frozenset({"torch", "torchvision", "torchaudio"})
+GENERAL_INDEX_NAME = "gpusetup-general"
+BOUND = frozenset({"torch", "torchvision", "torchaudio"})
 """Projects whose wheels exist once per CUDA variant: they come from torch's own source or not at all."""
+MAX_BYTES = 8 * 2**20
+"""A lock larger than this is refused; a real one, with every wheel of every package, is under 1 MiB."""
+_MAX_PACKAGES = 5_000
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ class LockedWheel:
     """Absolute address without user and password; a query may remain, so only `shown_source` is shown."""
     sha256: str | None = None
     size_bytes: int | None = None
+    index: str | None = None
+    """Address of the index that lists the file, without credentials; None where nobody knows, and for folders."""
 
     @property
     def source(self) -> str:
@@ -50,10 +61,28 @@ class LockedWheel:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What a lock was made for: table [tool.gpusetup]."""
+
+    torch: str
+    """Public version: 2.9.1."""
+    variant: str
+    """cu128 or cpu."""
+    python: str
+    """3.11, or 3.14t."""
+    platform: str
+    """linux_x86_64"""
+    gpusetup: str = __version__
+    matrix_revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """Everything that an environment will hold, by name."""
 
     wheels: tuple[LockedWheel, ...]
+    target: Target | None = None
+    """None for a lock that does not say what it is for, such as the resolver's own."""
 
     @property
     def download_bytes(self) -> int | None:
@@ -78,12 +107,16 @@ def pinned(requirements: Sequence[str], wheel: HeldWheel) -> tuple[str, ...]:
     return (f"torch=={version}", *requirements[1:])
 
 
-def project_text(requirements: Sequence[str], location: Location | None) -> str:
+def project_text(
+    requirements: Sequence[str], location: Location | None, bound: Mapping[str, Location] | None = None
+) -> str:
     """A pyproject.toml that binds torch and its siblings to one source (explicit: nothing else comes from there).
 
     With `location` None nothing is bound: without indexes (`--no-index`) uv refuses bound ones, and the folders are
-    all there is.
+    all there is. `bound` binds further projects, which uv takes for direct requirements then: only those can be bound.
     """
+    bound = bound or {}
+    requirements = (*requirements, *bound)
     lines = ["[project]", 'name = "gpusetup-environment"', 'version = "0"', "dependencies = ["]
     lines += [f"  {json.dumps(requirement)}," for requirement in requirements] + ["]"]
     # An empty table too: uv then stops here instead of taking the [tool.uv] of a project that lies around the
@@ -93,10 +126,16 @@ def project_text(requirements: Sequence[str], location: Location | None) -> str:
         return "\n".join(lines) + "\n"
     names = [_project(requirement) for requirement in requirements]
     lines += ["", "[tool.uv.sources]"]
-    lines += [f'{name} = {{ index = "{INDEX_NAME}" }}' for name in names if name in _BOUND]
-    lines += ["", "[[tool.uv.index]]", f'name = "{INDEX_NAME}"', f"url = {json.dumps(location.url)}", "explicit = true"]
-    if location.source.kind == "flat":
-        lines.append('format = "flat"')
+    places = {INDEX_NAME: location}
+    lines += [f'{name} = {{ index = "{INDEX_NAME}" }}' for name in names if name in BOUND]
+    for name, place in bound.items():
+        index = INDEX_NAME if place == location else GENERAL_INDEX_NAME
+        places[index] = place
+        lines.append(f'{name} = {{ index = "{index}" }}')
+    for index, place in places.items():
+        lines += ["", "[[tool.uv.index]]", f'name = "{index}"', f"url = {json.dumps(place.url)}", "explicit = true"]
+        if place.source.kind == "flat":
+            lines.append('format = "flat"')
     return "\n".join(lines) + "\n"
 
 
@@ -113,18 +152,46 @@ def _project(requirement: str) -> str:
 
 
 def parse_lock(text: str, where: str, order: dict[Tag, int]) -> Lock:
-    """The one best file of each package; InputError names the place of what is not a lock of wheels."""
-    try:
-        document = load_toml(text)
-    except TomlError as err:
-        raise _malformed(where, str(err), "TOML") from err
+    """The one best file of each package by the ranks of `order`; InputError names the place of what is not a lock.
+
+    InstallError when no file of a package is for this interpreter and machine.
+    """
+    document = _toml(text, where)
     if str(document.get("lock-version", "")).partition(".")[0] != "1":
         raise _malformed(f"{where}: lock-version", repr(document.get("lock-version")), "1.0")
     packages = document.get("packages")
     if not isinstance(packages, list):
         raise _malformed(f"{where}: packages", repr(packages), "a list of tables")
+    if len(packages) > _MAX_PACKAGES:
+        raise _malformed(f"{where}: packages", f"{len(packages)} packages", f"at most {_MAX_PACKAGES}")
     wheels = [_package(entry, f"{where}: packages[{number}]", order) for number, entry in enumerate(packages)]
-    return Lock(tuple(sorted(wheels, key=lambda wheel: wheel.name)))
+    twice = [name for name, count in Counter(wheel.name for wheel in wheels).items() if count > 1]
+    if twice:
+        raise _malformed(f"{where}: packages", f"{twice[0]} more than once", "each package once")
+    return Lock(tuple(sorted(wheels, key=lambda wheel: wheel.name)), _target(document, where))
+
+
+def read_target(text: str, where: str) -> Target | None:
+    """What a lock says that it is for; None when it does not say. InputError when it is no TOML."""
+    return _target(_toml(text, where), where)
+
+
+def _toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return load_toml(text)
+    except (TomlError, ValueError) as err:  # ValueError: a number with too many digits
+        raise _malformed(where, str(err), "TOML") from err
+    except RecursionError as err:
+        raise _malformed(where, "tables within tables without end", "TOML of a lock") from err
+
+
+def _target(document: dict[str, Any], where: str) -> Target | None:
+    tool = document.get("tool")
+    table = tool.get("gpusetup") if isinstance(tool, dict) else None
+    if table is None:
+        return None
+    texts = {item.name: _text(table, item.name, f"{where}: tool.gpusetup") for item in fields(Target)}
+    return Target(**texts)
 
 
 def _package(entry: Any, where: str, order: dict[Tag, int]) -> LockedWheel:
@@ -139,23 +206,59 @@ def _package(entry: Any, where: str, order: dict[Tag, int]) -> LockedWheel:
         if (rank := _rank(wheel.filename, order)) is not None
     ]
     if not wheels:
-        found = ", ".join(filename_of(str(item.get("url", ""))) for item in offered)
-        raise _malformed(f"{where}.wheels", found, "a wheel that this interpreter takes")
-    return min(wheels, key=lambda ranked: ranked[0])[1]
+        raise _unfit(name, [_wheel(item, name, version, where) for item in offered], where, order)
+    best = min(wheels, key=lambda ranked: ranked[0])[1]
+    index = entry.get("index")
+    return replace(best, index=shown(index)) if isinstance(index, str) else best
+
+
+def _unfit(name: str, wheels: list[LockedWheel], where: str, order: dict[Tag, int]) -> InstallError:
+    """No file of a package is for this interpreter and machine: names the files with their tags and ours."""
+    ranked = sorted(order, key=lambda tag: order[tag])
+    newest = next((tag for tag in ranked if tag.platform.startswith("manylinux")), ranked[0])
+    return InstallError(
+        f"The lock is not for this machine: no wheel of {name} {wheels[0].version} runs on it.",
+        code="lock-not-for-this-machine",
+        evidence=tuple(
+            Evidence(wheel.filename, _tags(wheel.filename), source=f"{where}.wheels", needs=f"{newest} or an older tag")
+            for wheel in wheels
+        ),
+        do=("make a lock on a machine like this one: gpusetup install",),
+    )
+
+
+def _tags(filename: str) -> str:
+    return ", ".join(sorted(str(tag) for tag in parse_wheel_filename(filename)[3]))
 
 
 def _wheel(item: Any, name: str, version: str, where: str) -> LockedWheel:
     url = _text(item, "url", where)
     hashes, size = item.get("hashes"), item.get("size")
     digest = hashes.get("sha256") if isinstance(hashes, dict) else None
-    return LockedWheel(
-        canonicalize_name(name),
-        version,
-        filename=item["name"] if isinstance(item.get("name"), str) else filename_of(url),
-        url=_without_login(url),
-        sha256=digest if isinstance(digest, str) else None,
-        size_bytes=size if isinstance(size, int) else None,
-    )
+    try:
+        filename = item["name"] if isinstance(item.get("name"), str) else filename_of(url)
+        scheme = urlsplit(url).scheme
+    except ValueError as err:
+        raise _malformed(f"{where}.url", repr(url), "the address of a wheel") from err
+    if scheme not in {"http", "https", "file"} or not url.isprintable():
+        raise _malformed(f"{where}.url", repr(shown(url)), "an http, https or file address")
+    _require_named(filename, name, version, where)
+    if digest is not None and not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
+        raise _malformed(f"{where}.hashes.sha256", repr(digest), "64 hexadecimal digits")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
+        raise _malformed(f"{where}.size", repr(size), "a number of bytes")
+    return LockedWheel(canonicalize_name(name), version, filename, _without_login(url), sha256=digest, size_bytes=size)
+
+
+def _require_named(filename: str, name: str, version: str, where: str) -> None:
+    """InputError when a file's name is no wheel's, or that of another project or version."""
+    try:
+        found = parse_wheel_filename(filename)[:2]
+        is_it = found == (canonicalize_name(name), Version(version))
+    except (InvalidWheelFilename, InvalidVersion):
+        is_it = False
+    if not is_it or set(filename) & {"/", "\\"} or not filename.isprintable():
+        raise _malformed(f"{where}.name", repr(filename), f"a wheel of {name} {version}")
 
 
 def _without_login(url: str) -> str:
@@ -190,24 +293,29 @@ def _malformed(where: str, found: str, expected: str) -> InputError:
 def render_pylock(lock: Lock) -> str:
     """The lock as pylock.toml with one file per package, every one with its hash."""
     lines = ['lock-version = "1.0"', 'created-by = "gpusetup"']
+    if lock.target is not None:
+        lines += ["", "[tool.gpusetup]"]
+        lines += [f"{name} = {_quoted(value)}" for name, value in asdict(lock.target).items()]
     for wheel in lock.wheels:
-        fields = [f"name = {json.dumps(wheel.filename)}", f"url = {json.dumps(wheel.url)}"]
+        fields = [f"name = {_quoted(wheel.filename)}", f"url = {_quoted(wheel.url)}"]
         if wheel.size_bytes is not None:
             fields.append(f"size = {wheel.size_bytes}")
         fields.append(f'hashes = {{ sha256 = "{wheel.sha256}" }}')
-        lines += ["", "[[packages]]", f"name = {json.dumps(wheel.name)}", f"version = {json.dumps(wheel.version)}"]
+        lines += ["", "[[packages]]", f"name = {_quoted(wheel.name)}", f"version = {_quoted(wheel.version)}"]
+        if wheel.index is not None:
+            lines.append(f"index = {_quoted(wheel.index)}")
         lines.append(f"wheels = [{{ {', '.join(fields)} }}]")
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML; JSON's escapes beyond the first plane are none of TOML's."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def shareable(lock: Lock) -> Lock:
     """The lock as it may be stored: no address keeps a query, which may be a token."""
     return replace(lock, wheels=tuple(replace(wheel, url=shown(wheel.url)) for wheel in lock.wheels))
-
-
-def render_requirements(lock: Lock) -> str:
-    """The lock as pinned requirements with hashes: the form that pip installs with --require-hashes."""
-    return "".join(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in lock.wheels)
 
 
 # --- checks -------------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ class SourceAnswer:
     files: tuple[ListedFile, ...] = ()
     failure: str | None = None
     """One sentence; None when the source answered, also when it holds nothing."""
+    cause: str | None = None
+    """Which of `causes.CAUSES` the failure is."""
     seconds: float = 0.0
 
 
@@ -65,7 +67,7 @@ def ask_sources(
         thread.join(max(0.0, end - time.monotonic()))
     late = f"no answer within {deadlines.overall_s:g} s"
     return tuple(
-        answers[number] or SourceAnswer(location, failure=late, seconds=deadlines.overall_s)
+        answers[number] or SourceAnswer(location, failure=late, cause="source-too-slow", seconds=deadlines.overall_s)
         for number, location in enumerate(locations)
     )
 
@@ -76,22 +78,30 @@ def _ask(location: Location, project: str, fetcher: Fetcher) -> SourceAnswer:
     try:
         answer = replace(answer, files=_files(location, project, fetcher))
     except (FetchError, MalformedListingError, OSError, ValueError) as err:
-        answer = replace(answer, failure=redact(str(err)))
+        cause = err.cause if isinstance(err, FetchError) else "source-not-an-index"
+        answer = replace(answer, failure=redact(str(err)), cause=cause)
     return replace(answer, seconds=time.monotonic() - start)
 
 
 def _files(location: Location, project: str, fetcher: Fetcher) -> tuple[ListedFile, ...]:
+    found = listed(location, project, fetcher)
+    prefix = re.compile(re.sub(r"[-_.]+", "[-_.]+", project) + "-", re.IGNORECASE)
+    return tuple(file for file in found if prefix.match(file.filename))
+
+
+def listed(location: Location, project: str, fetcher: Fetcher) -> tuple[ListedFile, ...]:
+    """What an index lists of a project; a flat source lists all that it has, whatever the project.
+
+    FetchError, MalformedListingError, OSError or ValueError say why there is no answer.
+    """
     address = location.secret_url
     if location.source.kind == "index":
         address = f"{address.rstrip('/')}/{project}/"
     path = local_path(address)
     if path is not None:
-        found = _local_files(path, address)
-    else:
-        page = fetcher.get(address, accept=_ACCEPT)
-        found = parse_listing(page.text, content_type=page.content_type, address=page.address) if page else ()
-    prefix = re.compile(re.sub(r"[-_.]+", "[-_.]+", project) + "-", re.IGNORECASE)
-    return tuple(file for file in found if prefix.match(file.filename))
+        return _local_files(path, address)
+    page = fetcher.get(address, accept=_ACCEPT)
+    return parse_listing(page.text, content_type=page.content_type, address=page.address) if page else ()
 
 
 def _local_files(path: Path, address: str) -> tuple[ListedFile, ...]:
@@ -160,4 +170,5 @@ def make_fetcher(configuration: PackageConfiguration, deadlines: Deadlines | Non
         client_cert=configuration.client_cert,
         trusted_hosts=configuration.trusted_hosts,
         cache=PageCache(cache_folder()),
+        known_day=configuration.known_day,
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from email.message import Message
     from pathlib import Path
 
-STORE: Final = PrivateStore("pages", "gpusetup-page 1", max_entries=64)
+STORE: Final = PrivateStore("pages", "gpusetup-page 1", max_entries=256)
 
 
 @dataclass(frozen=True, slots=True)

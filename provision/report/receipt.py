@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from .style import gib, seconds
 
 if TYPE_CHECKING:
-    from ..documents.receipt import ReceiptData
+    from ..documents.receipt import ReceiptData, RehearsalData, TimeData
     from ..records import Receipt
     from .style import Style
 
@@ -48,13 +49,47 @@ def render_rehearsal(receipt: ReceiptData, style: Style) -> str:
     lines = [style.row("env", style.path(receipt.environment.path), f"Python {receipt.environment.python}")]
     lines += [style.row("", f"{d.name}=={d.version}", d.source or "") for d in receipt.distributions]
     if rehearsal is not None:
-        lines += [style.row(step.label, " ".join(step.command)) for step in rehearsal.steps]
-        lines.append(style.row("download", _size(rehearsal.download_bytes), "(less where the cache has it)"))
-        lines.append(
-            style.row("disk", f"needs {_size(rehearsal.disk_needed_bytes)}", f"free {_size(rehearsal.disk_free_bytes)}")
-        )
+        for step in rehearsal.steps:
+            lines += style.block(step.label, shlex.join(step.command))
+        lines += _costs(rehearsal, style)
     lines.append(style.row(style.mark("pass"), f"torch {receipt.build.local_version}; nothing was changed"))
     return "\n".join(lines)
+
+
+def _costs(rehearsal: RehearsalData, style: Style) -> list[str]:
+    """Bytes over the network and on the disk, and the time that they take."""
+    most = "not known"
+    if rehearsal.download_bytes is not None:
+        most = f"up to {_size(rehearsal.download_bytes)}, less what the installer's cache has"
+    lines = style.block("download", most if rehearsal.download_bytes != 0 else "nothing, every file is on this machine")
+    needed, free = rehearsal.disk_needed_bytes, rehearsal.disk_free_bytes
+    fits = "" if needed is None or needed <= free else style.paint("too little", "bad")
+    lines.append(style.row("disk", f"needs {_size(needed)}", f"free {_size(free)}", fits))
+    cache = rehearsal.cache
+    if cache is not None and cache.path is not None:
+        share = "on the same disk: the environment shares its files with it (reflink or hard link)"
+        if cache.links != "link":
+            more, free_there = _size(cache.needed_bytes), _size(cache.free_bytes)
+            share = f"takes up to {more} more, free {free_there}: the environment gets copies"
+        lines += style.block("cache", f"{style.path(cache.path)}  {share}")
+    if rehearsal.time is not None:
+        lines += style.block("time", _duration(rehearsal.time))
+        for line in rehearsal.time.basis:
+            lines += style.wrapped(line)
+    return lines
+
+
+def _duration(time: TimeData) -> str:
+    """The range, or the part of it that is known."""
+    if time.least_s is not None and time.most_s is not None:
+        if time.download_s == 0:
+            return f"about {seconds(time.most_s)}"
+        return f"{seconds(time.least_s)} with everything cached to {seconds(time.most_s)} with nothing cached"
+    if time.download_s:
+        return f"up to {seconds(time.download_s)} for the download; the rest is not known"
+    if time.rest_s is not None:
+        return f"about {seconds(time.rest_s)} after the download, whose time is not known"
+    return "not known"
 
 
 def _size(size_bytes: int | None) -> str:

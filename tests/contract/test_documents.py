@@ -64,6 +64,7 @@ def test_schemas_are_schemas(path):
         ["accept", "--env", "/no/such/env"],
         ["env", "list", "--env", "/no/such/env"],
         ["env", "rollback", "--env", "/no/such/env"],
+        ["bundle", "verify", "/no/such/folder"],
         ["driver", "plan"],
         ["nonsense"],
         ["report", "nonsense"],

@@ -9,17 +9,32 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("detect", "checks", "matrix", "resolve", "install", "accept", "report", "drivers", "pasted", "audit")
+STAGES = (
+    "detect",
+    "checks",
+    "matrix",
+    "resolve",
+    "install",
+    "accept",
+    "report",
+    "drivers",
+    "pasted",
+    "audit",
+    "bundle",
+)
 
 #: What one stage may import of another: data models that a pure stage decides by, never another stage's work.
 ALLOWED_BETWEEN_STAGES = {
     ("resolve", "matrix"),  # the rules read the model
     ("drivers", "matrix"),  # so does the choice of a driver
+    ("drivers", "install"),  # a silent program is watched as an installer is
     ("report", "drivers"),  # a plan of drivers is a record too
     ("report", "matrix"),  # and so are the rows of the matrix
     ("pasted", "matrix"),  # the beginning of a name that was cut off is looked up
     ("audit", "matrix"),  # what is compared with an index
     ("audit", "install"),  # the index is asked as an install asks it: configuration, listing, deadlines
+    ("bundle", "install"),  # a bundle is resolved and downloaded as an install is
+    ("bundle", "matrix"),  # which glibc a build needs; and the matrix goes into the bundle
     ("report", "audit"),  # the rows of an audit are records too
     ("checks", "matrix"),  # what a code, a board or a release means
     ("pasted", "detect"),  # the XML is also what detection asks for
@@ -41,7 +56,15 @@ PURE = (
     "provision/accept/judge.py",
     "provision/detect/assemble.py",
     "provision/install/availability.py",
+    "provision/bundle/target.py",
+    "provision/bundle/choose.py",
     "provision/install/listing.py",
+    *(
+        f"provision/drivers/{name}.py"
+        for name in ("wish", "branches", "box", "job", "recipe", "extras", "remarks", "plan")
+    ),
+    *(f"provision/drivers/{name}.py" for name in ("steps", "words", "unattended")),
+    *(f"provision/drivers/render_{name}.py" for name in ("sh", "cloud", "ansible")),
     "provision/audit/wheels.py",
     "provision/audit/metadata.py",
     "provision/audit/torch_rows.py",

@@ -56,7 +56,7 @@ def pretend(monkeypatch, ran):
             "torch", chosen.local_version, f"torch-{chosen.local_version}.whl", "file:///t.whl", "0" * 64, 1
         )
         held = HeldWheel(Source("flat", "file:///"), wheel.filename)
-        return apply._Chosen(chosen, held, location, INTERPRETER, Lock((wheel,)))
+        return apply.Chosen(chosen, held, location, INTERPRETER, Lock((wheel,)))
 
     def step(run, one, *, limit_s=None):
         ran.append(one.label)
@@ -64,10 +64,10 @@ def pretend(monkeypatch, ran):
         _STEPS[one.label](run, one)
         return Completed(one.argv, 0, (), 0.0)
 
-    monkeypatch.setattr(apply, "_choose", choose)
+    monkeypatch.setattr(apply, "choose", choose)
     monkeypatch.setattr(apply, "unpacked_bytes", lambda _: None)
     monkeypatch.setattr(apply._Run, "run", step)
-    monkeypatch.setattr(apply, "_uv", lambda: "uv")
+    monkeypatch.setattr(apply, "require_uv", lambda: "uv")
 
 
 def _venv(run, step):

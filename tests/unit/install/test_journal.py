@@ -175,14 +175,14 @@ def test_a_run_that_finds_everything_there_removes_what_was_interrupted(scene):
 
 
 def test_no_token_is_written_down(scene, monkeypatch):
-    chosen = apply._choose
+    chosen = apply.choose
 
     def with_query(run):
         found = chosen(run)
         (wheel,) = found.lock.wheels
         return replace(found, lock=replace(found.lock, wheels=(replace(wheel, url="https://h/t.whl?token=s3cret"),)))
 
-    monkeypatch.setattr(apply, "_choose", with_query)
+    monkeypatch.setattr(apply, "choose", with_query)
     for number in range(1, 200):
         scene.restore()
         if cut_short(lambda: install(order(scene.env)), number) == "ended":

@@ -1,0 +1,1 @@
+"""One folder with everything that an install needs, for machines without a network."""
