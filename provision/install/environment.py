@@ -155,7 +155,8 @@ def locked(store: Store, *, wait_s: float = 10.0, on_wait: Callable[[str], None]
     finally:
         with contextlib.suppress(OSError):  # what holds something is not removed
             for folder in made:
-                folder.rmdir()
+                if folder.exists():
+                    folder.rmdir()
 
 
 @contextlib.contextmanager

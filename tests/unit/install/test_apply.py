@@ -124,6 +124,12 @@ def test_source_that_fails_is_named_with_its_reason(order, server, fault, reason
     assert str(caught.value.evidence[0].value).startswith((reason, "no answer within 1 s"))
 
 
+def test_a_first_install_that_fails_early_leaves_not_even_the_folders_that_lead_to_it(order, tmp_path):
+    with pytest.raises(NoBuildError):
+        install(order(build("2.9.0", requirements=()), env=tmp_path / "new" / "place" / "env"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_missing_companion_is_exit_4_with_the_resolvers_words(order):
     with pytest.raises(NoBuildError) as caught:
         install(order(build(requirements=("no-such-project",))))
