@@ -29,7 +29,7 @@ from .lock import check_lock, project_text, render_pylock, shareable
 from .looking import look, require_held
 from .lookup import builtin_index, make_fetcher
 from .place import require_usable_place
-from .pythons import PythonChoice, chosen_python
+from .pythons import PythonChoice, chosen_python, require_known
 from .receipt import first_damage, read_receipt, write_receipt
 from .resolving import Resolver
 from .running import Completed, run_streaming, sigterm_unwinds
@@ -340,6 +340,9 @@ def _choose(run: _Run) -> _Chosen:
         raise NoBuildError("There is no build to install.", do=("see why: gpusetup plan",))
     if order.lock is not None:
         return _locked(run, order.lock)
+    if not order.python_download:
+        # Before anybody is asked: what is not there now is not there afterwards.
+        require_known([_python_choice(order, build.python) for build in order.candidates])
     with run.phase("look"):
         looked = look(order.candidates, order.configuration, deadlines=order.limits.sources, builtin=order.builtin)
         require_held(looked, order.candidates)
@@ -375,10 +378,13 @@ def _locked(run: _Run, lock: Lock) -> _Chosen:
     return _Chosen(build, wheel, None, _interpreter(run, build.python), lock)
 
 
+def _python_choice(order: Order, python: str) -> PythonChoice:
+    return PythonChoice(python, order.interpreters, order.backend, order.host, order.unusable_pythons)
+
+
 def _interpreter(run: _Run, python: str) -> Interpreter:
     """The interpreter to make the environment from, fetched where that was asked; in a rehearsal it may be to come."""
-    order = run.order
-    choice = PythonChoice(python, order.interpreters, order.backend, order.host, order.unusable_pythons)
+    order, choice = run.order, _python_choice(run.order, python)
     if not order.python_download:
         return chosen_python(choice)
 
