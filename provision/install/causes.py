@@ -70,10 +70,7 @@ CAUSES: Final = {
         Cause(
             "source-unreachable",
             "{source} cannot be reached.",
-            (
-                "look at the network and the proxy (HTTPS_PROXY, NO_PROXY, proxy in pip's configuration)",
-                "see what each source says: gpusetup plan --check-sources",
-            ),
+            ("look at the network and the proxy (HTTPS_PROXY, NO_PROXY, proxy in pip's configuration)", _OTHER_SOURCE),
         ),
         Cause(
             "source-too-slow",

@@ -17,7 +17,7 @@ from .lock import Target, check_lock
 from .locked import Given, rebased
 from .looking import look, require_held
 from .lookup import default_index, make_fetcher
-from .pythons import PythonChoice, chosen_python
+from .pythons import PythonChoice, chosen_python, require_known
 from .resolving import Resolver
 from .tools import uv_binary
 
@@ -85,6 +85,9 @@ def choose(run: Run) -> Chosen:
         raise NoBuildError("There is no build to install.", do=("see why: gpusetup plan",))
     if order.lock is not None:
         return _locked(run, order.lock)
+    if not order.python_download:
+        # Before anybody is asked: what is not there now is not there afterwards.
+        require_known([_python_choice(order, build.python) for build in order.candidates])
     with run.phase("look"):
         looked = look(order.candidates, order.configuration, deadlines=order.limits.sources, builtin=order.builtin)
         require_held(looked, order.candidates)
@@ -164,10 +167,13 @@ def _locked(run: Run, lock: Lock) -> Chosen:
     return Chosen(build, wheel, location, interpreter, lock)
 
 
+def _python_choice(order: Order, python: str) -> PythonChoice:
+    return PythonChoice(python, order.interpreters, order.backend, order.host, order.unusable_pythons)
+
+
 def _interpreter(run: Run, python: str) -> Interpreter:
     """The interpreter to make the environment from, fetched where that was asked; in a rehearsal it may be to come."""
-    order = run.order
-    choice = PythonChoice(python, order.interpreters, order.backend, order.host, order.unusable_pythons)
+    order, choice = run.order, _python_choice(run.order, python)
     if not order.python_download:
         return chosen_python(choice)
 

@@ -57,6 +57,8 @@ class PackageConfiguration:
     lacks is taken from the next."""
     torch_index: str | None = field(default=None, repr=False)
     """Address that replaces https://download.pytorch.org/whl; the variant is appended."""
+    environment_proxies: tuple[str, ...] = field(default=(), repr=False)
+    """Proxies that variables name; kept because their logins are secrets, too."""
     has_system_certificates: bool = False
     """Whether the machine has a store of authorities, which pip (from 24.2 on) trusts and uv does when it is told."""
     known_day: str | None = None
@@ -72,7 +74,8 @@ class PackageConfiguration:
     def secrets(self) -> tuple[str, ...]:
         """What must never be printed or stored."""
         addresses = [location.secret_url for location in (*self.locations, *self.extra_indexes)]
-        return secrets_of(address for address in (*addresses, self.proxy, self.torch_index) if address)
+        more = (self.proxy, self.torch_index, *self.environment_proxies)
+        return secrets_of(address for address in (*addresses, *more) if address)
 
     def variant_index(self, build_index: str, variant: str) -> Location:
         """The wheel index of one variant: the matrix's address, or the user's replacement for its base."""
@@ -100,7 +103,11 @@ def read_configuration(
     uv = uv_settings.read(environ, root=root)
     base = torch_index or environ.get("GPUSETUP_TORCH_INDEX") or None
     found = combine(pip, uv, folder=folder, torch_index=as_address(base, folder) if base else None)
-    return replace(found, has_system_certificates=_has_system_certificates())
+    proxies = tuple(value for name, value in environ.items() if name.lower() in _PROXIES and "://" in value)
+    return replace(found, environment_proxies=proxies, has_system_certificates=_has_system_certificates())
+
+
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
 
 def _has_system_certificates() -> bool:

@@ -19,7 +19,7 @@ from .children import python_not_fetched
 from .interpreters import Answer, interpreters_of, python_missing, python_unusable, why_not
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..records import Host, Reading
     from .backends import Step
@@ -91,6 +91,12 @@ class PythonChoice:
     def missing(self) -> InstallError:
         """The error where that Python is not there."""
         return python_missing(self.python, self.interpreters, host=self.host, unusable=self.unusable)
+
+
+def require_known(choices: Sequence[PythonChoice]) -> None:
+    """InstallError when no interpreter of any of these versions is known; the first one is named. Starts nothing."""
+    if choices and not any(interpreters_of(choice.python, choice.interpreters) for choice in choices):
+        raise choices[0].missing
 
 
 def chosen_python(

@@ -99,9 +99,12 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     driver = driver_facts(machine, None if is_cpu else machine.driver, devices, matrix, assumptions)
     assume_new_enough(system, assumptions)
     pythons, python_failure = _pythons(machine, wishes, matrix, assumptions)
-    there = set(_pythons(machine, Wishes(), matrix, [])[0]) if machine.python else set(pythons)
-    if request.python_download and not wishes.python:
-        pythons = (*pythons, *(new for new in _published(catalogue, system, is_cpu=is_cpu) if new not in pythons))
+    to_fetch: frozenset[str] = frozenset()
+    if request.python_download:
+        there = set(_pythons(machine, Wishes(), matrix, [])[0])
+        more = () if wishes.python else _published(catalogue, system, is_cpu=is_cpu)
+        pythons = (*pythons, *(new for new in more if new not in pythons))
+        to_fetch = frozenset(pythons) - there
     return Situation(
         catalogue=catalogue,
         wishes=wishes,
@@ -111,7 +114,7 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         driver=driver,
         pythons=pythons,
         python_failure=python_failure,
-        pythons_to_fetch=frozenset(pythons) - there if request.python_download else frozenset(),
+        pythons_to_fetch=to_fetch,
         assumptions=tuple(dict.fromkeys(assumptions)),
     )
 

@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from provision.commands.install import plan_of_file
+from provision.documents.envelope import Outcome, dumps
+from provision.documents.envelope import document as envelope
 from provision.documents.plan import plan_data, plan_from_data
-from provision.errors import InputError
+from provision.errors import InputError, UsageError
 from provision.records import Build, MatrixIdentity, Plan, Request, Resolution
 from provision.versions import CudaVersion
 
@@ -53,3 +56,11 @@ def test_an_edited_build_is_refused_with_its_place(change, place):
 def test_a_head_that_contradicts_the_build_is_refused():
     with pytest.raises(InputError, match="not by hand"):
         plan_from_data(replace(document(BUILD), torch="2.8.0"))
+
+
+def test_whether_a_python_is_fetched_is_said_where_the_plan_is_installed(tmp_path):
+    path = tmp_path / "plan.json"
+    path.write_text(dumps(envelope(Outcome("gpusetup.plan/1", "plan", document(BUILD)))))
+    assert plan_of_file(path, Request(python_download=True)).build == BUILD
+    with pytest.raises(UsageError, match="--python exclude it"):
+        plan_of_file(path, Request(python="3.13", python_download=True))

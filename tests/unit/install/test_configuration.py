@@ -168,6 +168,12 @@ def test_torch_index_replaces_the_base(tmp_path):
     assert read(tmp_path, GPUSETUP_TORCH_INDEX="mirror").torch_index == f"file://{tmp_path}/mirror"
 
 
+def test_login_of_a_proxy_in_the_environment_is_a_secret(tmp_path):
+    found = read(tmp_path, https_proxy="http://me:pw%2F12@p:1", ALL_PROXY="http://other:word34@p:1", NO_PROXY="a")
+    assert set(found.secrets) == {"pw%2F12", "pw/12", "word34"}
+    assert "word34" not in repr(found)
+
+
 @pytest.mark.parametrize(
     ("address", "expected"),
     [

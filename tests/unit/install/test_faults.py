@@ -114,9 +114,9 @@ slow = pytest.mark.e2e
 CASES = [
     # every source fails when it is asked for torch
     ("uv", "/", 401, "source-login", 4),
-    ("uv", "/", 500, "source-failed", 4),
+    pytest.param("uv", "/", 500, "source-failed", 4, marks=slow),
     ("uv", "/", SIGN_IN, "source-not-an-index", 4),
-    ("uv", "/", "break", "download-broken", 4),
+    pytest.param("uv", "/", "break", "download-broken", 4, marks=slow),
     ("uv", "/", "hang", "source-unreachable", 4),
     pytest.param("uv", "/", "drip", "source-too-slow", 4, marks=slow),
     pytest.param("uv", "/", "huge", "source-not-an-index", 4, marks=slow),
@@ -126,15 +126,15 @@ CASES = [
     # torch is there, a page that the resolver needs is not
     ("uv", "/general/numpy/$", 401, "source-login", 4),
     pytest.param("uv", "/general/numpy/$", 403, "source-login", 4, marks=slow),
-    ("uv", "/general/numpy/$", 404, "not-in-sources", 4),
+    pytest.param("uv", "/general/numpy/$", 404, "not-in-sources", 4, marks=slow),
     ("uv", "/general/numpy/$", 500, "source-failed", 5),
     pytest.param("uv", "/general/numpy/$", "hang", "source-unreachable", 5, marks=slow),
-    ("uv", "/general/numpy/$", "nameless", "source-not-an-index", 5),
+    pytest.param("uv", "/general/numpy/$", "nameless", "source-not-an-index", 5, marks=slow),
     pytest.param("uv", "/general/numpy/$", SIGN_IN, "not-in-sources", 4, marks=slow),
     # the pages are there, a file is not what they promise
     ("uv", NUMPY, 404, "file-gone", 5),
     pytest.param("pip", NUMPY, 404, "file-gone", 5, marks=slow),
-    ("uv", NUMPY, 403, "source-login", 5),
+    pytest.param("uv", NUMPY, 403, "source-login", 5, marks=slow),
     pytest.param("pip", NUMPY, 403, "source-login", 5, marks=slow),
     pytest.param("uv", NUMPY, 500, "source-failed", 5, marks=slow),
     pytest.param("pip", NUMPY, 500, "source-failed", 5, marks=slow),
@@ -142,10 +142,10 @@ CASES = [
     pytest.param("pip", NUMPY, "break", "hash-mismatch", 5, marks=slow),
     pytest.param("uv", NUMPY, "hang", "source-unreachable", 5, marks=slow),
     pytest.param("pip", NUMPY, "hang", "source-unreachable", 5, marks=slow),
-    ("uv", NUMPY, "cut", "wheel-malformed", 5),
+    pytest.param("uv", NUMPY, "cut", "wheel-malformed", 5, marks=slow),
     pytest.param("pip", NUMPY, "cut", "hash-mismatch", 5, marks=slow),
     pytest.param("uv", NUMPY, SIGN_IN, "wheel-malformed", 5, marks=slow),
-    ("pip", NUMPY, SIGN_IN, "hash-mismatch", 5),
+    pytest.param("pip", NUMPY, SIGN_IN, "hash-mismatch", 5, marks=slow),
 ]
 
 

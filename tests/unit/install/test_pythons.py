@@ -161,6 +161,12 @@ def test_missing_python_names_what_is_there_and_every_cure(order):
     assert error.risky == (f"sudo dnf install python{PYTHON}",)
 
 
+def test_missing_python_is_told_before_anybody_is_asked(order, server):
+    with pytest.raises(InstallError, match="is not on this machine"):
+        install(replace(order(), interpreters=()))
+    assert server[1].requests == []
+
+
 def test_chosen_interpreter_that_hangs_is_not_waited_for(tmp_path):
     with pytest.raises(InstallError) as caught:
         chosen_python(choice(PYTHON, program(tmp_path / "python3", "sleep 60")), deadline_s=0.2)

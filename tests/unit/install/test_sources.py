@@ -119,7 +119,7 @@ def with_torch_index(home, address, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("where", [in_netrc, in_uv_variables, *also(in_the_address, in_uv_toml, with_torch_index)])
+@pytest.mark.parametrize("where", [in_netrc, *also(in_uv_variables, in_the_address, in_uv_toml, with_torch_index)])
 def test_login(home, server, tmp_path, monkeypatch, where, backend):
     address, behaviour = server
     behaviour.login = ("robot", CANARY)
@@ -235,7 +235,7 @@ def variable(name):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     "where",
-    [cert_of_pip, *also(variable("PIP_CERT"), variable("SSL_CERT_FILE")), variable("REQUESTS_CA_BUNDLE")],
+    [variable("REQUESTS_CA_BUNDLE"), *also(cert_of_pip, variable("PIP_CERT"), variable("SSL_CERT_FILE"))],
 )
 def test_own_authority(home, site, authority, tmp_path, monkeypatch, where, backend):
     where(home, authority, monkeypatch)
@@ -380,7 +380,8 @@ def test_mirror_that_speaks_one_language(home, site, tmp_path, monkeypatch, back
         assert install(ordered(tmp_path, backend)).verified
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@slow
+@pytest.mark.parametrize("backend", ["uv", "pip"])
 def test_mirror_whose_links_climb(home, site, tmp_path, monkeypatch, backend):
     """Relative links to a pool beside the pages, as some mirrors have them, without hashes in the pages of torch."""
     copy = tmp_path / "mirror"
@@ -401,6 +402,7 @@ def test_mirror_whose_links_climb(home, site, tmp_path, monkeypatch, backend):
         assert any(path.startswith("/pool/torch-2.4.1") for path in behaviour.requests)
 
 
+@slow
 def test_no_index_beside_an_index(home, server, site, tmp_path, monkeypatch):
     """no-index wins over every index of the same configuration, and nobody is asked."""
     folder = tmp_path / "links"
