@@ -187,7 +187,7 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        if event.kind == "progress":
+        if event.kind == "progress" or (event.kind == "phase" and self._is_terminal):
             self._progress(event)
             return
         self.close()
@@ -199,7 +199,8 @@ class Progress:
 
     def _progress(self, event: Event) -> None:
         now = time.monotonic()
-        if now - self._drawn_at < (self.REDRAW_S if self._is_terminal else self.LINE_S):
+        pause = self.REDRAW_S if self._is_terminal else self.LINE_S
+        if now - self._drawn_at < pause and event.kind != "phase":
             return
         self._drawn_at = now
         text = clean_text(event.text.replace("\n", " "))

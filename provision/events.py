@@ -14,7 +14,8 @@ class Event:
     """One thing worth telling while a stage runs."""
 
     stage: StageName
-    kind: Literal["start", "progress", "note", "end"]
+    kind: Literal["start", "phase", "progress", "note", "end"]
+    """phase: a step of the stage begins; a line in a log, what the bar says from now on at a terminal."""
     text: str = ""
     fraction: float | None = None
     """Share of the stage that is done, 0 to 1; None where nobody knows."""

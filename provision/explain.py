@@ -172,10 +172,26 @@ A deadline on silence ends it: a hanging driver or a stuck disk would otherwise 
     "hash-missing": """A source states no hash for a file that is needed, and it could not be computed.
 
 Nothing is installed that can't be verified. Use a source whose pages carry hashes.""",
-    "lock-malformed": """The lock that the resolver wrote, or that was given, can't be read.""",
-    "lock-mismatch": """The resolver chose another torch than the plan names.
+    "lock-malformed": """The lock that the resolver wrote, or that was given with --locked, can't be read.
 
-Nothing was installed. The two versions and their sources are part of the message.""",
+The message names the place in it, what was found and what was expected. Every file must be a wheel of its project and version, with an
+http, https or file address and a SHA-256.""",
+    "lock-mismatch": """The lock holds another torch than the plan allows.
+
+With --locked: the build of the lock is none of those that the plan admits; where a rule keeps it out on this machine, the rule stands in
+the evidence. Make a lock on a machine like this one. Otherwise the resolver took another torch than was chosen, and the two are named.
+Nothing was installed.""",
+    "lock-not-for-this-machine": """A file of the lock does not run here: no tag of its name is one that this machine takes.
+
+Tags name the Python, its ABI and the platform with its glibc (cp311-cp311-manylinux_2_28_x86_64). The evidence has the tags of the
+file and the newest that is taken here. Make a lock on a machine with the same Python, processor and an equal or older glibc.""",
+    "source-conflict": """Two of the configured package sources hold different files under one name.
+
+Whoever may write to one of several indexes or find-links folders may offer a file under any name. One file name with two contents ends
+the installation. An NVIDIA library or triton that only a source holds which the plan does not name is left alone, and that of the named
+source taken; this is told. So is a file of an extra index that the general index does not have although it has the project: a
+private build may be meant, or somebody put it there under a known name. Find out which source is right, and take the other out of
+the configuration of pip or uv (`gpusetup plan --check-sources` names where each is configured).""",
     "package-configuration-malformed": """A configuration file of pip or uv can't be read.
 
 The message names the file, the place in it, what was found and what was expected.""",

@@ -17,9 +17,10 @@ from .examined import BAD, Examined, load_default_matrix
 from .gate import require_gpus, require_plannable, usable_gpus, visible_devices
 from .planning import no_build, plan_for
 from .records import Evidence, Finding, Plan, Request
+from .report.style import gib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .accept.launch import Progress
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from .matrix.tables import Matrix
     from .records import Machine, Receipt, SourceConflict
 
+#: Bytes from which on it is told how many were written; less is the installer's own notes.
+_WORTH_TELLING = 2**20
 #: What the phases of an install do, for people.
 _PHASES = {
     "look": "asking the package sources",
@@ -127,7 +130,7 @@ def install_plan(plan: Plan, machine: Machine, options: InstallOptions, events: 
     order = _order(plan, machine, options)
     if options.held and reusable(order) is None:
         options.held.require_whole(events)
-    receipt = install(order, lambda event: events(_install_event(event)))
+    receipt = install(order, _install_sink(events))
     return _as_installed(plan, receipt), receipt
 
 
@@ -184,7 +187,7 @@ def rehearse_install(plan: Plan, machine: Machine, options: InstallOptions, even
 
     if options.held:
         options.held.require_whole(events)
-    return rehearse(_order(plan, machine, options), lambda event: events(_install_event(event)))
+    return rehearse(_order(plan, machine, options), _install_sink(events))
 
 
 def rehearsal_findings(rehearsal: Rehearsal) -> tuple[Finding, ...]:
@@ -245,9 +248,27 @@ def _locked_order(order: Order, plan: Plan, path: Path) -> Order:
     )
 
 
-def _install_event(event: InstallEvent) -> Event:
-    text = {"phase": _PHASES.get(event.phase, event.phase), "line": event.text, "done": ""}[event.kind]
-    return Event("install", "progress", text)
+def _install_sink(events: EventSink) -> Callable[[InstallEvent], None]:
+    """What an install tells, as events of the stage."""
+
+    def tell(event: InstallEvent) -> None:
+        if event.kind == "phase":
+            events(Event("install", "phase", _PHASES.get(event.phase, event.phase)))
+        elif event.kind == "line":
+            events(Event("install", "progress", event.text))
+        elif event.kind == "written" and event.phase == "install" and event.written_bytes >= _WORTH_TELLING:
+            events(_written_event(event))
+
+    return tell
+
+
+def _written_event(event: InstallEvent) -> Event:
+    """Bytes written of about so many: uv unpacks while it downloads, so this is what moves."""
+    if not event.of_bytes:
+        return Event("install", "progress", f"{gib(event.written_bytes)} written")
+    # Both figures count unpacked files: the whole is estimated from the wheels' sizes, and less where they are cached.
+    share = min(event.written_bytes / event.of_bytes, 0.99)
+    return Event("install", "progress", f"{gib(event.written_bytes)} of at most {gib(event.of_bytes)} written", share)
 
 
 def require_device(examined: Examined, kind: str, *, require_gpu: int = 0, on_cpu: bool = False) -> None:

@@ -89,12 +89,17 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Progress for people: a phase that starts (`phase`), a line of the backend's output, a phase that ended."""
+    """Progress for people: a phase that starts (`phase`), a line of the backend's output, bytes that it has written so
+    far (`written`), a phase that ended.
+    """
 
-    kind: Literal["phase", "line", "done"]
+    kind: Literal["phase", "line", "written", "done"]
     phase: str
     text: str = ""
     seconds: float | None = None
+    written_bytes: int = 0
+    of_bytes: int | None = None
+    """About what it will be in the end, where nothing is cached; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +265,11 @@ class _Run:
             self.seconds[name] = round(time.monotonic() - start, 3)
         self.on_event(Event("done", name, seconds=self.seconds[name]))
 
-    def run(self, step: Step, *, limit_s: float | None = None) -> Completed:
-        """Run one command; its output goes to the log and to `on_event`, without anything secret."""
+    def run(self, step: Step, *, limit_s: float | None = None, of_bytes: int | None = None) -> Completed:
+        """Run one command; its output goes to the log and to `on_event`, without anything secret.
+
+        `of_bytes` is about what it will write.
+        """
         secrets = self.order.configuration.secrets
         project = self.work / "pyproject.toml"
         if not project.exists():
@@ -282,6 +290,9 @@ class _Run:
                 silence_s=self.order.limits.silence_s,
                 limit_s=limit_s,
                 keep_fds=self.keep_fds,
+                on_written=lambda count: self.on_event(
+                    Event("written", step.label, written_bytes=count, of_bytes=of_bytes)
+                ),
             )
         return replace(done, lines=tuple(redact(line, secrets) for line in done.lines))
 
@@ -299,7 +310,7 @@ def _make(run: _Run, over: tuple[Rejection, ...]) -> Receipt:
     with run.phase("venv"):
         _require(run, run.run(_venv_step(run, chosen)))
     with run.phase("install"):
-        _require(run, run.run(_install_step(run, chosen)))
+        _require(run, run.run(_install_step(run, chosen), of_bytes=unpacked_bytes(chosen.lock)))
     conflicts = chosen.conflicts()  # nothing of the environment has run yet
     with run.phase("verify"):
         seen = _probe(run, chosen)

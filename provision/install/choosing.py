@@ -89,9 +89,10 @@ def choose(run: Run) -> Chosen:
         raise GpusetupError("The look-up ended without an answer and without an error.")
     interpreter = choose_interpreter(choice.build.python, order.interpreters)
     fetcher = make_fetcher(order.configuration, order.limits.sources)
+    uv = require_uv()  # before the thread: it asks sysconfig, whose first call in a process must not be two at once
     general = Inquiry.begin(lambda: default_index(order.configuration, order.builtin))
     resolver = Resolver(
-        UvBackend(require_uv(), order.configuration, choice.location),
+        UvBackend(uv, order.configuration, choice.location),
         python=str(interpreter.executable),
         work=run.work,
         run=run.run,

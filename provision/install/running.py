@@ -27,6 +27,7 @@ _GUARD = Path(__file__).with_name("guard.py")
 _TAIL = 200
 _POLL_S = 0.5
 _GRACE_S = 5.0
+_METER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,13 @@ def run_streaming(
     silence_s: float = 600.0,
     limit_s: float | None = None,
     keep_fds: Sequence[int] = (),
+    on_written: Callable[[int], None] | None = None,
 ) -> Completed:
     """Run a child to its end. It has its own process group, which outlives neither this call nor this process.
 
     `limit_s` bounds the whole run, for children that must be quick. `keep_fds` are handed down: a lock file's
-    descriptor keeps the lock held should we be killed before the child.
+    descriptor keeps the lock held should we be killed before the child. `on_written` is told about once a second how
+    many bytes the child and its children have written.
     """
     start = time.monotonic()
     child = subprocess.Popen(
@@ -78,7 +81,8 @@ def run_streaming(
     tail: deque[str] = deque(maxlen=_TAIL)
     finished = False
     try:
-        was_silent = _follow(child, tail, on_line, silence_s, start + limit_s if limit_s else float("inf"))
+        meter = _Meter(child.pid, on_written)
+        was_silent = _follow(child, tail, on_line, silence_s, start + limit_s if limit_s else float("inf"), meter)
         finished = not was_silent
     finally:
         if not finished:
@@ -95,6 +99,7 @@ def _follow(
     on_line: Callable[[str], None],
     silence_s: float,
     end: float,
+    meter: _Meter,
 ) -> bool:
     """Hand on every line until the child has ended; True when silence or the limit came first."""
     if child.stdout is None:
@@ -104,6 +109,7 @@ def _follow(
     with selectors.DefaultSelector() as selector, child.stdout as pipe:
         selector.register(pipe, selectors.EVENT_READ)
         while not has_ended and time.monotonic() < end:
+            meter.read()
             if selector.select(min(_POLL_S, silence_s / 4)):
                 piece = os.read(pipe.fileno(), 2**16)
                 moved_at, has_ended = time.monotonic(), not piece
@@ -117,6 +123,24 @@ def _follow(
                 break
     _hand_on([rest], tail, on_line)
     return not has_ended
+
+
+class _Meter:
+    """Tells now and then how much a group has written; seldom where looking takes long (many processes)."""
+
+    def __init__(self, group: int, tell: Callable[[int], None] | None) -> None:
+        self._group = group
+        self._tell = tell
+        self._next_at = time.monotonic() + _METER_S
+
+    def read(self) -> None:
+        """Look and tell, if it is time."""
+        now = time.monotonic()
+        if self._tell is None or now < self._next_at:
+            return
+        self._tell(bytes_written(self._group))
+        took = time.monotonic() - now
+        self._next_at = now + max(_METER_S, 50 * took)
 
 
 def _hand_on(lines: Sequence[bytes], tail: deque[str], on_line: Callable[[str], None]) -> None:

@@ -58,6 +58,26 @@ def test_a_hostile_name_cannot_move_the_cursor():
     assert clean_terminal("\x1b[8mhidden\x1b[5m\x1b[٣m\x1b[1mx\x1b[0m", style) == "8mhidden5m٣m\x1b[1mx\x1b[0m"
 
 
+def test_phases_are_lines_in_a_log_and_the_bar_at_a_terminal():
+    stream = Stream()
+    progress = Progress(stream, Style())
+    for text in ("resolving", "making", "downloading"):
+        progress(Event("install", "phase", text))
+    progress(Event("install", "progress", "1 MiB written"))
+    assert [line.split() for line in stream.getvalue().splitlines()] == [
+        ["install", "resolving"],
+        ["install", "making"],
+        ["install", "downloading"],
+    ]
+    stream = Stream(is_terminal=True)
+    progress = Progress(stream, Style(width=60))
+    for text in ("resolving", "making"):
+        progress(Event("install", "phase", text))
+    progress.close()
+    assert "\n" not in stream.getvalue()
+    assert "making" in stream.getvalue()
+
+
 def test_off_a_terminal_progress_is_lines_and_rare():
     stream = Stream()
     progress = Progress(stream, Style())

@@ -352,3 +352,62 @@ def test_settings_of_a_project_around_the_environment_do_not_count(order, site, 
     receipt = install(order(build(requirements=("numpy",)), **more))
     assert ("numpy", "2.1.0") in names(receipt)
     assert not list(tmp_path.rglob("elsewhere"))
+
+
+def test_both_backends_install_the_very_same_files(order, tmp_path):
+    """Names, versions, hashes and every installed file, what each installer notes about itself aside."""
+    held = {}
+    for backend in ("uv", "pip"):
+        receipt = install(order(backend=backend, digest=backend, env=tmp_path / backend))
+        site_packages = next((tmp_path / backend / "lib").glob("python*/site-packages"))
+        files = {
+            path.relative_to(site_packages).as_posix(): path.read_bytes()
+            for path in site_packages.rglob("*")
+            if path.is_file() and path.name not in {"INSTALLER", "RECORD", "REQUESTED"}
+        }
+        files = {
+            n: content for n, content in files.items() if "__pycache__" not in n and not n.startswith("_virtualenv")
+        }
+        held[backend] = ([(d.name, d.version, d.sha256, d.source) for d in receipt.distributions], files)
+    assert held["uv"] == held["pip"]
+
+
+def test_pip_asks_no_index_again(order, server):
+    install(order(backend="uv"))
+    pages = [path for path in server[1].requests if path.endswith("/")]
+    server[1].requests.clear()
+    install(order(backend="pip", digest="plan-2"))
+    # uv's cache knows the pages of the resolution by now; what is left is our own look at torch.
+    assert {path for path in server[1].requests if path.endswith("/")} <= set(pages)
+    assert not [path for path in server[1].requests if path.endswith("/numpy/")][1:]
+    server[1].requests.clear()
+    lock = parse_lock(
+        (order().environment / "pylock.gpusetup.toml").read_text(), "lock", tag_order(PYTHON, tuple(platform_tags()))
+    )
+    install(order(backend="pip", lock=lock, digest="plan-3"))
+    assert not [path for path in server[1].requests if path.endswith("/")]
+
+
+def test_a_kept_lock_names_the_index_of_its_files(order, server, tmp_path):
+    install(order())
+    text = (tmp_path / "env/pylock.gpusetup.toml").read_text()
+    lock = parse_lock(text, "lock", tag_order(PYTHON, tuple(platform_tags())))
+    indexes = {wheel.name: wheel.index for wheel in lock.wheels}
+    assert indexes["torch"] == f"{server[0]}/whl/cpu"
+    assert indexes["numpy"] == f"{server[0]}/general"
+
+
+def test_the_cache_is_that_of_the_bare_installer(order, server, tmp_path, monkeypatch):
+    """A wheel that `uv pip install` fetched from an index is not fetched again."""
+    from provision.install.tools import uv_binary
+
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    target = tmp_path / "bare"
+    subprocess.run([uv_binary(), "pip", "install", "--quiet", "--target", target, "numpy==2.1.0",
+                    "--default-index", f"{server[0]}/general"], check=True, capture_output=True)  # fmt: skip
+    server[1].requests.clear()
+    install(order(build(requirements=("numpy",))))
+    assert [
+        path for path in server[1].requests if path.endswith("torch-2.4.1%2Bcpu-" + TAG + f"-{TAG}-linux_x86_64.whl")
+    ]
+    assert not [path for path in server[1].requests if path.endswith("numpy-2.1.0-py3-none-any.whl")]

@@ -10,9 +10,10 @@ from install_orders import TAG, build
 
 from provision.documents.receipt import CacheData, TimeData, rehearsal_data
 from provision.install import estimate as estimates
+from provision.install.apply import Event as InstallEvent
 from provision.install.apply import install, rehearse
 from provision.install.configuration import read_configuration
-from provision.pipeline import rehearsal_findings
+from provision.pipeline import _install_sink, rehearsal_findings
 from provision.report.receipt import render_rehearsal
 from provision.report.style import Style
 
@@ -125,3 +126,21 @@ def test_the_text_fits_eighty_columns(order, tmp_path, time, expected):
     text = shown(rehearse(order()), tmp_path, time=time, cache=cache)
     assert f"time     {expected}" in text
     assert all(len(line) <= 80 or " " not in line.strip() for line in text.splitlines())
+
+
+def test_what_an_install_tells_while_it_runs():
+    seen = []
+    tell = _install_sink(seen.append)
+    tell(InstallEvent("phase", "install"))
+    tell(InstallEvent("line", "install", "Prepared 3 packages"))
+    tell(InstallEvent("written", "install", written_bytes=1000, of_bytes=2**31))
+    tell(InstallEvent("written", "install", written_bytes=2**30, of_bytes=2**31))
+    tell(InstallEvent("written", "install", written_bytes=2**31, of_bytes=None))
+    tell(InstallEvent("written", "verify", written_bytes=2**30))
+    tell(InstallEvent("done", "install", seconds=3.0))
+    assert [(event.kind, event.text, event.fraction) for event in seen] == [
+        ("phase", "downloading and installing", None),
+        ("progress", "Prepared 3 packages", None),
+        ("progress", "1.0 GiB of at most 2.0 GiB written", 0.5),
+        ("progress", "2.0 GiB written", None),
+    ]

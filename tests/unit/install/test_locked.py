@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from install_orders import PYTHON, TAG, build
@@ -11,9 +12,11 @@ from packaging.tags import platform_tags
 
 from provision.errors import ExitCode, InputError, InstallError, NoBuildError
 from provision.install.apply import LOCK_FILENAME, install
+from provision.install.availability import platforms_of, tag_order
 from provision.install.configuration import read_configuration
+from provision.install.lock import Target, parse_lock
 from provision.install.locked import given_lock, is_placeholder
-from provision.records import Rejection
+from provision.records import Host, Rejection
 
 PLATFORMS = tuple(platform_tags())
 EMPTY = {"PIP_CONFIG_FILE": "/dev/null", "UV_NO_CONFIG": "1"}
@@ -256,3 +259,11 @@ def test_a_lock_with_too_many_packages(kept):
     head, package = kept.split("[[packages]]")[:2]
     with pytest.raises(InputError, match="packages"):
         given(head + f"[[packages]]{package}" * 5_001)
+
+
+def test_the_example_names_no_registry_and_is_a_whole_lock():
+    path = Path(__file__).parents[3] / "docs/examples/pylock.gpusetup.toml"
+    lock = parse_lock(path.read_text(), str(path), tag_order("3.11", platforms_of(Host(arch="x86_64"))))
+    assert lock.target == Target("2.13.0", "cpu", "3.11", "linux_x86_64", "0.1.0", lock.target.matrix_revision)
+    assert len(lock.wheels) == 34
+    assert all(is_placeholder(wheel.url) and wheel.sha256 and wheel.index is None for wheel in lock.wheels)

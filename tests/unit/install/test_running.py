@@ -41,6 +41,14 @@ def test_writing_counts_as_life():
     assert not run(code, silence_s=0.6).was_silent
 
 
+def test_what_it_writes_is_told_while_it_runs():
+    seen = []
+    code = "import time\nf = open('/dev/null', 'wb', 0)\nfor _ in range(14): time.sleep(0.1); f.write(b'x' * 10**6)"
+    assert run(code, on_written=seen.append).returncode == 0
+    assert seen
+    assert 10**6 < seen[0] < 15 * 10**6
+
+
 def test_limit_on_the_whole_run():
     assert run("import time\nwhile 1: print(1, flush=True); time.sleep(0.05)", limit_s=0.4).was_silent
 
