@@ -61,6 +61,7 @@ def main() -> None:
     env.unlink(missing_ok=True)
     home.mkdir()
 
+    load = round(os.getloadavg()[0], 1)
     ours = {**os.environ, "PYTHONPATH": str(ROOT)}
     here = [sys.executable, "-m", "provision"]
     words = ["bundle", "create", "--cpu", "--torch", given.torch, "--output", str(bundle), "--json"]
@@ -90,7 +91,12 @@ def main() -> None:
     plan, data = created["data"]["plans"][0], accepted["data"]
     result = {
         "measured_on": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": {"cpus": os.cpu_count(), "arch": platform.machine(), "python": platform.python_version()},
+        "machine": {
+            "cpus": os.cpu_count(),
+            "load_at_start": load,
+            "arch": platform.machine(),
+            "python": platform.python_version(),
+        },
         "network": {
             "how": " ".join(NO_NETWORK),
             "loopback_reached_outside": connects(()),
