@@ -61,7 +61,6 @@ def main() -> None:
     env.unlink(missing_ok=True)
     home.mkdir()
 
-    load = round(os.getloadavg()[0], 1)
     ours = {**os.environ, "PYTHONPATH": str(ROOT)}
     here = [sys.executable, "-m", "provision"]
     words = ["bundle", "create", "--cpu", "--torch", given.torch, "--output", str(bundle), "--json"]
@@ -93,7 +92,7 @@ def main() -> None:
         "measured_on": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": {
             "cpus": os.cpu_count(),
-            "load_at_start": load,
+            "load_at_end": round(os.getloadavg()[0], 1),
             "arch": platform.machine(),
             "python": platform.python_version(),
         },
