@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("The doctor: what is wrong with the GPU set-up here, and the cure.", "check/1"),
     "plan": ("Pick torch, CUDA variant and Python for a machine, and say why.", "plan/1"),
     "install": ("Make the environment that the plan names, atomically.", "receipt/1"),
+    "env": ("The environments that gpusetup made: list them, go back to one, remove them.", "environments/1"),
     "bundle": ("Everything that an install needs, in one folder for machines without a network.", "bundle/1"),
     "accept": ("Fine-tune a BERT in the environment and judge the machine by it.", "acceptance/1"),
     "up": ("Detect, check, plan, install, accept, report: the main job.", "report/1"),
@@ -40,6 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 
 #: Commands that are groups. An error is told with the full name, and may come before the module is imported.
 SUBCOMMANDS: Final[dict[str, tuple[str, ...]]] = {
+    "env": ("list", "rollback", "remove"),
     "bundle": ("create", "verify"),
     "report": ("show",),
     "expect": ("create", "check"),

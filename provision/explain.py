@@ -34,8 +34,8 @@ build. Each source is listed with its answer. Check the network and proxies, poi
 index, or add a find-links folder that holds the wheel.""",
     "install-failed": """The environment could not be made. The old one, if there was one, still works.
 
-The installer's own last lines and its log are named with the error. Running the command again finishes the job; leftovers
-of the failed run are removed first.""",
+The installer's own last lines and its log are named with the error. The log is all that stays of a run that failed, and the next one
+that ends well removes it. A run that was killed is another matter: the next one goes on where it can (docs/environments.md).""",
     "install-silent": """The installer said nothing and wrote nothing for a long time, and was ended.
 
 The deadline is on silence, not on total time. The network or the disk may be stuck; the log that is named tells how far it came.""",
@@ -59,10 +59,6 @@ What has come whole is kept beside it, in the folder that ends in `.part`, and t
     "download-failed": """A file that a bundle needs could not be had, after three attempts.
 
 The source and its answer are named with the error. What has come whole is kept: the same command goes on where this one stopped.""",
-    "hash-mismatch": """A file that was downloaded is not the one that was locked: its size or its sha256 differs.
-
-The resolver took the hash from the package source a moment before, so the source changed the file, or something on the way did. Nothing of
-it is installed. Run the same command again; where it stays so, ask who runs the source.""",
     "host-python-left-out": """Somewhere gpusetup itself can't be started with that Python, as the package sources lack something that it needs.
 
 The Python of the environment is another matter: it is that of the plan. Any one of the Pythons that are listed is enough to start gpusetup
@@ -152,6 +148,65 @@ The build is recognised by the index that holds it and by torch.version.cuda."""
     "verification-failed": """The new environment is not what the plan asked for, and was not put in place.
 
 Each comparison that failed is listed with what was found and what was expected. The old environment still works.""",
+    "source-login": """A package source wants a login, or refuses the one that it got (401, 403).
+
+The sentence names the source without any login. Logins are read as pip and uv read them: from the address in your configuration,
+UV_INDEX_<NAME>_USERNAME and _PASSWORD, or ~/.netrc (NETRC names another file). They travel in headers to that host only, never in
+the arguments of a program, and are neither printed nor stored. Nobody is there to answer a question, so keyrings that ask cannot.""",
+    "proxy-login": """The proxy between this machine and the sources wants a login (407).
+
+It is read from `proxy` in pip's configuration or from HTTPS_PROXY and HTTP_PROXY.""",
+    "source-not-trusted": """The certificate of a source is signed by an authority that this machine does not know.
+
+A company's proxy that opens connections, or a private index, has an authority of its own. `cert` in pip's configuration, PIP_CERT,
+SSL_CERT_FILE or REQUESTS_CA_BUNDLE names its file. `trusted-host` switches the proof off for one host: wheels are held to their hashes
+all the same, but the hashes then come from a page that anybody on the way could have written.""",
+    "certificate-not-valid": """The certificate of a source has expired, or is not valid yet, by this machine's clock.
+
+Where the clock can be shown to be wrong the finding is `clock-wrong`. Here the clock agrees with the source's own, or the source did
+not say what time it is.""",
+    "clock-wrong": """This machine's clock is wrong, so every certificate looks expired or not valid yet.
+
+Two things show it: a day before the facts of this release were read, or more than five minutes of difference to the clock of the
+source, which is asked for the time without any login. Machines without a battery and restored virtual machines are often so.""",
+    "source-unreachable": """A package source gives no answer: no such name, no connection, or silence.
+
+Each source has a deadline on silence, so that one that hangs holds up nobody. Look at the network, the proxy (HTTPS_PROXY,
+NO_PROXY, `proxy` in pip's configuration) and the spelling of the address.""",
+    "source-too-slow": """A package source had not finished its answer when the time for it was over.
+
+It does answer, too slowly: a page of an index has 20 seconds. For downloads only silence counts, not the whole time.""",
+    "source-failed": """A package source answers with an error of its own (500, 502, 503, 504), also the second time.
+
+That passes, or its operators have to mend it. What was downloaded before is kept in the installer's cache.""",
+    "source-not-an-index": """What a source sends is not a page of a package index.
+
+Mostly it is a page to sign in, the notice of a proxy, or the address of another service; a page of more than 32 MiB is not read,
+either. The address of an index ends before the name of the project: .../simple, not .../simple/torch.""",
+    "file-gone": """A source lists a file and does not have it (404, 410).
+
+A mirror may be in the middle of an update, or its pages older than its files.""",
+    "download-broken": """A download or a page broke off before its end.
+
+The same command goes on with what is in the installer's cache. Where it happens again and again a proxy may limit size or time.""",
+    "hash-mismatch": """A file is not the one whose hash stands on the source's page or in the lock.
+
+Nothing of it was installed. The transfer may have broken off; where it stays so, the source serves a changed file, or somebody on the
+way does.""",
+    "wheel-malformed": """A wheel cannot be unpacked: it is no archive, is cut off, or names files outside of its own folder.
+
+Of wheels on this disk that is seen before anything is made, also when one would unpack to more than 200 times its size. Of wheels
+from the network uv leaves out files that would lie outside, and pip refuses the wheel.""",
+    "environment-not-executable": """The environment would lie on a file system that is mounted with noexec.
+
+An interpreter that is linked from elsewhere would start there, and torch's libraries could not be loaded: the kernel maps no code from
+such a file system. Name another place with --env.""",
+    "environment-without-links": """The file system of --env has no symbolic links (FAT, exFAT, some network and FUSE file systems).
+
+An environment links to its interpreter, and --env itself is a link that is switched in one step.""",
+    "environment-without-locks": """The file system of --env cannot lock files.
+
+Two runs at once would spoil each other. NFS before version 4 locks only where lockd runs; some FUSE file systems never do.""",
     "disk-full": """The disk has no room for the environment.
 
 The download and the unpacked size are estimated before anything is written. Free room on the file system of --env, or name
@@ -162,7 +217,28 @@ Only one at a time may; the second waits a moment and then gives up. The process
     "environment-foreign": """There is a folder at --env that gpusetup did not make.
 
 It is never replaced. Name another path, or move the folder away.""",
-    "environment-missing": """There is no environment that gpusetup made at this path.""",
+    "environment-missing": """There is no environment that gpusetup made at this path, or none of that name.
+
+`gpusetup env list --env PATH` shows what is behind a path.""",
+    "environment-changed": """An environment was changed by hand since gpusetup made it, so `install` made a new one beside it.
+
+What counts as changed: a package that is gone, was added or has another version, and a file that is gone or has another size, held
+against the receipt and the RECORD of each package. An environment that was changed is never mended in place and never thrown away: it
+stays behind the path, and `gpusetup env rollback` leads back to it. Packages that were added are not in the new one; the command that is
+named installs them again. pip, setuptools, wheel and uv do not count.""",
+    "environment-damaged": """The environment to go back to is not as its receipt says, so it has to be named.
+
+`gpusetup env list --env PATH` names what is missing or moved. `gpusetup env rollback --to NAME` takes it as it is; `gpusetup install`
+makes a whole one.""",
+    "environment-current": """The current environment is not removed alone: the path would lead nowhere.
+
+Go back to another one first with `gpusetup env rollback`, or remove the path with everything behind it: `gpusetup env remove` without
+--name.""",
+    "environment-in-use": """A process still uses an environment that is to be removed.
+
+/proc tells: a process maps files of it, works in it or was started from it. An install keeps such an environment and the next
+one removes it; `gpusetup env remove` stops before anything is removed. A service that was started from an environment goes on with it
+after a switch until it is restarted. Processes of other users and containers can't be seen.""",
     "environment-not-writable": """The place of --env can't be written.
 
 The environment is made in a folder beside --env and a link is put in place at the end; both need write permission there.""",
@@ -197,8 +273,25 @@ the configuration of pip or uv (`gpusetup plan --check-sources` names where each
 The message names the file, the place in it, what was found and what was expected.""",
     "python-missing": """The plan needs a Python that is not there.
 
-gpusetup looks on PATH, in pyenv's folders and among uv's managed interpreters, and downloads none. Install that Python, or
-plan for one that is there with --python.""",
+gpusetup looks on PATH, in /usr/bin, /usr/local/bin and /opt/python, in pyenv's folders, among uv's managed interpreters and in
+conda's environments. It fetches one only with --python-download: uv puts it into its own folder, from the network that your
+settings name. Else install that Python (the command for the distribution is named where it has a package), or plan for one that
+is there with --python.""",
+    "python-unusable": """A Python of the right version is there, and no environment can be made from it.
+
+Detection knows interpreters by their names and first bytes; the one that would be used is started and asked what it is, with a
+deadline. It may crash, hang, be another version than its name says, or lack parts of the standard library: ctypes (torch), zlib, and
+for the pip backend venv and ssl. Debian's python3.X without python3.X-venv will do: the environment is made without pip. A build of
+pyenv that lacks a part was made where the library's headers were missing.""",
+    "python-download": """The plan stands on a Python that is not on this machine; --python-download allowed that.
+
+Nothing was fetched for the plan. `gpusetup install` fetches it when it has the same option: `uv python install`, into the folder of
+uv's managed interpreters. Without the option only interpreters that are there are planned for.""",
+    "python-download-failed": """uv knows a build of that Python for this machine and could not fetch it.
+
+The address and the reason are in uv's own lines. UV_PYTHON_INSTALL_MIRROR names a mirror, UV_PYTHON_DOWNLOADS_JSON_URL a list of
+your own; proxies and certificates are those of your settings. An interpreter that was put into one of the usual places by other
+means is found the same way.""",
     "verification-incomplete": """Something about the new environment could not be looked at.
 
 The environment is in place; what is listed is not known to work. The acceptance run shows whether it does.""",

@@ -16,6 +16,7 @@ from .events import Event
 from .examined import BAD, Examined, load_default_matrix
 from .gate import require_gpus, require_plannable, usable_gpus, visible_devices
 from .planning import no_build, plan_for
+from .recorded import environment_findings
 from .records import Evidence, Finding, Plan, Request
 from .report.style import gib
 
@@ -40,6 +41,7 @@ _WORTH_TELLING = 2**20
 _PHASES = {
     "look": "asking the package sources",
     "resolve": "resolving versions and hashes",
+    "python": "fetching Python",
     "venv": "making the environment",
     "install": "downloading and installing",
     "verify": "verifying what was installed",
@@ -56,10 +58,14 @@ class InstallOptions:
     torch_index: str | None = None
     is_fresh: bool = False
     """Look and install again even where a receipt says that nothing changed."""
+    keep: int = 2
+    """Environments that stay behind the path, the current one among them."""
     held: Held | None = None
     """Files of a bundle: nothing is looked up, and no network is used."""
     locked: Path | None = None
     """A lock that was kept (pylock.toml): its files are installed, and nothing is resolved."""
+    python_download: bool = False
+    """Let uv fetch a Python that is not on the machine."""
 
 
 @dataclass(slots=True)
@@ -156,7 +162,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         asked=receipt.asked,
         download_bytes=receipt.wheel.size_bytes if receipt.wheel else None,
         resolution=replace(plan.resolution, rejections=(*receipt.passed_over, *plan.resolution.rejections)),
-        findings=(*plan.findings, *unseen),
+        findings=(*plan.findings, *environment_findings(receipt), *unseen),
     )
 
 
@@ -215,14 +221,18 @@ def _order(plan: Plan, machine: Machine, options: InstallOptions) -> Order:
         plan_digest=held.digest if held else plan_digest(plan, sources=sources),
         environment=options.env,
         interpreters=(machine.python, *machine.interpreters) if machine.python else machine.interpreters,
-        configuration=configuration,
+        configuration=replace(configuration, known_day=plan.matrix.read_on),
         lock=held.lock if held else None,
         backend=options.backend,
         run_kernel=usable_gpus(machine) > 0 and plan.build.kind == "cuda",
         is_fresh=options.is_fresh,
+        keep=options.keep,
         gpus_left_out=plan.resolution.gpus_left_out,
         visible_devices=visible_devices(machine, plan.resolution.gpus_left_out),
         matrix_revision=plan.matrix.revision,
+        python_download=options.python_download,
+        host=machine.host,
+        unusable_pythons=tuple(reading for reading in machine.readings if reading.name == "python.unusable"),
     )
     return order if options.locked is None else _locked_order(order, plan, options.locked)
 
@@ -254,6 +264,8 @@ def _install_sink(events: EventSink) -> Callable[[InstallEvent], None]:
     def tell(event: InstallEvent) -> None:
         if event.kind == "phase":
             events(Event("install", "phase", _PHASES.get(event.phase, event.phase)))
+        elif event.kind == "note":
+            events(Event("install", "note", event.text))
         elif event.kind == "line":
             events(Event("install", "progress", event.text))
         elif event.kind == "written" and event.phase == "install" and event.written_bytes >= _WORTH_TELLING:

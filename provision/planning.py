@@ -152,7 +152,8 @@ def check_sources(plan: Plan, machine: Machine, matrix: Matrix, *, is_here: bool
     from .install.looking import look
 
     platforms = None if is_here else platforms_of(machine.host)
-    looked = look(plan.resolution.candidates, read_configuration(torch_index=torch_index), platforms=platforms)
+    configuration = replace(read_configuration(torch_index=torch_index), known_day=matrix.read_on)
+    looked = look(plan.resolution.candidates, configuration, platforms=platforms)
     choice = looked.choice
     return replace(
         plan,

@@ -268,6 +268,8 @@ class Request:
     """Builds to be told about: cu130, 2.9, 2.9.1+cu130."""
     container: bool = False
     """A container image instead of an environment."""
+    python_download: bool = False
+    """Whether a Python that is not there may be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -519,6 +521,38 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
+class PackageChange:
+    """One way in which an environment differs from its receipt."""
+
+    name: str
+    """The distribution; python where the interpreter itself is at fault."""
+    found: str | None
+    """The version that is there now, or what is wrong with its files; None when it is gone."""
+    expected: str | None
+    """The version of the receipt; None when the receipt has no such distribution."""
+    requirement: str | None = None
+    """What installs an added one again; None where it did not come from a package index."""
+
+    @property
+    def text(self) -> str:
+        """The difference in a few words."""
+        if self.expected is None:
+            return f"{self.name} {self.found} was added"
+        if self.found is None:
+            return f"{self.name} {self.expected} is gone"
+        return f"{self.name} {self.expected}: found {self.found}"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentInUse:
+    """An environment that would have been removed, if a process did not use it."""
+
+    name: str
+    pid: int
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """Document receipt/1: what the environment holds, read back from it, never the planned versions."""
 
@@ -544,5 +578,11 @@ class Receipt:
     """What every source that was asked said."""
     gpus_left_out: tuple[GpuLeftOut, ...] = ()
     """GPUs of a mixed box that the environment is not for."""
+    resumed: tuple[str, ...] = ()
+    """Phases that an interrupted run had finished, and that were not repeated: resolve, install, verify."""
+    changes: tuple[PackageChange, ...] = ()
+    """How the environment before this one had been changed since it was made."""
+    in_use: tuple[EnvironmentInUse, ...] = ()
+    """Old environments that stayed because a process uses them."""
     conflicts: tuple[SourceConflict, ...] = ()
     """Projects of which the configured sources hold different files."""

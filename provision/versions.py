@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import total_ordering
 from typing import NamedTuple
 
 _DRIVER = re.compile(r"\d+(?:\.\d+){0,3}")
@@ -22,7 +21,6 @@ def torch_order(version: str) -> tuple[tuple[int, ...], bool, str]:
     return tuple(int(part) for part in numbers.split(".") if part), is_final, rest
 
 
-@total_ordering
 class DriverVersion:
     """An NVIDIA driver release such as 535.104.05: keeps its text, compares its integers.
 
@@ -36,7 +34,8 @@ class DriverVersion:
             msg = f"not a driver version: {text!r} (expected numbers such as 535.104.05)"
             raise ValueError(msg)
         self.text = text
-        self._key = tuple(int(part) for part in text.split("."))
+        numbers = [int(part) for part in text.split(".")]
+        self._key = (*numbers, *(0,) * (4 - len(numbers)))  # 535.104 is 535.104.0
 
     @property
     def branch(self) -> int:
@@ -50,16 +49,23 @@ class DriverVersion:
         return f"DriverVersion({self.text!r})"
 
     def __hash__(self) -> int:
-        return hash(self._padded())
-
-    def _padded(self) -> tuple[int, ...]:
-        return (*self._key, *(0,) * (4 - len(self._key)))
+        return hash(self._key)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, DriverVersion) and self._padded() == other._padded()
+        return isinstance(other, DriverVersion) and self._key == other._key
 
+    # Each of them, though the decorator could make three of one: drivers are compared a hundred times per plan.
     def __lt__(self, other: DriverVersion) -> bool:
-        return self._padded() < other._padded()
+        return self._key < other._key
+
+    def __le__(self, other: DriverVersion) -> bool:
+        return self._key <= other._key
+
+    def __gt__(self, other: DriverVersion) -> bool:
+        return self._key > other._key
+
+    def __ge__(self, other: DriverVersion) -> bool:
+        return self._key >= other._key
 
 
 class CudaVersion(NamedTuple):

@@ -28,6 +28,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+_MOST_WORKERS = 8
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run on every core where pytest-xdist is there and nobody said how many (`-n 0`: one after the other)."""
+    if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
+        return
+    option = config.option
+    if option.numprocesses is None and not option.usepdb and not option.collectonly:
+        option.numprocesses = min(os.cpu_count() or 1, _MOST_WORKERS)
+        option.dist = "worksteal"
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests leave nothing in the cache of whoever runs them, read nothing out of it and know no site file."""

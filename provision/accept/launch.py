@@ -7,23 +7,23 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 import zipfile
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from harness import contract
 
 from ..errors import HarnessError
 from ..records import Evidence
+from .workplace import workplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 SILENCE_S = 300.0
 TOTAL_S = 3600.0
@@ -83,8 +83,7 @@ def launch(
     `visible_devices` limits it to some GPUs, where the caller has not done so. Raises HarnessError when there is no
     report; on any exception the child and its whole process group are gone.
     """
-    with tempfile.TemporaryDirectory(prefix="gpusetup-accept-") as folder:
-        place = Path(folder)
+    with workplace() as (place, in_use):
         report_path = place / "report.json"
         archive = build_archive(place)
         contract.write(job, str(place / "job.json"))
@@ -93,7 +92,7 @@ def launch(
         given = child_environment(job, seen)
         if visible_devices is not None:
             given.setdefault("CUDA_VISIBLE_DEVICES", visible_devices)
-        child = _start(argv, given, folder)
+        child = _start(argv, given, place, in_use)
         tail = _follow(child, on_progress, deadlines or Deadlines())
         return _read_report(report_path, child, tail)
 
@@ -186,7 +185,7 @@ class _Tail:
         return "\n".join([*self.lines, *([last] if last else [])][-TAIL_LINES:])
 
 
-def _start(argv: list[str], environment: dict[str, str], folder: str) -> subprocess.Popen[bytes]:
+def _start(argv: list[str], environment: dict[str, str], folder: Path, in_use: int) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             argv,
@@ -196,6 +195,7 @@ def _start(argv: list[str], environment: dict[str, str], folder: str) -> subproc
             env=environment,
             cwd=folder,
             start_new_session=True,
+            pass_fds=(in_use,),
         )
     except OSError as err:
         raise HarnessError(

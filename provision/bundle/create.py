@@ -35,13 +35,13 @@ from ..install.backends import UvBackend
 from ..install.choosing import require_uv
 from ..install.fetching import Deadlines
 from ..install.foreign import bound_instead, disputed, left_alone, require_one_torch, slipped, sources_of
-from ..install.interpreters import choose_interpreter
 from ..install.looking import look, require_held
 from ..install.lookup import builtin_index, default_index, make_fetcher
+from ..install.pythons import PythonChoice, chosen_python
 from ..install.resolving import Resolver
 from ..install.running import run_streaming
 from ..matrix import default_matrix_path
-from ..records import Evidence, MatrixIdentity
+from ..records import Evidence, Host, MatrixIdentity
 from ..versions import Glibc
 from .download import Downloader, Tally, Wanted
 from .manifest import (
@@ -344,7 +344,7 @@ def _resolver(making: _Making, target: Target, uv: UvBackend) -> Resolver:
     words: tuple[str, ...] = ("--python-platform", target.uv_platform)
     python = sys.executable
     if target.python.endswith("t"):  # uv knows no --python-version for these: it has to be there
-        python = str(choose_interpreter(target.python, order.interpreters).executable)
+        python = str(chosen_python(PythonChoice(target.python, order.interpreters, "uv", Host())).executable)
     else:
         words = (*words, "--python-version", target.python)
     return Resolver(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..recorded import added, exchanged
 from ..records import Evidence
 from .base import check, counted
 from .environment import ANEW, PIP_CHECK, installed, rows, torch_build, why_no_torch
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from ..records import Finding
     from .base import Check, Facts, Verdict
 
-_SEEDS = frozenset({"pip", "setuptools", "wheel", "uv", "distribute"})
-"""What makers of environments put there themselves."""
 _OWN_OF_TORCH = ("nvidia-", "cuda-toolkit", "cuda-bindings", "triton", "pytorch-triton")
 """What decides which libraries torch loads."""
 _CONDA_TORCH = ("pytorch", "libtorch", "pytorch-gpu", "pytorch-cpu")
@@ -118,10 +117,10 @@ def lock_drift(facts: Facts, say: Verdict) -> Finding:
         return say.unknown(f"The receipt in the environment does not help: {why}.", *facts.evidence("env.receipt"))
     held = installed(facts)
     recorded = {row[0]: row[1] for row in rows(facts, "env.receipt_distribution")}
+    versions = {name: one.version for name, one in held.items()}
     changed = [
-        Evidence(name, held[name].version if name in held else "not there", source="dist-info", needs=version)
-        for name, version in recorded.items()
-        if name not in held or held[name].version != version
+        Evidence(one.name, one.found or "not there", source="dist-info", needs=one.expected)
+        for one in exchanged(recorded, versions)
     ]
     path = facts.text("env.path") or "PATH"
     again = (f"gpusetup install --env {path}    (makes it anew beside the old one)",)
@@ -133,7 +132,7 @@ def lock_drift(facts: Facts, say: Verdict) -> Finding:
             *changed[:20],
             safe=again,
         )
-    extra = sorted(held.keys() - recorded.keys() - _SEEDS)
+    extra = added(recorded, versions)
     near = [name for name in extra if name.startswith(_OWN_OF_TORCH) and name != "nvidia-ml-py"]
     if near:
         return say.warned(

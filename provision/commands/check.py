@@ -163,7 +163,9 @@ def _fixed(examined: Examined, console: Any, *, is_agreed: bool) -> tuple[Applie
 
     found = offers(examined.results)
     if not found:
-        console.note("No safe remedy here is a command that mends something; what is left is for a person to decide.")
+        is_healthy = not is_bad(examined.results, is_strict=True)
+        left = "No safe remedy here is a command that mends something; what is left is for a person to decide."
+        console.note("There is nothing to mend." if is_healthy else left)
         return ()
     done = fix(found, run, agrees)
     for one in done:

@@ -56,6 +56,14 @@ Examples:
 )
 @click.option("--fresh", is_flag=True, help="Look and install again even where nothing changed.")
 @click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Environments that stay, the new one among them; the others are for `gpusetup env rollback`.",
+)
+@click.option(
     "--locked",
     metavar="FILE",
     type=click.Path(path_type=Path),
@@ -72,7 +80,13 @@ def install(context: click.Context, /, plan_file: Path | None, **words: Any) -> 
     examined = examine_host()
     request = request_of(words)
     options = InstallOptions(
-        environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"], locked=words["locked"]
+        environment_of(words),
+        words["backend"],
+        words["torch_index"],
+        is_fresh=words["fresh"],
+        keep=words["keep"],
+        locked=words["locked"],
+        python_download=words["python_download"],
     )
     if words["bundle"] is not None:
         plan, held = plan_of_bundle(words["bundle"], plan_file, examined, request, words)
@@ -102,15 +116,15 @@ def plan_of_bundle(
 
     if replace(request, cpu=False, require_gpu=0) != Request() or words["torch_index"] or words["locked"]:
         raise UsageError(
-            "A bundle says what is installed; --torch, --cuda, --transformers, --python, --torch-index and --locked "
-            "exclude it."
+            "A bundle says what is installed; --torch, --cuda, --transformers, --python, --python-download, "
+            "--torch-index and --locked exclude it."
         )
     return unpack(folder, str(name) if name else None, examined, request, site=words["site"])
 
 
 def plan_of_file(path: Path, request: Request) -> Plan:
     """The plan of a document; UsageError when the command line asks for something else beside it."""
-    asked = replace(request, cpu=False, require_gpu=0)
+    asked = replace(request, cpu=False, require_gpu=0, python_download=False)
     if asked != Request():
         raise UsageError("A plan file says what is installed; --torch, --cuda, --transformers and --python exclude it.")
     if path.is_dir() or path.suffix in (".jsonl", ".ndjson"):

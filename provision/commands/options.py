@@ -75,6 +75,11 @@ request_options = _stack(
     click.option("--cuda", metavar="SPEC", help="cu126, 12.6 or a specifier such as '<13'."),
     click.option("--transformers", metavar="SPEC", help="A specifier for transformers."),
     click.option("--python", metavar="X.Y", help="Python of the environment, 3.14t for free-threaded."),
+    click.option(
+        "--python-download",
+        is_flag=True,
+        help="A Python that is not on the machine may be used: uv fetches it when the environment is made.",
+    ),
     click.option("--cpu", is_flag=True, help="A CPU environment, also where a GPU is."),
     require_gpu_option,
 )
@@ -124,6 +129,7 @@ def request_of(words: dict[str, Any]) -> Request:
         cpu=bool(words.get("cpu")),
         require_gpu=words.get("require_gpu") or 0,
         container=bool(words.get("container")),
+        python_download=bool(words.get("python_download")),
     )
 
 

@@ -47,7 +47,13 @@ def up(context: click.Context, /, report_file: Path | None, **words: Any) -> int
     console: Any = context.find_root().obj
     require_writable("--report", report_file)
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    options = InstallOptions(environment_of(words), words["backend"], words["torch_index"], is_fresh=words["fresh"])
+    options = InstallOptions(
+        environment_of(words),
+        words["backend"],
+        words["torch_index"],
+        is_fresh=words["fresh"],
+        python_download=words["python_download"],
+    )
     accepting = AcceptOptions(seed=words["seed"])
     report = run_up(request_of(words), options, console.progress, accepting, site=words["site"], started_at=started)
     exit_code = ExitCode.FAILED if report.is_degraded and words["strict"] else report.exit_code

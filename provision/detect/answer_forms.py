@@ -77,11 +77,12 @@ _RECEIPT: Final[dict[str, Any]] = {
     "left_out": [int],
     "distributions": [(str, str, _MAYBE_TEXT)],
 }
+_INTERPRETER: Final = (str, str, str, bool, _MAYBE_TEXT, _MAYBE_TEXT)
 FORMS: Final[tuple[tuple[str, Any], ...]] = (
     (r"now", frozenset({int, float})),
     (r"program .*|module pynvml|container of process 1|cpu\.affinity|env\.path|group \d+", str),
     (r"library .*", {"path": str, "source": str, "real": str}),
-    (r"python\.interpreters", [(str, str, str, bool, _MAYBE_TEXT, _MAYBE_TEXT)]),
+    (r"python\.interpreters", [frozenset({_INTERPRETER, (*_INTERPRETER, _MAYBE_TEXT)})]),
     (r"driver\.blocked_(?:processes|lasting)|errors in .*|wsl\.driver_packages", [str]),
     (r"driver modules on disk", {str: _MAYBE_TEXT}),
     (r"SecureBoot of EFI|imex nodes|limit memlock|page size|shm\.left_behind", int),

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..records import Build, Distribution, GpuLeftOut, HeldWheel, Receipt, Rejection, SourceConflict, Verification
+from ..records import (
+    Build,
+    Distribution,
+    EnvironmentInUse,
+    GpuLeftOut,
+    HeldWheel,
+    PackageChange,
+    Receipt,
+    Rejection,
+    SourceConflict,
+    Verification,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +103,12 @@ class ReceiptData:
     """Projects of which the configured sources hold different files."""
     rehearsal: RehearsalData | None = None
     """With --dry-run: what would be done; then nothing is verified."""
+    resumed: tuple[str, ...] = ()
+    """Phases that an interrupted run had finished, and that were not repeated."""
+    changes: tuple[PackageChange, ...] = ()
+    """How the environment before this one had been changed since it was made."""
+    in_use: tuple[EnvironmentInUse, ...] = ()
+    """Old environments that stayed because a process uses them."""
 
 
 def rehearsal_data(rehearsal: Rehearsal, *, env: Path, backend: str) -> ReceiptData:
@@ -142,6 +159,9 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
         wheel=receipt.wheel,
         passed_over=receipt.passed_over,
         gpus_left_out=receipt.gpus_left_out,
+        resumed=receipt.resumed,
+        changes=receipt.changes,
+        in_use=receipt.in_use,
         conflicts=receipt.conflicts,
     )
 

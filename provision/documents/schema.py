@@ -86,6 +86,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     from ..snapshot import SnapshotData
     from .bundle import BundleData
     from .check import CheckData, CheckList
+    from .environments import EnvironmentsData
     from .fleet import FleetData
     from .matrix_data import MatrixData
     from .plan import PlanData
@@ -98,6 +99,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "check": CheckData,
         "check-list": CheckList,
         "driver-plan": DriverPlan,
+        "environments": EnvironmentsData,
         "error": type(None),
         "expectation": ExpectationData,
         "explanation": Explanation,

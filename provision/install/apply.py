@@ -1,6 +1,6 @@
 """EDGE: the order of an installation. Everything it decides with is pure and stands in the modules beside this one.
 
-reuse? -> lock -> look -> resolve -> disk -> venv -> install -> verify -> receipt -> switch -> prune
+reuse? -> lock -> journal? -> look -> resolve -> disk -> venv -> install -> verify -> receipt -> switch -> prune
 """
 
 from __future__ import annotations
@@ -15,26 +15,52 @@ from typing import TYPE_CHECKING, Literal
 
 from packaging.version import Version
 
-from ..records import Build, GpuLeftOut, HeldWheel, Interpreter, Receipt, Rejection, SourceConflict
+from ..errors import InstallError
+from ..records import (
+    Build,
+    Evidence,
+    GpuLeftOut,
+    HeldWheel,
+    Host,
+    Interpreter,
+    Receipt,
+    Rejection,
+    SourceConflict,
+)
 from . import environment as envs
 from .addresses import redact
 from .availability import asked
 from .backends import Backend, PipBackend, Step, UvBackend, uv_environment
 from .children import failure
-from .choosing import Chosen, choose, require_uv
+from .choosing import Chosen, ask_others, choose, python_steps, require_uv
 from .disk import require_space, unpacked_bytes
 from .estimate import Estimate, Storage, estimate, remote_bytes, storage
 from .fetching import Deadlines
+from .journal import (
+    PHASES,
+    Book,
+    Journal,
+    clear_journal,
+    has_whole_folder,
+    host,
+    python_of,
+    situation,
+)
+from .journal import boot as boot_identity
 from .lock import project_text, render_pylock, shareable
+from .looking import sources_for
 from .lookup import builtin_index, make_fetcher
-from .receipt import first_damage, read_receipt, write_receipt
+from .place import require_usable_place
+from .receipt import changes_of, read_receipt, write_receipt
+from .resuming import MAYBE_OUTDATED, changed_by_hand, cleared, ended, left_over, tidied
 from .running import Completed, run_streaming, sigterm_unwinds
 from .tools import pip_argv
 from .verification import AnotherBuildError, distributions, require_passed, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from ..records import PackageChange, Reading
     from .configuration import Location, PackageConfiguration
     from .lock import Lock
     from .lookup import SourceAnswer
@@ -85,15 +111,25 @@ class Order:
     """GPUs that the plan is not for; the receipt names them."""
     visible_devices: str | None = None
     """CUDA_VISIBLE_DEVICES of the verification, where some GPUs are left out."""
+    keep: int = envs.KEPT
+    """Environments that stay behind the path, the current one among them."""
+    python_download: bool = False
+    """Let uv fetch the Python of the build where it is not on the machine."""
+    host: Host = field(default_factory=Host)
+    """For the commands of its distribution."""
+    unusable_pythons: tuple[Reading, ...] = ()
+    """Interpreters that detection found and that no environment can be made from, each with its reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Progress for people: a phase that starts (`phase`), a line of the backend's output, bytes that it has written so
-    far (`written`), a phase that ended.
+    """Progress for people: a phase that starts, a line of the backend's output, bytes that it has written so far, a
+    phase that ended, or a note.
+
+    Lines may be passed over where there are many; a note is always told.
     """
 
-    kind: Literal["phase", "line", "written", "done"]
+    kind: Literal["phase", "line", "written", "done", "note"]
     phase: str
     text: str = ""
     seconds: float | None = None
@@ -129,19 +165,23 @@ def install(order: Order, on_event: Callable[[Event], None] = lambda _: None) ->
     store = envs.Store.of(order.environment)
     envs.refuse_foreign(store)
     if receipt := reusable(order):
-        return receipt
+        return tidied(store, receipt)
     with (
         sigterm_unwinds(),
         envs.disk_errors_named(store),
         _held(order, store, on_event) as lock_fd,
     ):
-        envs.clear_leftovers(store)
+        now = situation(order.plan_digest, order.backend, order.interpreters, order.lock)
+        left = left_over(store, now, is_fresh=order.is_fresh, tell=_teller(on_event))
+        require_usable_place(store.folder)
         # Another run may have made it while we waited for the lock.
         if receipt := reusable(order):
-            return receipt
-        receipt = _make_first_true(order, store, on_event, lock_fd)
-        envs.prune(store)
-    return receipt
+            return ended(store, receipt)
+        return ended(store, _make_first_true(order, store, on_event, lock_fd, left))
+
+
+def _teller(on_event: Callable[[Event], None]) -> Callable[[str], None]:
+    return lambda text: on_event(Event("note", "journal", text))
 
 
 def _held(order: Order, store: envs.Store, on_event: Callable[[Event], None]) -> AbstractContextManager[int]:
@@ -153,29 +193,39 @@ def _held(order: Order, store: envs.Store, on_event: Callable[[Event], None]) ->
     return envs.locked(store, wait_s=order.limits.lock_wait_s, on_wait=tell)
 
 
-def _make_first_true(order: Order, store: envs.Store, on_event: Callable[[Event], None], lock_fd: int) -> Receipt:
+def _make_first_true(
+    order: Order, store: envs.Store, on_event: Callable[[Event], None], lock_fd: int, left: Journal | None
+) -> Receipt:
     """Make and switch to the first candidate that turns out to be what its source says it is."""
     over: tuple[Rejection, ...] = ()
+    tell = _teller(on_event)
+    changes = changed_by_hand(store, tell)
+    store.log.unlink(missing_ok=True)
     while True:
-        folder = envs.new_folder(store)
-        run = _Run(order, folder, envs.part_of(folder), store.folder / "install.log", on_event, (lock_fd,))
-        run.log_path.unlink(missing_ok=True)
+        if left is not None and has_whole_folder(left, store):
+            folder = store.folder / left.folder
+        else:
+            folder = envs.new_folder(store)
+        run = _Run(order, folder, envs.part_of(folder), store.log, on_event, (lock_fd,), book=Book(store))
         try:
-            receipt = _make(run, over)
+            receipt = replace(_make(run, over, left), changes=changes)
             with run.phase("switch"):
                 envs.switch(store, folder)
         except AnotherBuildError as err:
             envs.discard(folder)
             wrong = run.tried[-1]
-            order = replace(order, candidates=_others(order.candidates, wrong))
+            order, left = replace(order, candidates=_others(order.candidates, wrong)), None
             over = (*over, _another_build(wrong, err))
             if not order.candidates or len(over) > _MISLABELLED:
+                clear_journal(store)
                 raise
-        except BaseException:
-            envs.discard(folder)
-            raise
+        except BaseException as err:
+            cleared(store, folder, err, has_installed=run.book.has("install") if run.book else False, tell=tell)
+            if left is None or not isinstance(err, InstallError) or err.code not in MAYBE_OUTDATED:
+                raise
+            tell(f"starting over after an interrupted run: {err.happened}")
+            left = None
         else:
-            run.log_path.unlink(missing_ok=True)
             return receipt
 
 
@@ -202,7 +252,7 @@ def reusable(order: Order) -> Receipt | None:
         return None
     if Path(receipt.path) != order.environment:
         return None  # moved or copied: its scripts still name the old place
-    return None if first_damage(current, receipt) else replace(receipt, reused=True)
+    return None if changes_of(current, receipt) else replace(receipt, reused=True)
 
 
 def rehearse(order: Order, on_event: Callable[[Event], None] = lambda _: None) -> Rehearsal:
@@ -213,9 +263,9 @@ def rehearse(order: Order, on_event: Callable[[Event], None] = lambda _: None) -
     envs.refuse_foreign(store)
     folder = store.folder / "NEW"
     with tempfile.TemporaryDirectory(prefix="gpusetup-") as work, sigterm_unwinds():
-        run = _Run(order, folder, Path(work), Path(work) / "install.log", on_event)
+        run = _Run(order, folder, Path(work), Path(work) / "install.log", on_event, is_rehearsal=True)
         chosen = choose(run)
-        steps = (_venv_step(run, chosen), _install_step(run, chosen))
+        steps = (*python_steps(run, chosen), _venv_step(run, chosen), _install_step(run, chosen))
         needed = unpacked_bytes(chosen.lock)
         configuration = order.configuration
         sources = (*configuration.locations, *([chosen.location] if chosen.location else []))
@@ -253,6 +303,10 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)
     tried: list[Build] = field(default_factory=list)
     """The build that this run took."""
+    book: Book | None = None
+    """Where the phases that ended are written down; None for a rehearsal."""
+    is_rehearsal: bool = False
+    """Whether nothing may be changed."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -302,16 +356,26 @@ def _is_labelled(chosen: Chosen) -> bool:
     return torch is None or Version(torch.version).local is not None
 
 
-def _make(run: _Run, over: tuple[Rejection, ...]) -> Receipt:
+def _make(run: _Run, over: tuple[Rejection, ...], left: Journal | None) -> Receipt:
     order = run.order
-    chosen = choose(run)
+    if (receipt := _verified_before(run, left)) is not None:
+        return receipt
+    taken = _taken_up(run, left) if left is not None else None
+    chosen = taken or choose(run)
     run.tried.append(chosen.build)
-    require_space(chosen.lock, run.folder, needed=unpacked_bytes(chosen.lock), free=envs.free_bytes(run.folder))
-    with run.phase("venv"):
-        _require(run, run.run(_venv_step(run, chosen)))
-    with run.phase("install"):
-        _require(run, run.run(_install_step(run, chosen), of_bytes=unpacked_bytes(chosen.lock)))
-    conflicts = chosen.conflicts()  # nothing of the environment has run yet
+    journal = _journal(run, chosen, over, left if taken else None)
+    book = run.book or Book(envs.Store.of(order.environment))
+    book.begin(journal)
+    resumed = tuple(phase for phase in PHASES if book.has(phase)) if taken else ()
+    conflicts = journal.conflicts
+    if not book.has("install"):
+        require_space(chosen.lock, run.folder, needed=unpacked_bytes(chosen.lock), free=envs.free_bytes(run.folder))
+        with run.phase("venv"):
+            _require(run, run.run(_venv_step(run, chosen)))
+        with run.phase("install"):
+            _require(run, run.run(_install_step(run, chosen), of_bytes=unpacked_bytes(chosen.lock)), chosen.lock)
+        conflicts = chosen.conflicts()  # nothing of the environment has run yet
+        book.end("install", conflicts)
     with run.phase("verify"):
         seen = _probe(run, chosen)
     verified = verify(seen, chosen.build, chosen.lock)
@@ -326,24 +390,106 @@ def _make(run: _Run, over: tuple[Rejection, ...]) -> Receipt:
         verified=verified,
         seconds=tuple(run.seconds.items()),
         wheel=chosen.wheel,
-        passed_over=(*over, *chosen.rejections),
-        asked=asked(chosen.answers),
+        passed_over=journal.passed_over,
+        asked=journal.asked,
         gpus_left_out=order.gpus_left_out,
+        resumed=resumed,
         conflicts=conflicts,
     )
+    if resumed and (changes := changes_of(run.folder, receipt)):
+        raise _spoiled(run.folder, changes)
     (run.folder / LOCK_FILENAME).write_text(render_pylock(shareable(chosen.lock)), encoding="utf-8")
     write_receipt(receipt, run.folder)
+    book.end("verify")
     return receipt
+
+
+def _verified_before(run: _Run, left: Journal | None) -> Receipt | None:
+    """The receipt of an environment that an interrupted run had verified, if it still is as the receipt says."""
+    if left is None or "verify" not in left.finished or run.folder.name != left.folder:
+        return None
+    receipt = read_receipt(run.folder)
+    if receipt is None or receipt.plan_digest != left.plan_digest or receipt.path != str(run.order.environment):
+        return None
+    if changes_of(run.folder, receipt):
+        return None
+    run.on_event(Event("note", "journal", "going on after an interrupted run: installed and verified, not in place"))
+    if run.book is not None:
+        run.book.begin(replace(left, keep=run.order.keep, previous=_current(run.order)))
+    return replace(receipt, resumed=PHASES)
+
+
+def _taken_up(run: _Run, left: Journal) -> Chosen | None:
+    """The choice of an interrupted run; None where the source that torch came from is not configured any more."""
+    order = run.order
+    if left.lock is None:
+        return None
+    known = sources_for((left.build,), order.configuration, order.builtin) if left.source else ()
+    location = next((item for item in known if item.source == left.source), None)
+    interpreter = next((item for item in order.interpreters if python_of(item) == left.python), None)
+    if interpreter is None or (left.source is not None and location is None):
+        return None
+    has_files = run.folder.name == left.folder
+    done = "installed, not verified" if has_files else "versions and files are chosen"
+    run.on_event(Event("note", "journal", f"going on after an interrupted run: {done}"))
+    asked_again = ask_others(order, left.lock, location) if location and not has_files else None
+    return Chosen(left.build, left.wheel, location, interpreter, left.lock, inquiry=asked_again, left=left.conflicts)
+
+
+def _journal(run: _Run, chosen: Chosen, over: tuple[Rejection, ...], left: Journal | None) -> Journal:
+    """What is written down of a choice; `left` when it was that of an interrupted run."""
+    order, previous = run.order, _current(run.order)
+    if left is not None:
+        finished = left.finished if run.folder.name == left.folder else ("resolve",)
+        return replace(
+            left,
+            folder=run.folder.name,
+            previous=previous,
+            keep=order.keep,
+            finished=tuple(phase for phase in finished if phase != "verify"),
+        )
+    return Journal(
+        plan_digest=order.plan_digest,
+        backend=order.backend,
+        host=host(),
+        boot=boot_identity(),
+        python=python_of(chosen.interpreter),
+        started_at=time.time(),
+        folder=run.folder.name,
+        previous=previous,
+        keep=order.keep,
+        build=chosen.build,
+        wheel=chosen.wheel,
+        source=chosen.location.source if chosen.location else None,
+        lock=chosen.lock if shareable(chosen.lock) == chosen.lock else None,
+        passed_over=(*over, *chosen.rejections),
+        asked=asked(chosen.answers),
+        conflicts=chosen.left,
+    )
+
+
+def _current(order: Order) -> str | None:
+    current = envs.Store.of(order.environment).current
+    return current.name if current else None
+
+
+def _spoiled(folder: Path, changes: Sequence[PackageChange]) -> InstallError:
+    return InstallError(
+        "The environment that an interrupted run left is not whole.",
+        code="verification-failed",
+        evidence=tuple(Evidence(item.name, item.found, source=str(folder), needs=item.expected) for item in changes),
+    )
 
 
 def _venv_step(run: _Run, chosen: Chosen) -> Step:
     # No pip inside: nothing in the environment needs it, and making it takes seconds.
-    python = str(chosen.interpreter.executable)
+    python = chosen.interpreter.executable or chosen.build.python
     base = uv_environment(os.environ, run.order.configuration, None)
+    prompt = ("--prompt", run.order.environment.name)  # else a shell shows the name of the folder, which is a date
     if run.order.backend == "uv":
-        argv = [require_uv(), "venv", "--quiet", "--no-project", "--python", python, str(run.folder)]
+        argv = [require_uv(), "venv", "--quiet", "--no-project", *prompt, "--python", python, str(run.folder)]
     else:
-        argv = [python, "-Im", "venv", "--without-pip", str(run.folder)]
+        argv = [python, "-Im", "venv", "--without-pip", *prompt, str(run.folder)]
     return Step("venv", tuple(argv), base)
 
 
@@ -363,9 +509,10 @@ def _install_step(run: _Run, chosen: Chosen) -> Step:
     return backend.install(run.folder, folder / files[0][0], os.environ)
 
 
-def _require(run: _Run, done: Completed) -> None:
+def _require(run: _Run, done: Completed, lock: Lock | None = None) -> None:
     if done.returncode != 0 or done.was_silent:
-        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.silence_s)
+        sources = {wheel.name: wheel.source for wheel in lock.wheels} if lock else None
+        raise failure(done, log_path=run.log_path, silence_s=run.order.limits.silence_s, sources=sources)
 
 
 def _probe(run: _Run, chosen: Chosen) -> dict[str, dict[str, object]]:

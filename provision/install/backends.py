@@ -75,6 +75,13 @@ _PIP_KEPT = frozenset(
 )
 
 
+BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables that name a bundle of authorities: OpenSSL's and uv's, then those of pip's network library."""
+
+
+_UV_STORES = ("SSL_CERT_DIR", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS")
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command of an installation; the environment may hold credentials and is never shown."""
@@ -118,7 +125,9 @@ class UvBackend:
         `target` are options that name another Python and platform than that interpreter's.
         """
         argv = [self.binary, "pip", "compile", str(project), "--output-file", str(output), "--format", "pylock.toml"]
-        argv += ["--python", python, "--only-binary", ":all:", "--no-header", "--no-annotate", "--quiet", "--upgrade"]
+        # A version instead of a path: the interpreter is not there yet, and the plan is only rehearsed.
+        argv += ["--python-version" if python[:1].isdigit() else "--python", python]
+        argv += ["--only-binary", ":all:", "--no-header", "--no-annotate", "--quiet", "--upgrade"]
         argv += target
         if self.configuration.no_index:
             argv.append("--no-index")  # there is no variable for it
@@ -127,6 +136,14 @@ class UvBackend:
             # takes the highest local label of all indexes. torch itself is bound to its source either way.
             argv += ["--index-strategy", "unsafe-first-match"]
         return Step("resolve", tuple(argv), uv_environment(base, self.configuration, self.location))
+
+    def fetch_python(self, python: str, base: Mapping[str, str]) -> Step:
+        """The command that fetches an interpreter into uv's own folder, and puts nothing anywhere else.
+
+        No executable on PATH: only gpusetup's environments shall find it. Mirrors and proxies are uv's own settings.
+        """
+        variables = uv_environment(base, self.configuration, None) | {"UV_PYTHON_DOWNLOADS": "manual"}
+        return Step("python", (self.binary, "python", "install", "--no-bin", python), variables)
 
     def lock_files(self, lock: Lock) -> tuple[tuple[str, str], ...]:
         """pylock.toml names every file's address and hash, so nothing is looked up a second time."""
@@ -215,6 +232,10 @@ def uv_environment(
         result["UV_FIND_LINKS"] = ",".join(item.secret_url.replace(",", "%2C") for item in configuration.find_links)
     if location is not None:
         result |= index_login(INDEX_NAME, location)
+    named = configuration.cert or any(base.get(name) for name in (*BUNDLES, *_UV_STORES))
+    if configuration.has_system_certificates and not named:
+        # As pip does: an authority of one's own mostly stands in the machine's store. Old and new name of the setting.
+        result |= dict.fromkeys(("UV_NATIVE_TLS", "UV_SYSTEM_CERTS"), "1")
     return result | _network(base, configuration, _UV_NETWORK)
 
 
@@ -257,7 +278,8 @@ def pip_environment(base: Mapping[str, str], configuration: PackageConfiguration
         result.pop(name, None)
     result |= {"PIP_CONFIG_FILE": "/dev/null", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     result |= {"PIP_NO_COLOR": "1", "PIP_PROGRESS_BAR": "off"}
-    return result | _network({}, configuration, _PIP_NETWORK)
+    bundles = {name: base[name] for name in BUNDLES if name in base}
+    return result | _network(bundles, configuration, _PIP_NETWORK)
 
 
 _UV_NETWORK = {
@@ -282,13 +304,21 @@ def _network(
     base: Mapping[str, str], configuration: PackageConfiguration, names: Mapping[str, tuple[str, ...]]
 ) -> dict[str, str]:
     timeout, retries = configuration.timeout_s, configuration.retries
+    bundle = next((base[name] for name in BUNDLES if base.get(name)), None)
     values = {
-        "cert": configuration.cert,
+        "cert": configuration.cert or bundle,
         "client_cert": configuration.client_cert,
         "proxy": configuration.proxy,
         "trusted_hosts": " ".join(configuration.trusted_hosts) or None,
         "timeout": f"{timeout:.0f}" if timeout is not None else None,
         "retries": str(retries) if retries is not None else None,
     }
-    # What is already in the environment was set for this very tool and outranks what the other tool's file says.
-    return {name: value for key, value in values.items() if value for name in names[key] if not base.get(name)}
+    # What is already in the environment was set for this very tool and outranks what the other tool's file says; but
+    # the bundle of the machine does not outrank the one that pip's configuration names for the package sources.
+    return {
+        name: value
+        for key, value in values.items()
+        if value
+        for name in names[key]
+        if key == "cert" or not base.get(name)
+    }

@@ -13,11 +13,11 @@ from ..errors import GpusetupError, InstallError, NoBuildError
 from ..records import Build, Evidence, HeldWheel, Interpreter, Rejection, Source, SourceConflict
 from .backends import UvBackend
 from .foreign import Inquiry, bound_instead, disputed, left_alone, require_one_torch, slipped, sources_of, with_indexes
-from .interpreters import choose_interpreter
 from .lock import Target, check_lock
 from .locked import Given, rebased
 from .looking import look, require_held
 from .lookup import default_index, make_fetcher
+from .pythons import PythonChoice, chosen_python
 from .resolving import Resolver
 from .tools import uv_binary
 
@@ -39,6 +39,10 @@ class Run(Protocol):
     @property
     def order(self) -> Order:
         """What to make."""
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether nothing may be changed."""
 
     @property
     def work(self) -> Path:
@@ -87,13 +91,13 @@ def choose(run: Run) -> Chosen:
     choice = looked.choice
     if choice.build is None or choice.wheel is None or choice.location is None:
         raise GpusetupError("The look-up ended without an answer and without an error.")
-    interpreter = choose_interpreter(choice.build.python, order.interpreters)
+    interpreter = _interpreter(run, choice.build.python)
     fetcher = make_fetcher(order.configuration, order.limits.sources)
     uv = require_uv()  # before the thread: it asks sysconfig, whose first call in a process must not be two at once
     general = Inquiry.begin(lambda: default_index(order.configuration, order.builtin))
     resolver = Resolver(
         UvBackend(uv, order.configuration, choice.location),
-        python=str(interpreter.executable),
+        python=interpreter.executable or choice.build.python,
         work=run.work,
         run=run.run,
         fetcher=fetcher,
@@ -121,6 +125,17 @@ def choose(run: Run) -> Chosen:
     )
 
 
+def ask_others(order: Order, lock: Lock, location: Location) -> Inquiry[tuple[SourceConflict, ...]]:
+    """What other sources hold under the names of a lock; also asked by a run that goes on."""
+
+    def ask() -> tuple[SourceConflict, ...]:
+        sources = sources_of(order.configuration, location, default_index(order.configuration, order.builtin))
+        fetcher = make_fetcher(order.configuration, order.limits.sources)
+        return disputed(lock, sources, fetcher) if sources.foreign else ()
+
+    return Inquiry.begin(ask)
+
+
 def _target(order: Order, build: Build) -> Target:
     platform = f"{sys.platform}_{os.uname().machine}"
     return Target(build.torch, build.variant, build.python, platform, matrix_revision=order.matrix_revision)
@@ -138,7 +153,7 @@ def _locked(run: Run, lock: Lock) -> Chosen:
         )
     wheel = HeldWheel(Source("flat", torch.source, name="lock"), torch.filename, torch.sha256, torch.size_bytes)
     check_lock(lock, build, wheel)
-    interpreter = choose_interpreter(build.python, order.interpreters)
+    interpreter = _interpreter(run, build.python)
     if not order.is_lock_from_elsewhere:
         return Chosen(build, wheel, None, interpreter, lock)
     configuration = order.configuration
@@ -147,6 +162,29 @@ def _locked(run: Run, lock: Lock) -> Chosen:
         lock = rebased(Given(lock, build), configuration, fetcher, folder=order.lock_folder, builtin=order.builtin)
     location = configuration.variant_index(build.index, build.variant) if configuration.torch_index else None
     return Chosen(build, wheel, location, interpreter, lock)
+
+
+def _interpreter(run: Run, python: str) -> Interpreter:
+    """The interpreter to make the environment from, fetched where that was asked; in a rehearsal it may be to come."""
+    order = run.order
+    choice = PythonChoice(python, order.interpreters, order.backend, order.host, order.unusable_pythons)
+    if not order.python_download:
+        return chosen_python(choice)
+
+    def fetch(step: Step) -> Completed:
+        with run.phase("python"):
+            return run.run(step)
+
+    return chosen_python(choice, step=_download_step(run, python), run_step=None if run.is_rehearsal else fetch)
+
+
+def _download_step(run: Run, python: str) -> Step:
+    return UvBackend(require_uv(), run.order.configuration).fetch_python(python, os.environ)
+
+
+def python_steps(run: Run, chosen: Chosen) -> tuple[Step, ...]:
+    """The step that fetches the Python, where it is not there yet."""
+    return () if chosen.interpreter.executable else (_download_step(run, chosen.build.python),)
 
 
 def require_uv() -> str:

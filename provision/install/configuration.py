@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -57,6 +57,10 @@ class PackageConfiguration:
     lacks is taken from the next."""
     torch_index: str | None = field(default=None, repr=False)
     """Address that replaces https://download.pytorch.org/whl; the variant is appended."""
+    has_system_certificates: bool = False
+    """Whether the machine has a store of authorities, which pip (from 24.2 on) trusts and uv does when it is told."""
+    known_day: str | None = None
+    """A day that has certainly come (2026-11-20); a clock before it is wrong."""
 
     @property
     def locations(self) -> tuple[Location, ...]:
@@ -95,7 +99,15 @@ def read_configuration(
     pip = pip_settings.read(environ, prefix=prefix or sys.prefix, root=root)
     uv = uv_settings.read(environ, root=root)
     base = torch_index or environ.get("GPUSETUP_TORCH_INDEX") or None
-    return combine(pip, uv, folder=folder, torch_index=as_address(base, folder) if base else None)
+    found = combine(pip, uv, folder=folder, torch_index=as_address(base, folder) if base else None)
+    return replace(found, has_system_certificates=_has_system_certificates())
+
+
+def _has_system_certificates() -> bool:
+    import ssl
+
+    places = ssl.get_default_verify_paths()
+    return bool(places.cafile or (places.capath and any(Path(places.capath).iterdir())))
 
 
 def combine(

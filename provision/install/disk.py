@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import InstallError
 from ..records import Evidence
 from .addresses import local_path
+from .causes import CAUSES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,14 +33,46 @@ def unpacked_bytes(lock: Lock) -> int | None:
 def _unpacked(wheel: LockedWheel) -> int | None:
     path = local_path(wheel.url)
     if path is not None:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return sum(item.file_size for item in archive.infolist())
-        except (OSError, zipfile.BadZipFile):
-            return None
+        return _unpacked_here(wheel, path)
     if wheel.size_bytes is None:
         return None
     return int(wheel.size_bytes * (_LARGE_GROWTH if wheel.size_bytes > _LARGE_BYTES else _SMALL_GROWTH))
+
+
+def _unpacked_here(wheel: LockedWheel, path: Path) -> int | None:
+    """The bytes of a wheel on this disk; InstallError when it is none, or would not stay in its folder.
+
+    uv and pip look, too, at what comes over the network; what lies here is told before anything is made.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            items = archive.infolist()
+    except OSError:
+        return None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as err:
+        raise _unsound(wheel, str(err), "a zip archive") from err
+    for item in items:
+        if item.filename.startswith(("/", "\\")) or ".." in item.filename.replace("\\", "/").split("/"):
+            raise _unsound(wheel, item.filename[:200], "paths inside of the wheel's own folder")
+    unpacked = sum(item.file_size for item in items)
+    if unpacked > max(_HARMLESS_BYTES, _MOST_GROWTH * path.stat().st_size):
+        raise _unsound(wheel, f"{unpacked} bytes unpacked of {path.stat().st_size}", f"at most {_MOST_GROWTH} times")
+    return unpacked
+
+
+_HARMLESS_BYTES = 2**30
+_MOST_GROWTH = 200
+"""deflate reaches about 1,000 on zeros; libraries and sources reach less than ten."""
+
+
+def _unsound(wheel: LockedWheel, found: str, needs: str) -> InstallError:
+    cause = CAUSES["wheel-malformed"]
+    return InstallError(
+        cause.sentence.format(source=wheel.source),
+        code=cause.code,
+        evidence=(Evidence(wheel.filename, found, source=wheel.source, needs=needs),),
+        do=cause.do,
+    )
 
 
 def require_space(lock: Lock, folder: Path, *, needed: int | None, free: int) -> None:

@@ -2,10 +2,14 @@
 
     torch-env -> .torch-env.gpusetup/20261123T101500.250000/      what the user names
     .torch-env.gpusetup/lock                                    one run at a time
+    .torch-env.gpusetup/journal.json                            how far the run has come; gone when it has ended
     .torch-env.gpusetup/20261123T101500.250000.part/              says that it is not finished; working files
+    .torch-env.gpusetup/removing                                everything here is to go
+    .torch-env.gpusetup.log                                     what the last run that failed did
 
 A folder is built under its final path (shebangs and pyvenv.cfg hold absolute paths), so the switch is the one rename
-of the link, which is atomic; an interruption before it leaves the old environment as it was.
+of the link, which is atomic; an interruption before it leaves the old environment as it was. What the link leads to
+is finished, whatever stands beside it; everything else that is marked is a leftover for the next run.
 """
 
 from __future__ import annotations
@@ -25,12 +29,21 @@ from typing import TYPE_CHECKING
 
 from ..errors import InstallError
 from ..records import Evidence
+from .place import lock_fault
+from .usage import users_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .usage import Process
+
 _PART = ".part"
+_LOCK = "lock"
+_REMOVING = "removing"
+_ATTEMPTS = 100
+JOURNAL = "journal.json"
 KEPT = 2
+"""Environments that stay: the current one, and the one to go back to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,11 @@ class Store:
         return self.path.parent / f".{self.path.name}.gpusetup"
 
     @property
+    def log(self) -> Path:
+        """What a run did; stays where it failed. Beside the folder, so that nothing else has to stay with it."""
+        return self.path.parent / f".{self.path.name}.gpusetup.log"
+
+    @property
     def current(self) -> Path | None:
         """The environment that the link leads to; None when there is none of ours."""
         if not self.path.is_symlink():
@@ -61,13 +79,15 @@ class Store:
 
     def finished(self) -> tuple[Path, ...]:
         """Complete environments, newest first."""
-        if not self.folder.is_dir():
+        current = self.current
+        return tuple(item for item in self.folders() if item == current or not part_of(item).exists())
+
+    def folders(self) -> tuple[Path, ...]:
+        """Every environment, also one that is being made or removed, newest first."""
+        try:
+            found = [item for item in self.folder.iterdir() if item.suffix != _PART and item.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
             return ()
-        found = [
-            item
-            for item in self.folder.iterdir()
-            if item.is_dir() and item.suffix != _PART and not part_of(item).exists()
-        ]
         return tuple(sorted(found, key=lambda item: item.name, reverse=True))
 
 
@@ -118,23 +138,69 @@ def disk_errors_named(store: Store) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(store: Store, *, wait_s: float = 10.0, on_wait: Callable[[str], None] = lambda _: None) -> Iterator[int]:
-    """Hold the store against other runs; gives the lock's descriptor, InstallError names the holder after `wait_s`."""
-    store.folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(store.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    """Hold the store against other runs; gives the lock's descriptor, InstallError names the holder after `wait_s`.
+
+    A store that holds nothing but its lock in the end is removed, with the folders that were made to hold it.
+    """
+    made = tuple(item for item in (store.folder, *store.folder.parents) if not item.exists())
+    end = time.monotonic() + wait_s
     try:
-        _wait_for(descriptor, store, wait_s, on_wait)
-        holder = (
-            f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ}\n"
-        )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, holder.encode(), 0)
+        while True:
+            with _opened(store) as descriptor:
+                _wait_for(descriptor, store, end, on_wait)
+                if _is_lock_of(descriptor, store):
+                    with _holding(descriptor, store):
+                        yield descriptor
+                    return
+    finally:
+        with contextlib.suppress(OSError):  # what holds something is not removed
+            for folder in made:
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _opened(store: Store) -> Iterator[int]:
+    for attempt in range(_ATTEMPTS):
+        try:
+            store.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(store.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            break
+        except FileNotFoundError:  # the run before this one has just removed the empty store
+            if attempt == _ATTEMPTS - 1:
+                raise
+    try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _wait_for(descriptor: int, store: Store, wait_s: float, on_wait: Callable[[str], None]) -> None:
-    end = time.monotonic() + wait_s
+def _is_lock_of(descriptor: int, store: Store) -> bool:
+    """Whether the file that was locked still is the store's: it may have been removed while this run waited for it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), (store.folder / _LOCK).stat())
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _holding(descriptor: int, store: Store) -> Iterator[None]:
+    """Write down who holds the lock; in the end a store that holds nothing goes.
+
+    It is still locked then: whoever waits for the lock finds it gone, and makes the store anew.
+    """
+    try:
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{holder} since {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ}\n".encode(), 0)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if os.listdir(store.folder) == [_LOCK]:  # noqa: PTH208 - names are all that is needed
+                (store.folder / _LOCK).unlink()
+                store.folder.rmdir()
+
+
+def _wait_for(descriptor: int, store: Store, end: float, on_wait: Callable[[str], None]) -> None:
     is_told = False
     while True:
         try:
@@ -153,19 +219,41 @@ def _wait_for(descriptor: int, store: Store, wait_s: float, on_wait: Callable[[s
                 evidence=(Evidence("holder", holder, source=str(store.folder / "lock")),),
                 do=("wait for it to end, then run the same command",),
             ) from None
+        except OSError as err:
+            if fault := lock_fault(err, store.folder):
+                raise fault from err
+            raise
         else:
             return
 
 
-def clear_leftovers(store: Store) -> None:
-    """Remove what an interrupted run left behind. Call with the lock held."""
-    if not store.folder.is_dir():
+def clear_leftovers(store: Store, *, keep: str | None = None) -> None:
+    """Remove what an interrupted run left behind, or finish what it was removing. Call with the lock held.
+
+    `keep` names a folder that this run goes on with.
+    """
+    if (store.folder / _REMOVING).exists():
+        _remove_all(store)
         return
+    current = store.current
     for mark in store.folder.glob(f"*{_PART}"):
         folder = mark.with_name(mark.name.removesuffix(_PART))
-        discard(folder)
+        if folder == current:
+            shutil.rmtree(mark)  # the link was switched, and then the run ended
+        elif folder.name != keep:
+            discard(folder)
     for link in store.folder.glob("link-*"):
         link.unlink(missing_ok=True)
+
+
+def has_leftovers(store: Store) -> bool:
+    """Whether there is anything that a run which ended well would not have left. Needs no lock, a look at names."""
+    try:
+        names = os.listdir(store.folder)  # noqa: PTH208 - names are all that is needed
+    except OSError:
+        return store.log.exists()
+    marked = any(name.endswith(_PART) or name.startswith("link-") or name == _REMOVING for name in names)
+    return marked or JOURNAL in names or store.log.exists()
 
 
 def new_folder(store: Store) -> Path:
@@ -174,12 +262,12 @@ def new_folder(store: Store) -> Path:
     folder, number = store.folder / stem, 1
     while folder.exists():
         folder, number = store.folder / f"{stem}-{number}", number + 1
-    part_of(folder).mkdir()
+    part_of(folder).mkdir(mode=0o700)  # an address in it may hold a token
     return folder
 
 
 def discard(folder: Path) -> None:
-    """Remove an environment that did not come to be."""
+    """Remove an environment that did not come to be, or that is marked as one to go."""
     shutil.rmtree(folder, ignore_errors=True)
     if not folder.exists():  # the mark goes last: an interrupted removal is finished by the next run
         shutil.rmtree(part_of(folder), ignore_errors=True)
@@ -188,20 +276,30 @@ def discard(folder: Path) -> None:
 def switch(store: Store, folder: Path) -> None:
     """Make the path lead to a finished folder, whole on disk before anything points to it."""
     flush(store.folder)
-    shutil.rmtree(part_of(folder))
     point(store, folder)
+    # Only now: whatever the link does not lead to and is marked was never finished.
+    shutil.rmtree(part_of(folder))
 
 
 def point(store: Store, folder: Path) -> None:
-    """Let the link lead to one of the store's folders; atomic."""
+    """Let the link lead to one of the store's folders; atomic, and on the disk before anything else is removed."""
     refuse_foreign(store)
     link = store.folder / f"link-{os.getpid()}"
     link.unlink(missing_ok=True)
     # Relative: the pair of link and store survives a bind mount of their parent elsewhere.
-    link.symlink_to(Path(store.folder.name) / folder.name)
-    if store.path.is_dir() and not store.path.is_symlink():
-        store.path.rmdir()  # empty, or refused above
-    link.replace(store.path)
+    try:
+        link.symlink_to(Path(store.folder.name) / folder.name)
+        if store.path.is_dir() and not store.path.is_symlink():
+            store.path.rmdir()  # empty, or refused above
+        link.replace(store.path)
+    finally:
+        link.unlink(missing_ok=True)
+    descriptor = os.open(store.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # file systems that can't flush a folder alone keep the order anyway
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def flush(folder: Path) -> None:
@@ -215,44 +313,43 @@ def flush(folder: Path) -> None:
         os.close(descriptor)
 
 
-def prune(store: Store, *, keep: int = KEPT) -> None:
-    """Remove all but the newest `keep` environments, never the current one."""
+def prune(store: Store, *, keep: int = KEPT, previous: str | None = None) -> tuple[tuple[Path, Process], ...]:
+    """Remove all but `keep` environments: the current one stays, then `previous`, then the newest.
+
+    An environment that a process still uses stays too; each is returned with such a process.
+    """
     current = store.current
     others = [folder for folder in store.finished() if folder != current]
+    others.sort(key=lambda folder: folder.name != previous)  # stable: the newest stay in front
+    used = users_of(others[max(keep - 1, 0) :])
     for folder in others[max(keep - 1, 0) :]:
-        part_of(folder).mkdir(exist_ok=True)
-        discard(folder)
+        if folder not in used:
+            part_of(folder).mkdir(exist_ok=True)
+            discard(folder)
+    return tuple(used.items())
 
 
-def environments(path: Path) -> tuple[tuple[Path, bool], ...]:
-    """(folder, whether the path leads to it) of every finished environment behind a path, newest first."""
-    store = Store.of(path)
-    return tuple((folder, folder == store.current) for folder in store.finished())
+def remove_one(folder: Path) -> None:
+    """Remove one environment; the next run finishes it if this one is interrupted. Call with the lock held."""
+    part_of(folder).mkdir(exist_ok=True)
+    discard(folder)
 
 
-def rollback(path: Path) -> Path:
-    """Lead the path to the environment before the current one; InstallError when there is none."""
-    store = Store.of(path)
-    with disk_errors_named(store), locked(store):
-        others = [folder for folder in store.finished() if folder != store.current]
-        if not others:
-            raise InstallError(
-                f"There is no earlier environment behind {store.path}.",
-                code="environment-missing",
-                evidence=(Evidence("environments", len(store.finished()), source=str(store.folder), needs=2),),
-            )
-        point(store, others[0])
-        return others[0]
+def remove_all(store: Store) -> None:
+    """Remove the link and every environment behind it; the next run finishes it. Call with the lock held."""
+    (store.folder / _REMOVING).touch()
+    flush(store.folder)
+    _remove_all(store)
 
 
-def remove(path: Path) -> None:
-    """Remove a path and every environment behind it; InstallError when gpusetup did not make it."""
-    store = Store.of(path)
-    refuse_foreign(store)
-    with disk_errors_named(store), locked(store):
-        if store.path.is_symlink():
-            store.path.unlink()
-        shutil.rmtree(store.folder, ignore_errors=True)
+def _remove_all(store: Store) -> None:
+    if store.path.is_symlink() and (store.path.parent / store.path.readlink()).parent == store.folder:
+        store.path.unlink()
+    for item in store.folder.iterdir():
+        if item.name not in (_LOCK, _REMOVING):
+            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink(missing_ok=True)
+    store.log.unlink(missing_ok=True)
+    (store.folder / _REMOVING).unlink()
 
 
 def free_bytes(folder: Path) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import email.utils
 import functools
 import http.client
 import netrc
 import os
 import re
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,11 +21,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from .addresses import credentials
+from .backends import BUNDLES
+from .causes import clock_fault
 from .listing import MAX_BYTES
 from .pages import Page, PageCache, may_be_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import IO
 
 _CHUNK = 2**16
@@ -64,7 +68,11 @@ class Part:
 
 
 class FetchError(Exception):
-    """Why there is no answer, in one sentence without the address."""
+    """Why there is no answer, in one sentence without the address; `cause` is one of `causes.CAUSES`."""
+
+    def __init__(self, sentence: str, cause: str = "source-unreachable") -> None:
+        super().__init__(sentence)
+        self.cause = cause
 
 
 class _SameSchemes(urllib.request.HTTPRedirectHandler):
@@ -81,7 +89,7 @@ class _SameSchemes(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         before, after = urlsplit(req.full_url), urlsplit(newurl)
         if after.scheme not in {"http", "https"} or (before.scheme == "https" and after.scheme == "http"):
-            raise FetchError(f"it redirects from {before.scheme} to {after.scheme or 'nothing'}")
+            raise FetchError(f"it redirects from {before.scheme} to {after.scheme or 'nothing'}", "source-failed")
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
         login = req.get_header("Authorization") or req.unredirected_hdrs.get("Authorization")
         if request is not None and login and (before.scheme, before.netloc) == (after.scheme, after.netloc):
@@ -99,6 +107,8 @@ class Fetcher:
     client_cert: str | None = None
     trusted_hosts: tuple[str, ...] = ()
     cache: PageCache = field(default_factory=PageCache)
+    known_day: str | None = None
+    """A day that has certainly come: a clock before it is wrong."""
 
     def get(self, address: str, *, accept: str) -> Fetched | None:
         """The page at an address; None when the server says that there is none; FetchError with the reason else."""
@@ -143,7 +153,7 @@ class Fetcher:
 
     def _part(self, address: str, first: int | None, length: int, end: float) -> Part:
         wanted = f"bytes=-{length}" if first is None else f"bytes={first}-{first + length - 1}"
-        with self._told(), self._open(address, {"Range": wanted, "Accept-Encoding": "identity"}) as answer:
+        with self._told(address), self._open(address, {"Range": wanted, "Accept-Encoding": "identity"}) as answer:
             stated = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
             if answer.status != http.client.PARTIAL_CONTENT or stated is None:
                 raise FetchError("it does not answer range requests")
@@ -155,8 +165,23 @@ class Fetcher:
                 raise FetchError("the answer broke off")
             return Part(content, start, total)
 
+    def _clock_fault(self, address: str) -> str | None:
+        """Why the clock is wrong by which a certificate was judged; asks the server for its time, without any login."""
+        server: float | None = None
+        with contextlib.suppress(OSError, ValueError, TypeError, FetchError, http.client.HTTPException):
+            root = urlunsplit(urlsplit(_bare(address))._replace(path="/", query=""))
+            request = urllib.request.Request(root, method="HEAD")  # noqa: S310 - an address that was opened before
+            context = _context(None, None, is_trusted=True)
+            try:
+                with self._opener(context).open(request, timeout=self.deadlines.silence_s) as answer:
+                    stated = answer.headers.get("Date")
+            except urllib.error.HTTPError as err:
+                stated = err.headers.get("Date")
+            server = email.utils.parsedate_to_datetime(stated or "").timestamp()
+        return clock_fault(time.time(), known_day=self.known_day, server=server)
+
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, address: str = "") -> Iterator[None]:
         """Every failure of the network as a FetchError."""
         try:
             yield
@@ -165,7 +190,7 @@ class Fetcher:
         except TimeoutError as err:
             raise FetchError(f"silent for {self.deadlines.silence_s:g} s") from err
         except urllib.error.URLError as err:
-            raise _why(err, self.deadlines) from err
+            raise _why(err, self.deadlines, lambda: self._clock_fault(address)) from err
         except (OSError, http.client.HTTPException) as err:
             raise FetchError(f"the connection broke: {err or type(err).__name__}") from err
 
@@ -173,7 +198,10 @@ class Fetcher:
         login = _login(address)
         kept = self.cache.get(_bare(address), accept, login)
         try:
-            with self._told(), self._open(address, {"Accept": accept, **(kept.conditions if kept else {})}) as answer:
+            with (
+                self._told(address),
+                self._open(address, {"Accept": accept, **(kept.conditions if kept else {})}) as answer,
+            ):
                 body, headers = _read(answer, end, self.deadlines.overall_s), answer.headers
                 charset = headers.get_content_charset() or "utf-8"
                 text = body.decode(charset if _is_known(charset) else "utf-8", errors="replace")
@@ -201,20 +229,56 @@ class Fetcher:
             token = base64.b64encode(":".join(login).encode()).decode()
             # Unredirected: the login is for this host, wherever it points to next.
             request.add_unredirected_header("Authorization", f"Basic {token}")
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({"http": self.proxy, "https": self.proxy} if self.proxy else None),
-            urllib.request.HTTPSHandler(context=self._tls(parts.netloc.rpartition("@")[2], host)),
-            _SameSchemes(),
-        )
+        opener = self._opener(self._tls(parts.netloc.rpartition("@")[2], host))
         answer: http.client.HTTPResponse = opener.open(request, timeout=self.deadlines.silence_s)
         return answer
 
+    def _opener(self, context: ssl.SSLContext) -> urllib.request.OpenerDirector:
+        return urllib.request.build_opener(
+            urllib.request.ProxyHandler(_proxies(self.proxy)),
+            urllib.request.HTTPSHandler(context=context),
+            _SameSchemes(),
+        )
+
     def _tls(self, netloc: str, host: str) -> ssl.SSLContext:
-        bundle = self.cert or os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
+        bundle = self.cert or next((os.environ[name] for name in BUNDLES if os.environ.get(name)), None)
+        bundle = bundle or _bundle_of_pip()
+        is_trusted = bool({netloc, host} & set(self.trusted_hosts))
         try:
-            return _context(bundle, self.client_cert, is_trusted=bool({netloc, host} & set(self.trusted_hosts)))
+            with _READING:  # all sources are asked at once: one reads the bundle, the others take what it read
+                return _context(bundle, self.client_cert, is_trusted=is_trusted)
         except OSError as err:
-            raise FetchError(f"the certificates in {bundle or self.client_cert} cannot be read: {err}") from err
+            said = f"the certificates in {bundle or self.client_cert} cannot be read: {err}"
+            raise FetchError(said, "source-not-trusted") from err
+
+
+def _proxies(configured: str | None) -> dict[str, str]:
+    """Proxies by scheme: pip's own setting, else the variables; ALL_PROXY stands in, as it does for pip and uv.
+
+    NO_PROXY is looked at when a request is made. urllib speaks no SOCKS, so such a proxy of all schemes is left out.
+    """
+    if configured:
+        return {"http": configured, "https": configured}
+    found = urllib.request.getproxies()
+    rest = found.get("all", "")
+    everything = {"http": rest, "https": rest} if rest and not rest.lower().startswith("socks") else {}
+    return everything | {scheme: place for scheme, place in found.items() if scheme in {"http", "https"}}
+
+
+_READING = threading.Lock()
+
+
+@functools.lru_cache(maxsize=1)
+def _bundle_of_pip() -> str | None:
+    """The authorities that pip brings, for machines that have no store of their own (small container images)."""
+    places = ssl.get_default_verify_paths()
+    if places.cafile or (places.capath and any(Path(places.capath).iterdir())):
+        return None
+    with contextlib.suppress(ImportError):
+        from importlib import import_module
+
+        return str(import_module("pip._vendor.certifi").where())
+    return None
 
 
 @functools.lru_cache(maxsize=16)
@@ -259,13 +323,14 @@ def _read(answer: http.client.HTTPResponse, end: float, overall_s: float, limit:
         held += len(piece)
         if held > (limit or MAX_BYTES):
             raise FetchError(
-                "it sends more than was asked for" if limit else f"the page is larger than {MAX_BYTES >> 20} MiB"
+                "it sends more than was asked for" if limit else f"the page is larger than {MAX_BYTES >> 20} MiB",
+                "source-not-an-index",
             )
         if time.monotonic() > end:
-            raise FetchError(f"not finished within {overall_s:g} s")
+            raise FetchError(f"not finished within {overall_s:g} s", "source-too-slow")
         pieces.append(piece)
     if answer.length:  # what Content-Length promised and did not come; read1 ends there without a word
-        raise FetchError(f"the answer broke off, {answer.length} bytes are missing")
+        raise FetchError(f"the answer broke off, {answer.length} bytes are missing", "download-broken")
     return b"".join(pieces)
 
 
@@ -276,16 +341,27 @@ def _refusal(err: urllib.error.HTTPError) -> FetchError:
     if err.code in _NOT_THERE:
         return _NotThereError(sentence)
     if err.code in _LOGIN:
-        return FetchError(f"{sentence}: it wants other credentials")
-    return (_TemporaryError if err.code in _AGAIN else FetchError)(sentence)
+        cause = "proxy-login" if err.code == http.client.PROXY_AUTHENTICATION_REQUIRED else "source-login"
+        return FetchError(f"{sentence}: it wants other credentials", cause)
+    return (_TemporaryError if err.code in _AGAIN else FetchError)(sentence, "source-failed")
 
 
-def _why(err: urllib.error.URLError, deadlines: Deadlines) -> FetchError:
+# Numbers of X.509 verification (X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL).
+_WRONG_TIME = frozenset({9, 10})
+
+
+def _why(err: urllib.error.URLError, deadlines: Deadlines, clock: Callable[[], str | None]) -> FetchError:
     reason = err.reason
     if isinstance(reason, TimeoutError):
         return FetchError(f"no connection within {deadlines.silence_s:g} s")
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return FetchError(f"its certificate is not trusted: {reason.verify_message}")
+        said = f"its certificate is not trusted: {reason.verify_message}"
+        if reason.verify_code not in _WRONG_TIME:
+            return FetchError(said, "source-not-trusted")
+        fault = clock()
+        return FetchError(f"{said}; {fault}", "clock-wrong") if fault else FetchError(said, "certificate-not-valid")
+    if isinstance(reason, OSError) and "407" in str(reason):  # http.client words the refusal of a tunnel so
+        return FetchError(f"the proxy refuses: {reason}", "proxy-login")
     if isinstance(reason, ConnectionResetError):
         return _TemporaryError("the connection was reset")
     return FetchError(f"it cannot be reached: {getattr(reason, 'strerror', None) or reason}")

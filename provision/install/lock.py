@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -164,9 +165,9 @@ def parse_lock(text: str, where: str, order: dict[Tag, int]) -> Lock:
     if len(packages) > _MAX_PACKAGES:
         raise _malformed(f"{where}: packages", f"{len(packages)} packages", f"at most {_MAX_PACKAGES}")
     wheels = [_package(entry, f"{where}: packages[{number}]", order) for number, entry in enumerate(packages)]
-    twice = next((wheel.name for wheel in wheels if sum(other.name == wheel.name for other in wheels) > 1), None)
+    twice = [name for name, count in Counter(wheel.name for wheel in wheels).items() if count > 1]
     if twice:
-        raise _malformed(f"{where}: packages", f"{twice} more than once", "each package once")
+        raise _malformed(f"{where}: packages", f"{twice[0]} more than once", "each package once")
     return Lock(tuple(sorted(wheels, key=lambda wheel: wheel.name)), _target(document, where))
 
 
@@ -213,7 +214,8 @@ def _package(entry: Any, where: str, order: dict[Tag, int]) -> LockedWheel:
 
 def _unfit(name: str, wheels: list[LockedWheel], where: str, order: dict[Tag, int]) -> InstallError:
     """No file of a package is for this interpreter and machine: names the files with their tags and ours."""
-    newest = min(order, key=lambda tag: order[tag], default=None)
+    ranked = sorted(order, key=lambda tag: order[tag])
+    newest = next((tag for tag in ranked if tag.platform.startswith("manylinux")), ranked[0])
     return InstallError(
         f"The lock is not for this machine: no wheel of {name} {wheels[0].version} runs on it.",
         code="lock-not-for-this-machine",

@@ -11,12 +11,14 @@ from ..errors import NoBuildError
 from ..records import Evidence
 from .addresses import local_path
 from .availability import Choice, asked, choose_held
+from .causes import CAUSES
 from .lookup import SourceAnswer, ask_sources, builtin_index, default_index, make_fetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..records import Asked, Build
+    from .causes import Cause
     from .configuration import Location, PackageConfiguration
     from .fetching import Deadlines
 
@@ -94,20 +96,38 @@ def require_held(looked: Looked, candidates: Sequence[Build]) -> None:
     """NoBuildError with every source and its answer when nothing was found."""
     if looked.choice.build is not None:
         return
-    best = candidates[0]
+    best, causes = candidates[0], _causes(looked.answers)
+    # Where no source answered, what keeps them all from it is the finding; else it is one more thing to mend.
+    leading = causes[0] if causes and all(answer.failure for answer in looked.answers) else None
+    happened = f"No configured package source holds torch {best.local_version} for Python {best.python}" + (
+        f", nor any of {len(candidates) - 1} others that would fit." if len(candidates) > 1 else "."
+    )
+    source = next((answer.location.url for answer in looked.answers if answer.cause), "")
     raise NoBuildError(
-        f"No configured package source holds torch {best.local_version} for Python {best.python}"
-        + (f", nor any of {len(candidates) - 1} others that would fit." if len(candidates) > 1 else "."),
-        code="not-in-sources",
+        f"No package source could be asked. {leading.sentence.format(source=source)}" if leading else happened,
+        code=leading.code if leading else "not-in-sources",
         evidence=tuple(
             Evidence(said.source.url, _not_here(said), source=said.source.name, needs=f"torch {best.local_version}")
             for said in asked(looked.answers)
         ),
         do=(
-            "name a source that holds it: --torch-index ADDRESS, or find-links in pip's configuration",
-            "see what would fit otherwise: gpusetup plan --check-sources",
+            *(step for cause in causes for step in cause.do),
+            *(_NAME_A_SOURCE if leading is None else ()),
         ),
+        risky=tuple(step for cause in causes for step in cause.risky),
     )
+
+
+_NAME_A_SOURCE = (
+    "name a source that holds it: --torch-index ADDRESS, or find-links in pip's configuration",
+    "see what would fit otherwise: gpusetup plan --check-sources",
+)
+
+
+def _causes(answers: Sequence[SourceAnswer]) -> tuple[Cause, ...]:
+    """Why sources gave no answer, each cause once; what explains the others first."""
+    found = dict.fromkeys(answer.cause for answer in answers if answer.cause)
+    return tuple(CAUSES[code] for code in sorted(found, key=lambda code: code != "clock-wrong"))
 
 
 def _not_here(said: Asked) -> str:

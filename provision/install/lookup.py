@@ -40,6 +40,8 @@ class SourceAnswer:
     files: tuple[ListedFile, ...] = ()
     failure: str | None = None
     """One sentence; None when the source answered, also when it holds nothing."""
+    cause: str | None = None
+    """Which of `causes.CAUSES` the failure is."""
     seconds: float = 0.0
 
 
@@ -65,7 +67,7 @@ def ask_sources(
         thread.join(max(0.0, end - time.monotonic()))
     late = f"no answer within {deadlines.overall_s:g} s"
     return tuple(
-        answers[number] or SourceAnswer(location, failure=late, seconds=deadlines.overall_s)
+        answers[number] or SourceAnswer(location, failure=late, cause="source-too-slow", seconds=deadlines.overall_s)
         for number, location in enumerate(locations)
     )
 
@@ -76,7 +78,8 @@ def _ask(location: Location, project: str, fetcher: Fetcher) -> SourceAnswer:
     try:
         answer = replace(answer, files=_files(location, project, fetcher))
     except (FetchError, MalformedListingError, OSError, ValueError) as err:
-        answer = replace(answer, failure=redact(str(err)))
+        cause = err.cause if isinstance(err, FetchError) else "source-not-an-index"
+        answer = replace(answer, failure=redact(str(err)), cause=cause)
     return replace(answer, seconds=time.monotonic() - start)
 
 
@@ -167,4 +170,5 @@ def make_fetcher(configuration: PackageConfiguration, deadlines: Deadlines | Non
         client_cert=configuration.client_cert,
         trusted_hosts=configuration.trusted_hosts,
         cache=PageCache(cache_folder()),
+        known_day=configuration.known_day,
     )

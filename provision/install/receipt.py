@@ -11,7 +11,8 @@ from packaging.utils import canonicalize_name
 
 from ..documents.codec import decode, encode
 from ..errors import InputError
-from ..records import Receipt
+from ..recorded import added, exchanged
+from ..records import PackageChange, Receipt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,31 +49,44 @@ def read_receipt(environment: Path) -> Receipt | None:
         return None
 
 
-def first_damage(environment: Path, receipt: Receipt) -> str | None:
-    """What no longer is as the receipt says, in one sentence; None when every file of every distribution is there.
+def changes_of(environment: Path, receipt: Receipt) -> tuple[PackageChange, ...]:
+    """What no longer is as the receipt says; empty when every file of every distribution is there, and no other one.
 
     Looks at names and sizes only, as each distribution's RECORD states them: no import, no hash, well under a second.
     """
     python = environment / "bin/python"
     if not os.access(python, os.X_OK):
-        return f"{python} does not run"
+        return (PackageChange("python", f"{python} does not run", receipt.python),)
     site = next(iter(sorted(environment.glob("lib/python*/site-packages"))), None)
     if site is None:
-        return f"{environment} has no site-packages"
-    infos = {_identity(folder): folder for folder in site.glob("*.dist-info")}
-    for item in receipt.distributions:
-        folder = infos.get((canonicalize_name(item.name), item.version))
-        if folder is None:
-            return f"{item.name} {item.version} is not there any more"
-        damage = _damaged_file(site, folder)
-        if damage:
-            return f"{item.name} {item.version}: {damage}"
-    return None
+        return (PackageChange("python", "no site-packages", receipt.python),)
+    infos = _installed(site)
+    recorded: dict[str, str] = {canonicalize_name(item.name): item.version for item in receipt.distributions}
+    held: dict[str, str] = {name: " and ".join(sorted(versions)) for name, versions in infos.items()}
+    found = exchanged(recorded, held)
+    differing = {change.name for change in found}
+    damaged = (
+        PackageChange(name, damage, version)
+        for name, version in recorded.items()
+        if name not in differing and (damage := _damaged_file(site, next(iter(infos[name].values()))))
+    )
+    more = (PackageChange(name, held[name], None, _requirement(name, infos[name])) for name in added(recorded, held))
+    return (*found, *damaged, *more)
 
 
-def _identity(folder: Path) -> tuple[str, str]:
-    name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
-    return canonicalize_name(name), version
+def _installed(site: Path) -> dict[str, dict[str, Path]]:
+    """Canonical name -> version -> dist-info folder."""
+    found: dict[str, dict[str, Path]] = {}
+    for folder in sorted(site.glob("*.dist-info")):
+        name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
+        found.setdefault(canonicalize_name(name), {})[version] = folder
+    return found
+
+
+def _requirement(name: str, versions: dict[str, Path]) -> str | None:
+    version, folder = next(iter(versions.items()))
+    # PEP 610: it came from an address or a folder, which may hold a token or be gone.
+    return None if (folder / "direct_url.json").exists() else f"{name}=={version}"
 
 
 def _damaged_file(site: Path, info: Path) -> str | None:

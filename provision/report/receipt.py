@@ -31,6 +31,8 @@ def render_receipt(receipt: Receipt, style: Style) -> str:
         )
         for v in receipt.verified
     ]
+    if receipt.resumed and not receipt.reused:
+        lines.append(style.row("resumed", f"after an interrupted run: {', '.join(receipt.resumed)} not repeated"))
     if receipt.reused:
         lines.append(style.row("time", "nothing to do: the receipt answers"))
     else:

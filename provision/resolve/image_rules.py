@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..records import Basis
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
     from .devices import Device
-    from .situation import Situation
+    from .situation import BoxQuestion, Situation
 
 PLATFORMS: Final = {"linux_x86_64": "linux/amd64", "linux_aarch64": "linux/arm64"}
 """Names that container tools give the platforms of the matrix."""
@@ -369,11 +369,11 @@ def _driver_unknown(situation: Situation, candidate: ImageCandidate) -> Rejectio
     return rejected(candidate, "driver-unknown", "unknown", _or_newer(situation, candidate), "machine")
 
 
-def _of_box(ask: Callable[[Situation], box.Objection | None]) -> ImageRule:
+def _of_box(ask: BoxQuestion) -> ImageRule:
     """What speaks against the box speaks against every image on it."""
 
     def rule(situation: Situation, candidate: ImageCandidate) -> Rejection | None:
-        objection = ask(situation)
+        objection = situation.objection(ask)
         return rejected(candidate, *objection) if objection else None
 
     return rule

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..records import Evidence, Finding
 from .candidates import python_tag
+from .situation import python_of
 
 if TYPE_CHECKING:
     from ..records import Build, GpuLeftOut, Machine
@@ -25,7 +26,7 @@ def notes_of(
     notes += [_split(machine, situation), _vgpu(machine, situation), _jetson(machine, situation, chosen)]
     if chosen and build:
         notes += [_doubtful(chosen), *_doubtful_gpus(situation), _arch(situation, chosen), _native(situation, chosen)]
-        notes += [_free_threaded(situation, build), _label(chosen)]
+        notes += [_free_threaded(situation, build), _label(chosen), _to_fetch(machine, situation, build)]
     return tuple(note for note in notes if note)
 
 
@@ -198,3 +199,12 @@ def _label(chosen: Candidate) -> Finding | None:
         return None
     happened = f"Wheels of this build carry no local label: torch.__version__ prints {chosen.release.version} alone."
     return Finding("local-label-missing", "pass", happened, (Evidence("row", chosen.place),))
+
+
+def _to_fetch(machine: Machine, situation: Situation, build: Build) -> Finding | None:
+    if build.python not in situation.pythons_to_fetch:
+        return None
+    there = tuple(dict.fromkeys(python_of(one) for one in (machine.python, *machine.interpreters) if one))
+    happened = f"Python {build.python} is not on this machine; uv fetches it when the environment is made."
+    evidence = Evidence("Pythons", there or None, source="machine", needs=build.python)
+    return Finding("python-download", "pass", happened, (evidence,))

@@ -17,7 +17,7 @@ from .candidates import python_tag
 if TYPE_CHECKING:
     from ..matrix.model import Numbers
     from .candidates import Candidate
-    from .situation import Situation
+    from .situation import BoxQuestion, Situation
 
 BuildRule = Callable[["Situation", "Candidate"], Rejection | None]
 PythonRule = Callable[["Situation", "Candidate", str], Rejection | None]
@@ -27,9 +27,12 @@ def _no(candidate: Candidate, rule: str, found: str, needs: str, source: str | N
     return Rejection(candidate.release.version, candidate.variant.name, rule, found, needs, source or candidate.place)
 
 
-def _of_box(candidate: Candidate, objection: box.Objection | None) -> Rejection | None:
+def _of_box(situation: Situation, candidate: Candidate, ask: BoxQuestion) -> Rejection | None:
     """What speaks against the box speaks against every CUDA build on it."""
-    return None if candidate.cuda is None or objection is None else _no(candidate, *objection)
+    if candidate.cuda is None:
+        return None
+    objection = situation.objection(ask)
+    return _no(candidate, *objection) if objection else None
 
 
 # --- what was asked for -------------------------------------------------------------------------
@@ -139,7 +142,7 @@ def compute_capability_unknown(situation: Situation, candidate: Candidate) -> Re
 
     Without it nothing says whether the wheel has code for that GPU. `--compute-capability` gives it.
     """
-    return _of_box(candidate, box.unknown_capability(situation))
+    return _of_box(situation, candidate, box.unknown_capability)
 
 
 def driver_unknown(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -198,7 +201,7 @@ def kernel_module_unsuitable(situation: Situation, candidate: Candidate) -> Reje
     newer, and GH200, need the open one. `/proc/driver/nvidia/version` tells which is loaded. Install the other flavour
     of the same driver. A machine loads one of them, so on Linux a GPU of each kind can't be used together.
     """
-    return _of_box(candidate, box.wrong_module(situation))
+    return _of_box(situation, candidate, box.wrong_module)
 
 
 def mig_without_instance(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -206,7 +209,7 @@ def mig_without_instance(situation: Situation, candidate: Candidate) -> Rejectio
 
     Create instances (`nvidia-smi mig -cgi PROFILE -C`), or turn MIG off.
     """
-    return _of_box(candidate, box.missing_instance(situation))
+    return _of_box(situation, candidate, box.missing_instance)
 
 
 def vgpu_without_cuda(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -215,7 +218,7 @@ def vgpu_without_cuda(situation: Situation, candidate: Candidate) -> Rejection |
     The letter behind the size in its name tells the series. C and Q profiles run CUDA; some old boards only in the
     profile that is the whole board. The hypervisor's administrator assigns the profile.
     """
-    return _of_box(candidate, box.vgpu_of_other_series(situation))
+    return _of_box(situation, candidate, box.vgpu_of_other_series)
 
 
 def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -223,7 +226,7 @@ def gpu_dropped_by_driver_branch(situation: Situation, candidate: Candidate) -> 
 
     Install the last branch that serves it. No build can make up for it.
     """
-    return _of_box(candidate, box.dropped_gpu(situation))
+    return _of_box(situation, candidate, box.dropped_gpu)
 
 
 def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:
@@ -232,7 +235,7 @@ def driver_too_old_for_gpu(situation: Situation, candidate: Candidate) -> Reject
     Such a driver does not bind the GPU at all, whatever build is installed. Early releases of the first branch may not
     list the GPU yet. Install a newer driver.
     """
-    return _of_box(candidate, box.unserved_gpu(situation))
+    return _of_box(situation, candidate, box.unserved_gpu)
 
 
 def no_code_for_gpu(situation: Situation, candidate: Candidate) -> Rejection | None:

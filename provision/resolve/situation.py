@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..records import GpuState
+from .candidates import python_name
 from .devices import devices_of, gpus_under
 from .driver import driver_facts
 from .system import assume_new_enough, system_of
@@ -14,10 +16,13 @@ from .wishes import Wishes, understand
 if TYPE_CHECKING:
     from ..matrix import Matrix
     from ..records import Interpreter, Machine, Request
+    from .box import Objection
     from .candidates import Catalogue
     from .devices import Gpus
     from .driver import DriverFacts
     from .system import System
+
+BoxQuestion = Callable[["Situation"], "Objection | None"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +39,17 @@ class Situation:
     pythons: tuple[str, ...]
     """Pythons that may be used, the preferred first: 3.12, 3.14t."""
     python_failure: str | None
+    pythons_to_fetch: frozenset[str]
+    """Those of them that are not on the machine and may be fetched (--python-download)."""
     assumptions: tuple[str, ...]
+    objections: dict[BoxQuestion, Objection | None] = field(default_factory=dict, init=False, repr=False)
+    """Answers about the box itself: every candidate asks the same ones."""
+
+    def objection(self, ask: BoxQuestion) -> Objection | None:
+        """What speaks against the box, asked once."""
+        if ask not in self.objections:
+            self.objections[ask] = ask(self)
+        return self.objections[ask]
 
     @property
     def platform(self) -> str:
@@ -84,6 +99,9 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
     driver = driver_facts(machine, None if is_cpu else machine.driver, devices, matrix, assumptions)
     assume_new_enough(system, assumptions)
     pythons, python_failure = _pythons(machine, wishes, matrix, assumptions)
+    there = set(_pythons(machine, Wishes(), matrix, [])[0]) if machine.python else set(pythons)
+    if request.python_download and not wishes.python:
+        pythons = (*pythons, *(new for new in _published(catalogue, system, is_cpu=is_cpu) if new not in pythons))
     return Situation(
         catalogue=catalogue,
         wishes=wishes,
@@ -93,6 +111,7 @@ def situate(machine: Machine, request: Request, catalogue: Catalogue) -> Situati
         driver=driver,
         pythons=pythons,
         python_failure=python_failure,
+        pythons_to_fetch=frozenset(pythons) - there if request.python_download else frozenset(),
         assumptions=tuple(dict.fromkeys(assumptions)),
     )
 
@@ -112,3 +131,15 @@ def _pythons(
         return (), failure
     assumptions.append(f"The Python is not known: {' or '.join(matrix.assumed_pythons)} is assumed.")
     return matrix.assumed_pythons, None
+
+
+def _published(catalogue: Catalogue, system: System, *, is_cpu: bool) -> tuple[str, ...]:
+    """Pythons with the GIL that any build has wheels for on that platform, the newest first."""
+    tags = {
+        tag
+        for candidate in catalogue.candidates(system.platform, is_cpu=is_cpu)
+        if candidate.wheels is not None
+        for tag in candidate.wheels.pythons
+        if tag[3:].isdigit()
+    }
+    return tuple(python_name(tag) for tag in sorted(tags, key=lambda tag: int(tag[3:]), reverse=True))

@@ -25,14 +25,20 @@ def may_be_held(outcome: Outcome) -> bool:
     """Whether a change of the box could admit the build; asked once, before each change asks for its own rules."""
     if not outcome.against or not outcome.pythons or outcome.last_resort:
         return False
-    return not any(no.rule in _BEYOND_CHANGE for no in outcome.against)
+    for no in outcome.against:  # noqa: SIM110 - any() over a generator takes twice as long, and this is the hot loop
+        if no.rule in _BEYOND_CHANGE:
+            return False
+    return True
 
 
 def is_held_by(outcome: Outcome, rules: frozenset[str]) -> bool:
     """Whether nothing but these rules keeps a build away that would fit."""
     if not outcome.against or not outcome.pythons or outcome.last_resort:
         return False
-    return not any(no.rule not in rules for no in outcome.against)
+    for no in outcome.against:  # noqa: SIM110 - as above
+        if no.rule not in rules:
+            return False
+    return True
 
 
 def best_held_by(situation: Situation, newer: Sequence[Outcome], rules: frozenset[str]) -> Candidate | None:

@@ -29,6 +29,7 @@ import html
 import http.server
 import json
 import os
+import ssl
 import sys
 import threading
 import urllib.parse
@@ -185,7 +186,8 @@ def make_index(root: Path, pythons: Sequence[str] = ("cp310", "cp311")) -> Path:
 class Behaviour:
     """How the server answers paths that start with a key (`$` at its end: that are the key).
 
-    A fault is a status, a text, or `hang`, `drip`, `break`.
+    A fault is a status, a text, or `hang`, `drip`, `break`, `cut` (the first half, as if it were all), `huge` (a page
+    of 100 MB), `nameless` (an answer without a content type), `to ADDRESS` (a redirect).
     """
 
     faults: dict[str, int | str] = field(default_factory=dict)
@@ -193,6 +195,10 @@ class Behaviour:
     requests: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
     """Ranges that were asked for and answered."""
+    logins: list[str | None] = field(default_factory=list)
+    """The Authorization header of each request."""
+    date: str | None = None
+    """What the server says the time is; None: the truth."""
     has_ranges: bool = True
     """Whether ranges are answered; else the whole file comes."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -207,6 +213,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def send_head(self) -> object:  # type: ignore[override]
         self.behaviour.requests.append(self.path)
+        self.behaviour.logins.append(self.headers.get("Authorization"))
         wanted = self.behaviour.login
         if wanted is not None:
             token = base64.b64encode(":".join(wanted).encode()).decode()
@@ -246,16 +253,35 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def date_time_string(self, timestamp: float | None = None) -> str:  # type: ignore[override]
+        return self.behaviour.date or super().date_time_string(timestamp)  # type: ignore[arg-type]
+
     def _misbehave(self, fault: int | str) -> None:
         if isinstance(fault, int):
             self.send_error(fault)
+        elif fault.startswith("to "):
+            self.send_response(302)
+            self.send_header("Location", fault.removeprefix("to ") + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif fault == "cut":
+            body = Path(self.translate_path(self.path)).read_bytes()
+            self._answer(body[: len(body) // 2], "application/octet-stream")
+        elif fault == "huge":
+            self._send_huge()
+        elif fault == "nameless":
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         elif fault == "hang":
             self.behaviour.stop.wait(60)
         elif fault == "break":
+            path = Path(self.translate_path(self.path))
+            body = path.read_bytes() if path.is_file() else b"<html>".ljust(1000)
             self.send_response(200)
-            self.send_header("Content-Length", "1000")
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(b"<html>")
+            self.wfile.write(body[: len(body) // 2] if path.is_file() else b"<html>")
         elif fault == "drip":
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
@@ -268,21 +294,44 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         else:
             self._answer(fault.encode(), "text/html")
 
+    def _send_huge(self) -> None:
+        piece = b"<a href='torch-9-py3-none-any.whl'>x</a>" * 25_000
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(piece)
+
     def log_message(self, *_: object) -> None:
         """Silence: the test that started the server says what matters."""
 
 
 @contextlib.contextmanager
-def serving(root: Path, port: int = 0) -> Iterator[tuple[str, Behaviour]]:
-    """The address of a server over `root` on loopback, and the object that makes it misbehave."""
+def serving(
+    root: Path, port: int = 0, *, certificate: Path | None = None, clients_of: Path | None = None
+) -> Iterator[tuple[str, Behaviour]]:
+    """The address of a server over `root` on loopback, and the object that makes it misbehave.
+
+    `certificate` (with its key) makes it speak TLS; `clients_of` is the authority whose certificates clients must show.
+    """
     behaviour = Behaviour()
     handler = functools.partial(Handler, directory=os.fspath(root), behaviour=behaviour)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     server.daemon_threads = True
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        if clients_of is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(clients_of)
+        # The handshake waits for the thread of the connection: a client that refuses us must not stop the others.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
     thread = threading.Thread(target=functools.partial(server.serve_forever, poll_interval=0.02), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", behaviour
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}", behaviour
     finally:
         behaviour.stop.set()
         server.shutdown()

@@ -133,3 +133,8 @@ def test_instant_asks_no_driver(box_file, capsys):
     assert code == 0
     assert value["data"]["level"] == "instant"
     assert {row["id"] for row in value["data"]["checks"]}.isdisjoint({"driver.nvml_init", "gpu.mig_state"})
+
+
+def test_fix_on_a_healthy_machine_says_that_nothing_is_to_mend(capsys):
+    assert run(["check", "--fix", "--yes", "--only", "wheel.*"]) == 0
+    assert "There is nothing to mend." in capsys.readouterr().err

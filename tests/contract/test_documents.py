@@ -62,6 +62,8 @@ def test_schemas_are_schemas(path):
         ["matrix", "validate"],
         ["report", "show", "/no/such/file"],
         ["accept", "--env", "/no/such/env"],
+        ["env", "list", "--env", "/no/such/env"],
+        ["env", "rollback", "--env", "/no/such/env"],
         ["bundle", "verify", "/no/such/folder"],
         ["driver", "plan"],
         ["nonsense"],

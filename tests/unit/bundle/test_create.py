@@ -130,7 +130,7 @@ def test_an_interrupted_run_is_gone_on_with(bundle_order, bundle_server):
     with pytest.raises(InstallError) as caught:
         create_bundle(order)
     assert caught.value.code == "download-failed"
-    assert caught.value.evidence[0].value == "the answer broke off, 994 bytes are missing"
+    assert "the answer broke off" in str(caught.value.evidence[0].value)
     part = order.output.with_name("bundle.part")
     assert not order.output.exists()
     whole = set(names(part / "wheels"))

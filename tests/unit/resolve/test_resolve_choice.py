@@ -48,6 +48,21 @@ def test_why_a_build_that_fits_stands_behind():
     assert named["2.14.1+cu130 3.12"] == "newest-torch"
 
 
+def test_python_that_may_be_fetched_comes_last_and_is_told():
+    assert chosen(box(python="3.11"), python_download=True) == "2.15.0+cpu 3.11", "nothing has to be fetched"
+    assert chosen(box(python="3.9", others=("3.14",)), python_download=True) == "2.15.0+cpu 3.14"
+    old = box(python="3.9")
+    assert chosen(old) == "2.8.0+cpu 3.9"
+    assert chosen(old, python_download=True) == "2.15.0+cpu 3.15", "the newest Python of the newest torch"
+    notes = {note.id: note for note in resolve(old, ask(python_download=True), MATRIX, catalogue=CATALOGUE).notes}
+    assert notes["python-download"].happened.startswith("Python 3.15 is not on this machine; uv fetches it")
+    assert notes["python-download"].evidence[0].value == ("3.9",)
+    there = resolve(box(python="3.11"), ask(python_download=True), MATRIX, catalogue=CATALOGUE)
+    assert "python-download" not in {note.id for note in there.notes}
+    asked = resolve(old, ask(python="3.12", python_download=True), MATRIX, catalogue=CATALOGUE)
+    assert (asked.chosen.python, asked.notes[-1].id) == ("3.12", "python-download")
+
+
 def test_python_asked_for_then_the_hosts_then_another():
     assert chosen(box(python="3.11", others=("3.14", "3.12"))) == "2.15.0+cpu 3.11"
     assert chosen(box(python="3.10", others=("3.14", "3.12"))) == "2.15.0+cpu 3.14"
