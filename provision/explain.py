@@ -53,6 +53,9 @@ A build comes out of a bundle only where `gpusetup plan` admits that very build 
 together. Each plan is listed with the rule that it fails; `gpusetup explain` has the page of the rule, and `gpusetup plan --why-not` the
 full reasons. Record this machine with `gpusetup detect --json`, plan for it where there is a network (`gpusetup plan --from`), and make a
 bundle of that plan. One bundle can hold the plans of several machines.""",
+    "bundle-not-written": """The folder of a bundle could not be written; the place and the system's own words are named with the error.
+
+What has come whole is kept beside it, in the folder that ends in `.part`, and the same command goes on there.""",
     "download-failed": """A file that a bundle needs could not be had, after three attempts.
 
 The source and its answer are named with the error. What has come whole is kept: the same command goes on where this one stopped.""",

@@ -90,7 +90,12 @@ def main() -> None:
     plan, data = created["data"]["plans"][0], accepted["data"]
     result = {
         "measured_on": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": {"cpus": os.cpu_count(), "arch": platform.machine(), "python": platform.python_version()},
+        "machine": {
+            "cpus": os.cpu_count(),
+            "load_at_end": round(os.getloadavg()[0], 1),
+            "arch": platform.machine(),
+            "python": platform.python_version(),
+        },
         "network": {
             "how": " ".join(NO_NETWORK),
             "loopback_reached_outside": connects(()),

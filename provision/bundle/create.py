@@ -8,6 +8,7 @@ that are there with their hash are kept.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -190,13 +191,20 @@ def create_bundle(order: BundleOrder, events: EventSink = lambda _: None) -> Mad
             do=("name a new folder with --output", f"or remove it first: rm -r {output}"),
         )
     part = output.with_name(output.name + ".part")
-    part.mkdir(parents=True, exist_ok=True)
-    _claim(part)
-    with _held(part), tempfile.TemporaryDirectory(prefix="gpusetup-") as work:
-        making = _Making(order, part, Path(work), events)
-        made = _make(making)
-        part.rename(output)
-        _sync(output.parent)
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        _claim(part)
+        with _held(part), tempfile.TemporaryDirectory(prefix="gpusetup-") as work:
+            made = _make(_Making(order, part, Path(work), events))
+            part.rename(output)
+            _sync(output.parent)
+    except OSError as err:
+        raise InstallError(
+            "The bundle could not be written.",
+            code="disk-full" if err.errno in {errno.ENOSPC, errno.EDQUOT} else "bundle-not-written",
+            evidence=(Evidence(err.filename or str(part), err.strerror or str(err)),),
+            do=("name a folder that can be written to, or one on another disk, with --output",),
+        ) from err
     return made
 
 
@@ -573,7 +581,8 @@ def _put(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    partial.chmod(mode)
+    with suppress(OSError):  # a medium without modes
+        partial.chmod(mode)
     partial.replace(path)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import queue
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _PIECE = 2**20
 _AT_ONCE = 4
 _TRIES = 3
+DOWNLOADER = "gpusetup-download"
+"""Name of a thread that downloads."""
 PARTIAL = ".part"
 """End of the name of a file that is being written."""
 
@@ -82,16 +84,34 @@ class Downloader:
     def get(self, wanted: Sequence[Wanted], tally: Tally) -> None:
         """Every file, whole and with its hash; InstallError for the first that can't be had, the others stop."""
         stop = threading.Event()
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            futures = [pool.submit(self._get, item, tally, stop) for item in wanted]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                stop.set()
-                for future in futures:
-                    future.cancel()
-                raise
+        todo: queue.SimpleQueue[Wanted] = queue.SimpleQueue()
+        ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        for item in wanted:
+            todo.put(item)
+
+        def work() -> None:
+            while not stop.is_set():
+                try:
+                    item = todo.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    self._get(item, tally, stop)
+                except BaseException as err:  # noqa: BLE001  it is raised where the files are waited for
+                    ended.put(err)
+                    return
+                ended.put(None)
+
+        # Daemon threads: one that waits for a silent server must not hold up Ctrl-C.
+        for _ in range(min(_AT_ONCE, len(wanted))):
+            threading.Thread(target=work, name=DOWNLOADER, daemon=True).start()
+        try:
+            for _ in wanted:
+                error = ended.get()
+                if error is not None:
+                    raise error
+        finally:
+            stop.set()
 
     def _get(self, item: Wanted, tally: Tally, stop: threading.Event) -> None:
         if stop.is_set():

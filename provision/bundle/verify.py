@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import zipfile
 from collections import deque
@@ -58,16 +59,20 @@ def foreign(folder: Path, known: set[str]) -> list[Damage]:
     todo, seen = deque([""]), 0
     while todo and len(found) < _MOST_FOREIGN and seen < _MOST_ENTRIES:
         here = todo.popleft()
-        with os.scandir(folder / here) as entries:
-            for entry in entries:
-                seen += 1
-                path = f"{here}/{entry.name}" if here else entry.name
-                if entry.is_dir(follow_symlinks=False) and path in folders:
-                    todo.append(path)
-                elif path not in known and path != FILENAME:
-                    is_link = entry.is_symlink()
-                    what = "a link" if is_link else "a folder" if entry.is_dir(follow_symlinks=False) else "a file"
-                    found.append(Damage(path, what, "nothing: the manifest does not name it"))
+        try:
+            entries = list(itertools.islice(os.scandir(folder / here), _MOST_ENTRIES))
+        except OSError as err:
+            found.append(Damage(here, err.strerror or "cannot be read", "a folder"))
+            continue
+        for entry in entries:
+            seen += 1
+            path = f"{here}/{entry.name}" if here else entry.name
+            if entry.is_dir(follow_symlinks=False) and path in folders:
+                todo.append(path)
+            elif path not in known and path != FILENAME:
+                is_link = entry.is_symlink()
+                what = "a link" if is_link else "a folder" if entry.is_dir(follow_symlinks=False) else "a file"
+                found.append(Damage(path, what, "nothing: the manifest does not name it"))
     return found
 
 

@@ -130,14 +130,16 @@ def _glibc_of(text: str | None) -> Any:
 @click.pass_context
 def verify(context: click.Context, folder: Path) -> int:
     """Whether a bundle is whole: every file by its hash, nothing else inside, every list complete."""
+    from ..bundle.manifest import read_manifest
     from ..bundle.verify import verify_bundle
-    from ..bundling import damage_evidence
+    from ..bundling import damage_evidence, telling
     from ..documents.bundle import bundle_data
     from ..records import Finding
     from ..report.bundle import render_bundle
 
     console: Any = context.find_root().obj
-    manifest, damage = verify_bundle(folder)
+    total = read_manifest(folder).size_bytes
+    manifest, damage = verify_bundle(folder, telling(total, console.progress))
     data = bundle_data(folder, manifest, damage=damage)
     findings: tuple[Finding, ...] = ()
     if damage:

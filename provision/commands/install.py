@@ -116,8 +116,8 @@ def plan_of_bundle(
 
     if replace(request, cpu=False, require_gpu=0) != Request() or words["torch_index"] or words["locked"]:
         raise UsageError(
-            "A bundle says what is installed; --torch, --cuda, --transformers, --python, --torch-index and --locked "
-            "exclude it."
+            "A bundle says what is installed; --torch, --cuda, --transformers, --python, --python-download, "
+            "--torch-index and --locked exclude it."
         )
     return unpack(folder, str(name) if name else None, examined, request, site=words["site"])
 

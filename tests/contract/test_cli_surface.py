@@ -36,8 +36,8 @@ SURFACE = {
         *("--dry-run", "--json"),
     ],
     "bundle create": [
-        *("--output", "--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--glibc", "--host-python", "--torch-index", "--site", "--json"),
+        *("--output", "--torch", "--cuda", "--transformers", "--python", "--python-download", "--cpu"),
+        *("--require-gpu", "--glibc", "--host-python", "--torch-index", "--site", "--json"),
     ],
     "bundle verify": ["--json"],
     "env list": ["--env", "--json"],

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 from dataclasses import replace
 from io import BytesIO
@@ -19,6 +23,7 @@ from install_orders import PYTHON, build
 
 from provision import __version__
 from provision.bundle.create import create_bundle
+from provision.bundle.download import DOWNLOADER
 from provision.bundle.manifest import read_manifest
 from provision.bundle.own import own_wheel
 from provision.bundle.verify import verify_bundle
@@ -125,7 +130,7 @@ def test_an_interrupted_run_is_gone_on_with(bundle_order, bundle_server):
     with pytest.raises(InstallError) as caught:
         create_bundle(order)
     assert caught.value.code == "download-failed"
-    assert caught.value.evidence[0].value == "the answer broke off, 994 bytes are missing"
+    assert "the answer broke off" in str(caught.value.evidence[0].value)
     part = order.output.with_name("bundle.part")
     assert not order.output.exists()
     whole = set(names(part / "wheels"))
@@ -158,6 +163,44 @@ def test_a_silent_source_is_named(bundle_order, bundle_server, monkeypatch):
     with pytest.raises(InstallError) as caught:
         create_bundle(bundle_order())
     assert caught.value.evidence[0].value == "silent for 0.2 s"
+
+
+def test_ctrl_c_does_not_wait_for_a_silent_source(bundle_order, bundle_server):
+    bundle_server[1].faults[f"/general/filelock/{WHEELS[0]}$"] = "hang"
+    order = bundle_order()
+    filelock = order.output.with_name("bundle.part") / "wheels" / (WHEELS[0] + ".part")
+
+    def interrupt() -> None:
+        for _ in range(600):
+            if filelock.exists():  # it is being waited for
+                break
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        create_bundle(order)
+    hanging = [thread for thread in threading.enumerate() if thread.name == DOWNLOADER]
+    assert hanging  # it was not waited for
+    assert all(thread.daemon for thread in hanging)
+
+
+def test_a_place_that_cannot_be_written_to_is_named(bundle_order, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InstallError) as caught:
+        create_bundle(bundle_order(output=tmp_path / "file/bundle"))
+    assert caught.value.code == "bundle-not-written"
+    assert caught.value.evidence[0].value == "Not a directory"
+
+
+def test_sources_that_disagree_about_a_file_are_told(bundle_order, bundle_server, tmp_path, monkeypatch):
+    bench_index.make_wheel(tmp_path / "more/numpy", "numpy", "3.0.0")
+    bench_index.write_pages(tmp_path / "more")
+    address = bundle_server[0]
+    with bench_index.serving(tmp_path / "more") as (other, _):
+        monkeypatch.setenv("UV_INDEX", other)
+        made = create_bundle(bundle_order(configuration=read_configuration(torch_index=f"{address}/whl")))
+    assert [(item.project, item.version, item.source) for item in made.conflicts] == [("numpy", "3.0.0", other)]
 
 
 def test_a_login_of_the_source_counts_for_its_files_and_is_written_nowhere(bundle_order, bundle_server, monkeypatch):
@@ -233,6 +276,28 @@ def test_a_host_python_that_gpusetup_does_not_run_on_is_a_usage_error(bundle_ord
 def test_a_glibc_that_torch_does_not_run_on_is_a_usage_error(bundle_order):
     with pytest.raises(UsageError, match=r"needs 2\.17 or newer"):
         create_bundle(bundle_order(glibc=Glibc(2, 12)))
+
+
+def test_a_plan_for_another_system_cannot_be_bundled(bundle_order):
+    windows = replace(build(), wheel_tag=f"cp{PYTHON.replace('.', '')}-win_amd64")
+    with pytest.raises(UsageError, match="bundles are for Linux"):
+        create_bundle(bundle_order(("pc", plan_of(windows))))
+
+
+def test_a_free_threaded_plan_needs_such_a_python_here(bundle_order, bundle_site):
+    """The resolver can be told of any other Python, but not of these."""
+    path = bench_index.make_torch(bundle_site / "whl/cpu/torch", "2.4.1+cpu", None, python="cp313")
+    path.unlink()
+    files = bench_index.torch_files("2.4.1+cpu", None)
+    path = bench_index.make_wheel(path.parent, "torch", "2.4.1+cpu", "cp313-cp313t-linux_x86_64", files=files)
+    bench_index.write_pages(bundle_site)
+    try:
+        with pytest.raises(InstallError) as caught:
+            create_bundle(bundle_order(("ft", plan_of(replace(build(), python="3.13t")))))
+    finally:
+        path.unlink()
+        bench_index.write_pages(bundle_site)
+    assert caught.value.code == "python-missing"
 
 
 def test_names_of_plans_are_plain():
