@@ -196,6 +196,7 @@ def _holding(descriptor: int, store: Store) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
+            (store.folder / f"link-{os.getpid()}").unlink(missing_ok=True)
             if os.listdir(store.folder) == [_LOCK]:  # noqa: PTH208 - names are all that is needed
                 (store.folder / _LOCK).unlink()
                 store.folder.rmdir()
