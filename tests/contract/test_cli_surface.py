@@ -36,7 +36,7 @@ SURFACE = {
         *("--dry-run", "--json"),
     ],
     "bundle create": [
-        *("--output", "--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
+        *("--output", "--torch", "--cuda", "--transformers", "--python", "--python-download", "--cpu", "--require-gpu"),
         *("--glibc", "--host-python", "--torch-index", "--site", "--json"),
     ],
     "bundle verify": ["--json"],
