@@ -7,7 +7,8 @@ compiles: the same requirements with torch pinned and bound to the same source, 
 only and bytecode compilation, in a pyproject.toml. Ours is the whole `gpusetup install` with detection, planning, the
 look at the sources, the lock, the receipt and the switch, less the verification, which is timed apart. "cold" starts with
 an empty uv cache, "warm" with the one that the cold run filled. Pairs are interleaved, A B B A. `phases` are those of our
-side; what the phases do not cover (start, detection, planning, receipt) is `outside`.
+side; what the phases do not cover (start, detection, planning, receipt, switch) is `outside`. `cpu` is user and system time
+of all processes, ours with the verification: it tells the two sides apart where the machine is shared with others.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -77,30 +79,37 @@ def prepare(folder: Path, words: Sequence[str]) -> Bare:
     return Bare(project, options, environ, str(python), choice.build.local_version)
 
 
+def cpu() -> float:
+    """CPU seconds of the children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def gpusetup(env: Path, cache: Path, words: Sequence[str]) -> dict[str, float]:
     """Seconds of each phase of one `gpusetup install`; `total` without the verification."""
     environ = {**os.environ, "UV_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "provision", "install", *words, "--env", str(env), "--json"]
-    started = time.perf_counter()
+    started, used = time.perf_counter(), cpu()
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
     wall = time.perf_counter() - started
     data = json.loads(done.stdout)["data"]
     seconds = data["seconds"]
     assert not data["reused"]
-    return {**seconds, "outside": wall - sum(seconds.values()), "wall": wall, "total": wall - seconds["verify"]}
+    outside = wall - sum(seconds.values())
+    return {**seconds, "outside": outside, "wall": wall, "total": wall - seconds["verify"], "cpu": cpu() - used}
 
 
 def bare(spec: Bare, env: Path, cache: Path) -> dict[str, float]:
     """Seconds of the bare installer for the same environment."""
     environ = {**spec.environ, "UV_CACHE_DIR": str(cache)}
     binary = str(uv_binary())
-    started = time.perf_counter()
+    started, used = time.perf_counter(), cpu()
     subprocess.run(
         [binary, "venv", "--quiet", "--no-project", "--python", spec.python, str(env)], env=environ, check=True
     )
     command = [binary, "pip", "install", "--quiet", "--python", f"{env}/bin/python", "-r", str(spec.project)]
     subprocess.run([*command, *spec.options], env=environ, cwd=spec.project.parent, check=True)
-    return {"total": time.perf_counter() - started}
+    return {"total": time.perf_counter() - started, "cpu": cpu() - used}
 
 
 def installed(env: Path) -> list[str]:
@@ -147,6 +156,7 @@ def main() -> None:
             "bare_s": round(statistics.median(b for _, b in totals), 2),
             "ratio": round(statistics.median(a / b for a, b in totals), 3),
             "pairs": [[round(a, 2), round(b, 2)] for a, b in totals],
+            "cpu_s": [[round(ours["cpu"], 2), round(theirs["cpu"], 2)] for ours, theirs in pairs],
             "phases_s": {k: round(v, 2) for k, v in pairs[-1][0].items()},
         }
         verify = max(verify, *(ours["verify"] for ours, _ in pairs))
