@@ -199,14 +199,14 @@ def _assemble(folder: Path, mirror: str, hosts: list[str]) -> Path:
     merged = folder / "merged"
     options = f"lowerdir=/,upperdir={folder}/upper,workdir={folder}/work"
     _mount("-t", "overlay", "overlay", "-o", options, merged)
-    needed = {ROOT, Path(sys.prefix), Path(sys.base_prefix), folder, Path(mirror)}
-    for inside in sorted(str(path).lstrip("/") for path in needed if path.is_dir() and path != Path("/")):
-        if not (merged / inside).exists():  # it is on a file system of its own, which the overlay does not show
-            (merged / inside).mkdir(parents=True)
-            _mount("--bind", f"/{inside}", merged / inside)
     for name in OWN:
         (merged / name).mkdir(parents=True, exist_ok=True)
         _mount("--bind", folder / "own" / name, merged / name)
+    needed = {ROOT, Path(sys.prefix), Path(sys.base_prefix), folder, Path(mirror)}
+    for inside in sorted(str(path).lstrip("/") for path in needed if path.is_dir() and path != Path("/")):
+        if not (merged / inside).exists():  # the overlay does not show other file systems, nor what stands in a folder of its own
+            (merged / inside).mkdir(parents=True)
+            _mount("--bind", f"/{inside}", merged / inside)
     for name in ("proc", "dev"):
         _mount("--rbind", f"/{name}", merged / name)
     names = "".join(f"127.0.0.1 {host}\n" for host in ("localhost", *hosts))
