@@ -175,7 +175,23 @@ again where the source answers.""",
 
 The index is that of your own configuration (pip.conf, PIP_*, uv settings), with its proxy and certificates. `gpusetup plan
 --check-sources` shows what each source says.""",
-    "distribution-not-covered": """The driver steps of this distribution are not written yet; Ubuntu and Debian are covered.""",
+    "distribution-not-covered": """The driver steps of this distribution, or of this release of it, are not written.
+
+`gpusetup driver plan --os 'ubuntu 24.04' --gpu NAME` shows those of another one; docs/drivers.md lists which there are.""",
+    "driver-of-another": """The driver of this system is somebody else's to install.
+
+Under WSL it is that of Windows, in a container that of its host, on a Jetson part of JetPack, in a guest with a virtual GPU
+one that fits the hypervisor; a GPU that is kept for virtual machines (vfio-pci) needs its driver inside the guest. Packages
+of a driver would hide the right one or break it.""",
+    "repository-key-unknown": """Nobody has read the whole fingerprint of the key that signs this repository.
+
+A key is trusted only when its 40 digits are those of the matrix, table `repositories`; eight digits can be forged. Take the
+distribution's own archive where it has a driver (--source distro), or add the repository yourself after comparing the key by
+another way: steps for a repository that is configured already fetch no key.""",
+    "mixed-driver-sources": """Parts of the driver come from two sources.
+
+Packages of Ubuntu's archive and of NVIDIA's repository overwrite each other's files, and NVIDIA's own installer those of both.
+The next upgrade of one leaves a driver whose parts do not fit. The steps remove what is of the other source.""",
     "gpu-not-in-matrix": """The matrix does not know this GPU, so nothing says which driver branch serves it.""",
     "no-common-driver-branch": """No driver branch serves all GPUs of this machine together.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .documents.codec import decode
-from .drivers.plan import architectures_of, choose_branch
+from .drivers.branches import architectures_of, choose_branch
 from .errors import InputError, NoBuildError, UsageError
 from .records import Driver, Gpu, GpuState, Host, Interpreter, Machine
 from .versions import ComputeCapability, CudaVersion, DriverVersion, Glibc

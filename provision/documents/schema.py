@@ -80,11 +80,11 @@ def document_schemas() -> dict[str, dict[str, Any]]:
     """Schema of every document that is emitted, by name: machine-1, plan-1, ...; error-1 where no command is known."""
     from ..acceptance import Acceptance
     from ..audit.model import AuditData
-    from ..drivers.plan import DriverPlan
     from ..expectations import ExpectationData
     from ..records import Machine
     from ..snapshot import SnapshotData
     from .check import CheckData, CheckList
+    from .driver import DriverPlanData
     from .fleet import FleetData
     from .matrix_data import MatrixData
     from .plan import PlanData
@@ -95,7 +95,7 @@ def document_schemas() -> dict[str, dict[str, Any]]:
         "acceptance": Acceptance,
         "check": CheckData,
         "check-list": CheckList,
-        "driver-plan": DriverPlan,
+        "driver-plan": DriverPlanData,
         "error": type(None),
         "expectation": ExpectationData,
         "explanation": Explanation,

@@ -1,192 +1,295 @@
-"""Driver branch, kernel module flavour and the distribution's own steps, from the matrix (PURE)."""
+"""The driver plan of a machine: branch, kernel module, source and steps, from the matrix. Nothing is run (PURE)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from ..errors import NoBuildError, NoUsableGpuError
-from ..records import Evidence
+from ..errors import NoBuildError, UsageError
+from ..records import Evidence, Finding
+from .box import box_of
+from .branches import (
+    admits_wish,
+    against,
+    architectures_of,
+    boards_of,
+    choose_branch,
+    flavour_of,
+    is_alive,
+    needs_open_module,
+    serves,
+)
+from .extras import container_toolkit_steps, cuda_toolkit_steps, is_switched, is_switched_by_nvlink5
+from .job import Job
+from .recipe import driver_steps, fabric_steps, hold_steps, sources
+from .remarks import findings_of, notes_of
+from .wish import DriverWish, Flavour, Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..matrix.model import Architecture, DriverBranch
     from ..matrix.tables import Matrix
     from ..records import Machine
+    from .box import Box
+    from .steps import Step
 
-Flavour = Literal["open", "proprietary"]
-
-
-@dataclass(frozen=True, slots=True)
-class DriverStep:
-    """One step: a command for a root shell, why it is needed, and what undoes it."""
-
-    command: str
-    why: str
-    undo: str | None = None
+__all__ = ["DriverPlan", "architectures_of", "choose_branch", "plan_driver"]
 
 
 @dataclass(frozen=True, slots=True)
 class DriverPlan:
-    """Data of driver-plan/1. Nothing here has been run."""
+    """What a machine should get, and how. Nothing here has been run."""
 
-    branch: int | None
-    """Driver branch, 580; None where the distribution's own archive decides."""
+    branch: int
+    """Driver branch, 580."""
     kernel_module: Flavour
     architectures: tuple[str, ...]
     distribution: str
-    steps: tuple[DriverStep, ...]
+    """ubuntu 24.04: whose steps these are."""
+    origin: Origin
+    """Whose archive the driver comes from."""
+    cuda: str
+    """Newest CUDA that the branch implements."""
+    steps: tuple[Step, ...]
+    """Empty: there is nothing to do."""
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    is_dkms: bool = False
+    """Whether the kernel module is built on the machine."""
+    found: str | None = None
+    """Release of the driver that is there; None: none, or nobody looked."""
 
 
-def plan_driver(machine: Machine, matrix: Matrix, *, today: str) -> DriverPlan:
-    """The driver that every NVIDIA GPU of the machine can use.
+def plan_driver(machine: Machine, matrix: Matrix, *, today: str, wish: DriverWish | None = None) -> DriverPlan:
+    """The driver that every NVIDIA GPU of the machine can use, and the steps that put it there.
 
-    `today` is an ISO date: a branch past its end of life is not chosen. NoUsableGpuError without an
-    NVIDIA GPU; NoBuildError when no branch serves all of them or the distribution is not known.
+    `today` is an ISO date: a branch past its end of life is not chosen. NoUsableGpuError without an NVIDIA GPU that is
+    this system's; NoBuildError when no branch serves all of them, the distribution is not known or the driver is
+    somebody else's; UsageError for a wish that can't be read.
     """
-    if machine.host.is_wsl:
-        raise NoBuildError(
-            "Under WSL the driver is that of Windows: a Linux driver inside would hide it.",
-            code="distribution-not-covered",
-            do=("update the NVIDIA driver in Windows, then: wsl --shutdown",),
-        )
+    wish = wish or DriverWish()
     architectures = architectures_of(machine, matrix)
-    branch = choose_branch(architectures, matrix, today=today)
-    flavour = _flavour(architectures, branch, matrix)
-    os_name = machine.host.os or "unknown"
-    steps = _steps(os_name, branch.branch, flavour)
-    if steps is None:
-        raise NoBuildError(
-            f"The driver steps of {os_name} are not written yet.",
-            code="distribution-not-covered",
-            evidence=(Evidence("distribution", os_name, source="os-release", needs=", ".join(_DISTRIBUTIONS)),),
-            do=(f"Install driver branch {branch.branch} ({flavour} kernel module) as your distribution documents.",),
-        )
+    box = box_of(machine, matrix)
+    origin = _origin(box, machine, matrix, wish)
+    branch = _branch(box, architectures, matrix, wish=wish, origin=origin, today=today)
+    flavour = _flavour(architectures, branch, machine, matrix, wish)
+    job = _job(box, branch, matrix, flavour=flavour, origin=origin, for_display=_for_display(machine, matrix))
+    fabric = wish.fabric_manager or is_switched(machine, matrix)
+    steps = tuple(_steps(job, matrix, wish, fabric=fabric, nvlink5=is_switched_by_nvlink5(machine, matrix)))
     return DriverPlan(
-        branch=None if os_name in _ONE_BRANCH else branch.branch,
+        branch=branch.branch,
         kernel_module=flavour,
         architectures=tuple(a.name for a in architectures),
-        distribution=os_name,
-        steps=steps,
-        notes=(*_NOTES.get(os_name, ()), *_surroundings(machine)),
+        distribution=box.distribution.name,
+        origin=origin,
+        cuda=str(branch.cuda),
+        steps=_without_repetition(steps),
+        notes=notes_of(job, matrix, today=today, has_steps=bool(steps), fabric=fabric),
+        findings=findings_of(job),
+        is_dkms=not job.is_prebuilt,
+        found=str(box.release) if box.release else None,
     )
 
 
-def architectures_of(machine: Machine, matrix: Matrix) -> tuple[Architecture, ...]:
-    """The architectures of the machine's GPUs, each once; NoBuildError for a GPU that the matrix does not know."""
-    rows: list[Architecture] = []
-    for gpu in machine.gpus:
-        capability = gpu.compute_capability
-        if capability is None and gpu.pci_device_id:
-            capability = matrix.capability_by_pci_id(gpu.pci_device_id)
-        if capability is None and gpu.name:
-            capability = matrix.capability_by_name(gpu.name)
-        row = matrix.architecture_of(capability) if capability else None
-        if row is None:
-            raise NoBuildError(
-                f"The matrix does not know GPU {gpu.name or gpu.pci_device_id}; a branch can't be chosen for it.",
-                code="gpu-not-in-matrix",
-                evidence=(Evidence("GPU", gpu.pci_device_id or gpu.name, source="sysfs"),),
-            )
-        rows.append(row)
-    if not rows:
-        raise NoUsableGpuError("There is no NVIDIA GPU here, so no driver is needed.", code="no-usable-gpu")
-    return tuple(dict.fromkeys(rows))
+def _steps(job: Job, matrix: Matrix, wish: DriverWish, *, fabric: bool, nvlink5: bool) -> Iterator[Step]:
+    """What is missing: the driver, and what was asked for besides."""
+    is_there = _is_right(job)
+    if not is_there:
+        before = tuple(driver_steps(job, fabric=fabric, nvlink5=nvlink5))
+    else:
+        before = tuple(_beside(job, fabric=fabric, nvlink5=nvlink5))
+    extras = (*container_toolkit_steps(job, matrix, wish), *cuda_toolkit_steps(job, matrix, wish))
+    if before and before[-1].id == "reboot":
+        yield from (*before[:-1], *extras, before[-1])
+    else:
+        yield from (*before, *extras)
 
 
-def choose_branch(architectures: tuple[Architecture, ...], matrix: Matrix, *, today: str) -> DriverBranch:
-    """Newest branch of a supported kind that serves them all: long-term or production, not past its end.
-
-    A branch on which a site file forbids every build is none to choose.
-    """
-
-    def serves(branch: DriverBranch) -> bool:
-        return all(
-            (a.first_branch or 0) <= branch.branch and (a.last_branch is None or branch.branch <= a.last_branch)
-            for a in architectures
-        )
-
-    site = matrix.site
-    fitting = [b for b in matrix.branches if serves(b) and not (site and site.forbids_branch(b.branch))]
-    alive = [b for b in fitting if b.type in ("LTS", "PB") and (b.eol is None or b.eol >= today)]
-    # A GPU whose last branch has ended still deserves that branch: the newest that serves it at all.
-    choice = max(alive or fitting, key=lambda b: b.branch, default=None)
-    if choice is None:
-        names = ", ".join(a.name for a in architectures)
-        raise NoBuildError(f"No driver branch serves {names} together.", code="no-common-driver-branch")
-    return choice
+def _beside(job: Job, *, fabric: bool, nvlink5: bool) -> Iterator[Step]:
+    """What a right driver may lack."""
+    is_missing = fabric and not job.box.has_fabric_manager
+    if is_missing:
+        yield from sources(job)
+        yield from fabric_steps(job, nvlink5=nvlink5)
+    if job.box.is_upgraded_unattended and not any("nvidia" in name for name in job.box.held):
+        yield from hold_steps(job, with_fabric=fabric)
 
 
-def _flavour(architectures: tuple[Architecture, ...], branch: DriverBranch, matrix: Matrix) -> Flavour:
-    wanted = {a.kernel_module for a in architectures} - {"either"}
-    if len(wanted) > 1:
-        names = ", ".join(f"{a.name} ({a.kernel_module})" for a in architectures)
+def _is_right(job: Job) -> bool:
+    """Whether the driver that is there is the one of the plan, and the next start loads it."""
+    box = job.box
+    return (
+        box.release is not None
+        and box.release.branch == job.branch.branch
+        and box.flavour in (None, job.flavour)
+        and not box.has_runfile
+        and not box.lacks_module
+    )
+
+
+def _without_repetition(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Each step once: two parts may need the same repository."""
+    return tuple({step.id: step for step in steps}.values())
+
+
+# --- choices ------------------------------------------------------------------------------------
+
+
+def _origin(box: Box, machine: Machine, matrix: Matrix, wish: DriverWish) -> Origin:
+    if wish.origin == "distro" and box.distribution.distro is None:
         raise NoBuildError(
-            f"These GPUs need different kernel modules, and one box loads one: {names}.", code="no-common-driver-branch"
+            f"The archive of {box.distribution.name} has no NVIDIA driver.",
+            code="distribution-not-covered",
+            do=("gpusetup driver plan --source nvidia",),
         )
-    if "proprietary" in wanted:
-        return "proprietary"
-    if any(a.kernel_module == "open" for a in architectures):
-        return "open"
-    return "open" if branch.branch >= matrix.module_branches.open_default else "proprietary"
+    if wish.origin:
+        return wish.origin
+    # NVLink 5 needs the subnet manager, which only NVIDIA's repository has: two sources fit nowhere.
+    is_archive = box.distribution.distro == "ubuntu-archive" and not is_switched_by_nvlink5(machine, matrix)
+    return "distro" if is_archive else "nvidia"
 
 
-def _steps(os_name: str, branch: int, flavour: Flavour) -> tuple[DriverStep, ...] | None:
-    make = _DISTRIBUTIONS.get(os_name)
-    return make(branch, flavour) if make else None
+def _scheme(box: Box, origin: Origin) -> str:
+    return box.distribution.nvidia if origin == "nvidia" else box.distribution.distro or box.distribution.nvidia
 
 
-def _ubuntu(branch: int, flavour: Flavour) -> tuple[DriverStep, ...]:
-    suffix = "-open" if flavour == "open" else ""
-    package = f"nvidia-driver-{branch}-server{suffix}"
-    return (
-        DriverStep("apt-get update", "the archive's newest lists"),
-        DriverStep("apt-get install -y linux-headers-$(uname -r)", "the module is built for the running kernel"),
-        DriverStep(
-            f"apt-get install -y {package}",
-            f"branch {branch} with the {flavour} kernel module, server line: no desktop parts",
-            undo=f"apt-get purge -y {package} && apt-get autoremove -y",
-        ),
-        DriverStep(
-            f"apt-mark hold {package}",
-            "an unattended upgrade would leave library and kernel module of two releases until the next boot",
-            undo=f"apt-mark unhold {package}",
-        ),
-        DriverStep("reboot", "loads the module and unloads nouveau"),
+def _branch(
+    box: Box, architectures: tuple[Architecture, ...], matrix: Matrix, *, wish: DriverWish, origin: Origin, today: str
+) -> DriverBranch:
+    """The branch that was named, else the one that is there and good enough, else the newest that fits."""
+    machine, sources_ = box.machine, matrix.driver_sources
+    boards = boards_of(machine, matrix)
+    scheme, only = _scheme(box, origin), box.distribution.distro_branch if origin == "distro" else None
+    fits = admits_wish(wish, machine, matrix)
+
+    def admits(branch: DriverBranch) -> bool:
+        has_names = sources_.names(scheme, branch.branch) is not None and only in (None, branch.branch)
+        return has_names and fits(branch) and against(branch, box.kernels, boards, matrix) is None
+
+    if wish.branch is not None:
+        return _named(wish.branch, architectures, matrix)
+    here = next((b for b in matrix.branches if box.release and b.branch == box.release.branch), None)
+    site = matrix.site
+    if (
+        here is not None
+        and serves(here, architectures)
+        and is_alive(here, today)
+        and fits(here)
+        and not (site and site.forbids_branch(here.branch))
+        and sources_.names(scheme, here.branch) is not None
+    ):
+        return here
+    return choose_branch(architectures, matrix, today=today, admits=admits)
+
+
+def _named(number: int, architectures: tuple[Architecture, ...], matrix: Matrix) -> DriverBranch:
+    branch = next((b for b in matrix.branches if b.branch == number), None)
+    if branch is None:
+        known = ", ".join(str(b.branch) for b in matrix.branches)
+        raise UsageError(f"--branch: the matrix has no driver branch {number}; expected one of {known}.")
+    if not serves(branch, architectures):
+        names = ", ".join(a.name for a in architectures if not serves(branch, (a,)))
+        raise NoBuildError(
+            f"Driver branch {number} does not serve {names}.",
+            code="no-common-driver-branch",
+            do=("gpusetup driver plan    (without --branch)",),
+        )
+    return branch
+
+
+def _flavour(
+    architectures: tuple[Architecture, ...], branch: DriverBranch, machine: Machine, matrix: Matrix, wish: DriverWish
+) -> Flavour:
+    best = flavour_of(architectures, branch, matrix, open_only=needs_open_module(machine, matrix))
+    if wish.kernel_module in (None, best):
+        return best
+    wanted: Flavour = "open" if best == "proprietary" else "proprietary"
+    needs = {a.kernel_module for a in architectures} - {"either"}
+    is_there = (
+        branch.branch >= matrix.module_branches.first_open
+        if wanted == "open"
+        else branch.branch <= matrix.module_branches.last_proprietary
     )
+    if needs or not is_there or (wanted == "proprietary" and needs_open_module(machine, matrix)):
+        raise NoBuildError(
+            f"These GPUs on branch {branch.branch} need the {best} kernel module.",
+            code="no-common-driver-branch",
+            evidence=tuple(
+                Evidence(a.name, a.kernel_module, source="matrix.yaml: architectures") for a in architectures
+            ),
+            do=(f"gpusetup driver plan --kernel-module {best}",),
+        )
+    return wanted
 
 
-def _debian(branch: int, flavour: Flavour) -> tuple[DriverStep, ...]:  # noqa: ARG001  its archive has one branch
-    module = "nvidia-open-kernel-dkms" if flavour == "open" else "nvidia-kernel-dkms"
-    return (
-        DriverStep(
-            "sed -i 's/^Components: main.*/Components: main contrib non-free non-free-firmware/' "
-            "/etc/apt/sources.list.d/debian.sources",
-            "the driver lives in non-free; with a one-line sources.list add the words there",
-        ),
-        DriverStep("apt-get update", "the archive's newest lists"),
-        DriverStep("apt-get install -y linux-headers-$(uname -r)", "the module is built for the running kernel"),
-        DriverStep(
-            f"apt-get install -y {module} nvidia-driver nvidia-smi firmware-misc-nonfree",
-            "the driver of this Debian release",
-            undo=f"apt-get purge -y {module} nvidia-driver nvidia-smi && apt-get autoremove -y",
-        ),
-        DriverStep("reboot", "loads the module and unloads nouveau"),
-    )
+def _for_display(machine: Machine, matrix: Matrix) -> bool:
+    """Whether a board may drive a screen: anything that is not known as one of a data center."""
+    for gpu in machine.gpus:
+        known = matrix.class_by_name(gpu.name) if gpu.name else None
+        known = known or (matrix.class_by_pci_id(gpu.pci_device_id) if gpu.pci_device_id else None)
+        if known != "data_center":
+            return True
+    return False
 
 
-def _surroundings(machine: Machine) -> tuple[str, ...]:
-    if machine.host.container is None:
-        return ()
-    return ("This is a container: the driver belongs on its host, and these are the steps of this container's system.",)
+def _job(box: Box, branch: DriverBranch, matrix: Matrix, *, flavour: Flavour, origin: Origin, for_display: bool) -> Job:
+    scheme = _scheme(box, origin)
+    names = matrix.driver_sources.names(scheme, branch.branch)
+    if names is None or not (names.open if flavour == "open" else names.proprietary):
+        branches = matrix.driver_sources.branches_of(scheme)
+        raise NoBuildError(
+            f"{_whose(box, origin)} has no driver branch {branch.branch} with the {flavour} kernel module.",
+            code="no-common-driver-branch",
+            evidence=(Evidence("branches there", ", ".join(map(str, sorted(branches)))),) if branches else (),
+            do=(f"gpusetup driver plan --source {'nvidia' if origin == 'distro' else 'distro'}", "another --branch"),
+        )
+    repository = matrix.driver_sources.repository(box.distribution.repository or "")
+    if origin == "nvidia":
+        _require_trust(box, repository, has_driver_now=box.release is not None)
+    return Job(box, branch, flavour, origin, names, repository, kernel_flavour(box), for_display)
 
 
-#: Distributions whose archive has one driver branch per release, whatever branch would be best.
-_ONE_BRANCH = ("debian",)
-_DISTRIBUTIONS = {"ubuntu": _ubuntu, "debian": _debian}
-_NOTES = {
-    "debian": (
-        "Debian's archive has one driver branch per release: see `apt-cache policy nvidia-driver` before installing.",
-    ),
-    "ubuntu": ("With Secure Boot on, the module must be signed: enrol the key when the installer asks.",),
-}
+def _whose(box: Box, origin: Origin) -> str:
+    return "NVIDIA's repository" if origin == "nvidia" else f"The archive of {box.distribution.name}"
+
+
+def _require_trust(box: Box, repository: object, *, has_driver_now: bool) -> None:
+    """NoBuildError where NVIDIA has no repository for the box, or nobody has read its key's whole fingerprint."""
+    from ..matrix.driver_sources import Repository
+
+    do = ("gpusetup driver plan --source distro",) if box.distribution.distro else ()
+    if not isinstance(repository, Repository) or repository.address_for(box.arch) is None:
+        raise NoBuildError(
+            f"NVIDIA has no repository for {box.distribution.name} on {box.arch}.",
+            code="distribution-not-covered",
+            do=do,
+        )
+    address = repository.address_for(box.arch) or ""
+    if repository.fingerprint is None and not box.has_source(address):
+        raise NoBuildError(
+            f"Nobody has read the whole fingerprint of the key that signs {address}, and no step trusts one unseen.",
+            code="repository-key-unknown",
+            evidence=(Evidence("key", repository.key_for(box.arch), source="matrix.yaml: repositories"),),
+            do=(
+                *do,
+                "add the repository as NVIDIA documents it, compare the key by another way, and run this again",
+            ),
+        )
+
+
+def kernel_flavour(box: Box) -> str | None:
+    """Rest of the name of Ubuntu's kernel package: generic, generic-hwe-24.04, aws; None elsewhere."""
+    distribution = box.distribution
+    if distribution.distro != "ubuntu-archive":
+        return None
+    kernel = box.next_kernel or box.kernel
+    if kernel is None:
+        return "generic"
+    word = kernel.partition("-")[2].partition("-")[2]
+    if not word or kernel.endswith("-pve"):
+        return None
+    numbers = tuple(int(one) for one in kernel.split("-", 1)[0].split(".")[:2] if one.isdigit())
+    if word in ("generic", "generic-64k", "lowlatency") and distribution.kernel and numbers > distribution.kernel[:2]:
+        return f"{word}-hwe-{distribution.name.partition(' ')[2]}"
+    return word

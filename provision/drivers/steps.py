@@ -21,6 +21,8 @@ class Packages:
     verb: Verb
     """refresh: read the lists again. hold: no upgrade touches them (apt-mark, versionlock, addlock)."""
     names: tuple[str, ...] = ()
+    kind: Literal["packages"] = "packages"
+    """Tells the actions apart where they are written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class WriteFile:
     path: str
     text: str
     mode: int = 0o644
+    kind: Literal["write-file"] = "write-file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class RemoveFile:
     """A file that must not be there."""
 
     path: str
+    kind: Literal["remove-file"] = "remove-file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class FetchKey:
     """/usr/share/keyrings/NAME.gpg, binary for apt; /etc/pki/rpm-gpg/NAME, as published, for dnf and zypper."""
     fingerprint: str
     """40 upper-case hexadecimal digits of the primary key."""
+    kind: Literal["fetch-key"] = "fetch-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,16 @@ class Run:
     """Any other command; no shell stands between."""
 
     argv: tuple[str, ...]
+    asks: str | None = None
+    """What the command asks at the terminal, as a clause; None: nothing, and it may run where nobody sits."""
+    kind: Literal["run"] = "run"
 
 
 @dataclass(frozen=True, slots=True)
 class Reboot:
     """The machine starts again; the runner goes on after it."""
+
+    kind: Literal["reboot"] = "reboot"
 
 
 Action = Packages | WriteFile | RemoveFile | FetchKey | Run | Reboot

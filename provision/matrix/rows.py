@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..versions import ComputeCapability
     from .containers import Containers
+    from .driver_sources import DriverSources
     from .faults import Faults
     from .site import Site
 
@@ -58,6 +59,7 @@ _LATE_TABLES = frozenset(
         *("containers", "jetson", "systems"),
         *("xids", "sxids", "recovery_actions", "nvml_errors", "cuda_errors", "clock_reasons", "kernel_messages"),
         *("memory_repair", "kernel_drivers", "denied_drivers", "denied_torch", "container_toolkit"),
+        *("distributions", "repositories", "driver_packages"),
     )
 )
 _NONE: frozenset[str] = frozenset()
@@ -116,6 +118,7 @@ def matrix_of(tree: Any, *, origin: str, site: Site | None = None) -> Matrix:
         read_chips=partial(_chips, chips),
         read_containers=partial(_containers, root, cite),
         read_faults=partial(_faults, root, cite),
+        read_driver_sources=partial(_driver_sources, root, cite),
         site=site,
     )
 
@@ -137,6 +140,12 @@ def _faults(root: dict[str, Any], cite: Callable[[Any], str]) -> Faults:
     from .faults import read_faults
 
     return read_faults(root, cite)
+
+
+def _driver_sources(root: dict[str, Any], cite: Callable[[Any], str]) -> DriverSources:
+    from .driver_sources import read_driver_sources
+
+    return read_driver_sources(root, cite)
 
 
 def _within(key: str, read: Callable[[], Any]) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ..versions import ComputeCapability, CudaVersion, DriverVersion
     from .containers import Containers
+    from .driver_sources import DriverSources
     from .faults import ClockReason, Faults, Sxid, Xid
     from .model import (
         Architecture,
@@ -114,6 +115,7 @@ class Matrix:
     read_chips: Callable[[], ChipTable] = field(repr=False)
     read_containers: Callable[[], Containers] = field(repr=False)
     read_faults: Callable[[], Faults] = field(repr=False)
+    read_driver_sources: Callable[[], DriverSources] = field(repr=False)
     site: Site | None = None
     """The site file whose rows are among these, and what it forbids."""
 
@@ -139,9 +141,14 @@ class Matrix:
         """What codes and bits mean, which drivers and releases are denied: for checks and explanations, no plan."""
         return self.read_faults()
 
+    @cached_property
+    def driver_sources(self) -> DriverSources:
+        """Distributions, repositories and package names of drivers: for the steps of a driver, no plan of wheels."""
+        return self.read_driver_sources()
+
     def build(self) -> None:
         """Build the tables that are built late; PlaceError where a row is not what it should be."""
-        _ = self.gpus, self.chips, self.containers, self.faults
+        _ = self.gpus, self.chips, self.containers, self.faults, self.driver_sources
 
     @cached_property
     def _names(self) -> dict[str, GpuRow]:

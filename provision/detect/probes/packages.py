@@ -123,6 +123,8 @@ def _apt(around: Surroundings) -> Iterator[Reading]:
     runs = bool(automatic) and around.exists("/usr/bin/unattended-upgrade")
     yield Reading("driver.automatic_upgrades", folder, *((None, unread) if unread and automatic is None else (runs,)))
     yield Reading("driver.upgrade_exceptions", folder, tuple(kept))
+    tool = "/usr/bin/ubuntu-drivers"
+    yield Reading("driver.has_ubuntu_drivers", tool, around.exists(tool))
     folder = "/etc/apt/preferences.d"
     pins = tuple(name for name in around.names(folder) if re.search("nvidia|cuda", name))
     yield Reading("driver.pinned", folder, pins)

@@ -20,14 +20,14 @@ ROOT = Path(__file__).parents[3]
 TREE = {"a": ["1", None, {"b": "caf\u00e9"}], "c": {}}
 
 
-LATE = ("read_gpus", "read_chips", "read_containers", "read_faults")
+LATE = ("read_gpus", "read_chips", "read_containers", "read_faults", "read_driver_sources")
 
 
 def plain(value):
     """Every record as nested plain values, rows that are built late included."""
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value) if field.name not in LATE]
-        names += ["gpus", "chips", "containers", "faults"] if hasattr(value, "read_gpus") else []
+        names += ["gpus", "chips", "containers", "faults", "driver_sources"] if hasattr(value, "read_gpus") else []
         return {name: plain(getattr(value, name)) for name in names}
     return [plain(item) for item in value] if type(value) in (tuple, list) else value
 

@@ -1,0 +1,514 @@
+"""The steps of a driver, in an order after each of which the box still boots (PURE).
+
+Keys and lists, headers, what is fetched beforehand, then the old driver's end and the new one's beginning close together,
+holds, the key of Secure Boot, the restart.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .job import (
+    RUNNING_KERNEL,
+    has_gpu,
+    has_room,
+    install,
+    installed,
+    known,
+    packages,
+    quiet,
+    refresh,
+    repository_steps,
+    write,
+)
+from .steps import Packages, Proof, Reboot, RemoveFile, Run, Step, WriteFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .job import Job
+    from .steps import Action
+
+CUDA_KEYRING = "/usr/share/keyrings/cuda-archive-keyring.gpg"
+TOOLKIT_KEYRING = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
+_NO_UPGRADES = "/etc/apt/apt.conf.d/52gpusetup-unattended-upgrades"
+_NOUVEAU = "/etc/modprobe.d/gpusetup-nouveau.conf"
+
+
+def driver_steps(job: Job, *, fabric: bool, nvlink5: bool) -> Iterator[Step]:
+    """Every step from the first key to the restart."""
+    yield from sources(job)
+    yield from _headers(job)
+    if job.box.nouveau:
+        yield _without_nouveau(job)
+    yield from _branch(job)
+    yield from _out_with_the_old(job)
+    yield _driver(job)
+    if fabric:
+        yield from fabric_steps(job, nvlink5=nvlink5)
+    yield from hold_steps(job, with_fabric=fabric)
+    yield from _own_key(job)
+    yield reboot(job)
+
+
+# --- sources ------------------------------------------------------------------------------------
+
+
+def sources(job: Job) -> Iterator[Step]:
+    """Where the packages come from."""
+    if job.names.scheme == "debian-archive":
+        yield _non_free(job)
+    if job.origin == "nvidia" and job.repository is not None:
+        yield from cuda_repository(job)
+        if job.manager == "apt" and job.box.distribution.name.startswith("ubuntu"):
+            yield _prefer_nvidia()
+    else:
+        yield refresh(job)
+
+
+def cuda_repository(job: Job) -> Iterator[Step]:
+    """NVIDIA's repository for this release."""
+    repository = job.repository
+    if repository is None:
+        return
+    if job.manager == "apt":
+        word = dict(repository.arch)[job.box.arch]
+        yield from repository_steps(job, repository, name=f"{repository.name}-{word}", keyring=CUDA_KEYRING)
+    else:
+        keyring = f"/etc/pki/rpm-gpg/RPM-GPG-KEY-NVIDIA-{repository.name}"
+        yield from repository_steps(job, repository, name=repository.name, keyring=keyring)
+
+
+def _non_free(job: Job) -> Step:
+    path = "/etc/apt/sources.list.d/debian.sources"
+    old = job.box.distribution.name == "debian 11"
+    words = "main contrib non-free" if old else "main contrib non-free non-free-firmware"
+    before = "main" if old else "main non-free-firmware"
+    return Step(
+        id="non-free",
+        why="the driver lives in non-free; with a one-line sources.list add the words there",
+        actions=(Run(("sed", "-i", f"s/^Components: main.*/Components: {words}/", path)),),
+        undo=(Run(("sed", "-i", f"s/^Components: main.*/Components: {before}/", path)),),
+        needs=(Proof(("test", "-f", path), f"{path} is there", do=f"add `{words}` to the lines of sources.list"),),
+        done_when=(
+            Proof(("apt-cache", "policy", "nvidia-driver"), "the archive has a driver", r"Candidate: (?!\(none\))\S"),
+        ),
+    )
+
+
+def _prefer_nvidia() -> Step:
+    path = "/etc/apt/preferences.d/gpusetup-nvidia"
+    text = "Package: *\nPin: origin developer.download.nvidia.com\nPin-Priority: 600\n"
+    return write(
+        "prefer-nvidia", path, text, "Ubuntu's archive has packages of the same names: a mix of both fits nowhere"
+    )
+
+
+def keep_distro_driver() -> Step:
+    """NVIDIA's repository gives toolkits, and the driver stays that of the distribution."""
+    path = "/etc/apt/preferences.d/gpusetup-driver"
+    names = "nvidia-driver* nvidia-open* nvidia-dkms* nvidia-kernel* nvidia-utils* nvidia-headless* libnvidia-* cuda-drivers*"
+    text = f"Package: {names}\nPin: origin developer.download.nvidia.com\nPin-Priority: -1\n"
+    return write(
+        "keep-distro-driver", path, text, "NVIDIA's repository has driver packages, too, and would exchange this one"
+    )
+
+
+# --- kernel -------------------------------------------------------------------------------------
+
+
+def _headers(job: Job) -> Iterator[Step]:
+    """Headers of the running kernel and of the next one, where a module has to be built."""
+    if job.is_prebuilt:
+        return
+    if job.box.distribution_id in ("rocky", "almalinux", "centos"):
+        yield _extra_packages(job)
+    kernels = job.box.kernels or (RUNNING_KERNEL,)
+    names = dict.fromkeys(job.filled(name, kernel) for kernel in kernels for name in headers_of(job))
+    what = " and of the one that the next start brings" if len(kernels) > 1 else ""
+    yield install(
+        job,
+        "kernel-headers",
+        tuple(names),
+        f"DKMS builds the module for the running kernel{what}",
+        needs=tuple(known(job, name) for name in names if RUNNING_KERNEL not in name),
+    )
+
+
+def headers_of(job: Job) -> tuple[str, ...]:
+    """Names of the packages with the headers of a kernel."""
+    kernel = job.box.kernel or ""
+    if kernel.endswith("-pve"):
+        numbers = [int(one) for one in re.findall(r"\d+", kernel)[:2]]
+        return ("proxmox-headers-{kernel}" if numbers >= [6, 5] else "pve-headers-{kernel}",)
+    if "uek" in kernel:
+        return ("kernel-uek-devel-{kernel}",)
+    return job.names.headers
+
+
+def _extra_packages(job: Job) -> Step:
+    """EPEL and CRB, where rebuilds of RHEL keep DKMS and what it needs."""
+    crb = "powertools" if job.box.distribution.name == "rhel 8" else "crb"
+    return Step(
+        id="extra-packages",
+        why=f"DKMS is in EPEL, and what it needs in {crb}",
+        actions=(
+            Packages("dnf", "install", ("epel-release", "dnf-plugins-core")),
+            Run(("dnf", "config-manager", "--set-enabled", crb)),
+        ),
+        undo=(Run(("dnf", "config-manager", "--set-disabled", crb)), Packages("dnf", "remove", ("epel-release",))),
+        done_when=(Proof(("dnf", "-q", "list", "dkms"), "dkms can be had"),),
+    )
+
+
+def _without_nouveau(job: Job) -> Step:
+    return Step(
+        id="without-nouveau",
+        why="nouveau holds a GPU now; the initramfs has a copy of this file, so it is written again",
+        actions=(WriteFile(_NOUVEAU, "blacklist nouveau\noptions nouveau modeset=0\n"), _initramfs(job)),
+        undo=(RemoveFile(_NOUVEAU), _initramfs(job)),
+        needs=has_room()[:1],
+        done_when=(Proof(("grep", "-q", "^blacklist nouveau", _NOUVEAU), "nouveau is kept from loading"),),
+    )
+
+
+def _initramfs(job: Job) -> Run:
+    if job.manager == "apt":
+        return Run(("update-initramfs", "-u", "-k", "all"))
+    return Run(("dracut", "--force", "--regenerate-all"))
+
+
+# --- the driver ---------------------------------------------------------------------------------
+
+
+def _branch(job: Job) -> Iterator[Step]:
+    """What keeps the packages on the branch, where their names do not say it."""
+    branch = job.branch.branch
+    if job.names.stream and job.manager == "dnf":
+        stream = f"nvidia-driver:{job.filled(job.names.stream[0 if job.flavour == 'open' else 1])}"
+        yield Step(
+            id="module-stream",
+            why=f"the stream of dnf that brings branch {branch} with the {job.flavour} kernel module, and no other",
+            actions=(
+                Run(("dnf", "-y", "module", "reset", "nvidia-driver")),
+                Run(("dnf", "-y", "module", "enable", stream)),
+            ),
+            undo=(Run(("dnf", "-y", "module", "reset", "nvidia-driver")),),
+            needs=(
+                Proof(
+                    ("dnf", "-q", "module", "list", "nvidia-driver"),
+                    f"the repository has the stream {stream.partition(':')[2]}",
+                    rf"\b{re.escape(stream.partition(':')[2])}\b",
+                    "dnf module list nvidia-driver shows the others; gpusetup driver plan --branch N",
+                ),
+            ),
+            done_when=(
+                Proof(
+                    (
+                        "grep",
+                        "-q",
+                        f"^stream *= *{stream.partition(':')[2]}$",
+                        "/etc/dnf/modules.d/nvidia-driver.module",
+                    ),
+                    "the stream is enabled",
+                ),
+            ),
+        )
+    if job.names.pin and job.manager == "apt":
+        pin = job.filled(job.names.pin)
+        yield install(
+            job, "pin-branch", (pin,), f"keeps every package of NVIDIA's on branch {branch}", needs=(known(job, pin),)
+        )
+    elif job.names.pin:
+        pattern = job.filled(job.names.pin)
+        yield Step(
+            id="pin-branch",
+            why=f"the repository has every branch under one name: nothing but {branch} may be taken",
+            actions=(packages(job, "hold", (pattern,)),),
+            undo=(packages(job, "unhold", (pattern,)),),
+            needs=(
+                Proof(
+                    ("dnf", "-q", "list", "--showduplicates", "nvidia-open"),
+                    f"the repository has branch {branch}",
+                    rf"\b{branch}\.\d",
+                    "gpusetup driver plan --branch N with one that is listed",
+                ),
+            ),
+            done_when=(Proof(("dnf", "versionlock", "list"), "the branch is locked", rf"nvidia.*{branch}"),),
+        )
+
+
+def _out_with_the_old(job: Job) -> Iterator[Step]:
+    """What has to go before the new driver can come; as late as possible, and after the new one was fetched."""
+    old = leaving(job)
+    if not old and not job.box.has_runfile:
+        return
+    if held := tuple(name for name in job.box.held if "nvidia" in name or "cuda" in name):
+        yield Step(
+            id="release-holds",
+            why="these packages are held, and a held package is not exchanged",
+            actions=(packages(job, "unhold", held),),
+            undo=(packages(job, "hold", held),),
+        )
+    yield _fetched(job)
+    if job.box.has_runfile:
+        yield Step(
+            id="remove-runfile-driver",
+            why="NVIDIA's own installer put a driver here that no package knows of; both overwrite each other's files",
+            actions=(Run(("nvidia-uninstall", "--silent")),),
+            undo=(),
+            needs=has_room(),
+            done_when=(Proof(("test", "!", "-e", "/usr/bin/nvidia-uninstall"), "its uninstaller is gone"),),
+        )
+    if old:
+        gone = "|".join(re.escape(name) for name in old)
+        done = Proof(("rpm", "-qa"), "the old packages are gone", rf"\A(?!(?s:.*)(?m:^(?:{gone})-\d))")
+        if job.manager == "apt":
+            argv = ("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\\n")
+            done = Proof(argv, "the old packages are gone", rf"\A(?!(?s:.*)(?m:^installed (?:{gone})$))")
+        yield Step(
+            id="remove-old-driver",
+            why=f"driver {job.box.release or ''} is of another branch or source, and two do not live together".replace(
+                "  ", " "
+            ),
+            actions=(packages(job, "remove", old),),
+            undo=(packages(job, "install", old),),
+            needs=quiet(job),
+            done_when=(done,),
+        )
+
+
+def leaving(job: Job) -> tuple[str, ...]:
+    """Installed driver packages that have no place beside the new ones."""
+    names = job.box.driver_packages
+    if job.box.release is not None and job.box.release.branch == job.branch.branch and not _is_of_other_origin(job):
+        return tuple(name for name in names if name not in job.driver and _is_other_flavour(job, name))
+    return names
+
+
+def _is_other_flavour(job: Job, name: str) -> bool:
+    is_module = re.match(
+        r"nvidia-(?:dkms|kernel-source|headless|driver)-|linux-(?:modules|objects)-nvidia|kmod-nvidia", name
+    )
+    return bool(is_module) and (("-open" in name) != (job.flavour == "open"))
+
+
+def _is_of_other_origin(job: Job) -> bool:
+    """Whether the driver that is there came from another source than the new one will."""
+    versions = [version for name, version in job.box.packages or () if name in job.box.driver_packages]
+    if not job.box.distribution.name.startswith("ubuntu"):
+        return False
+    is_archive = any(re.search(r"-\d+ubuntu0[.~]", version) for version in versions)
+    is_nvidia = any(re.search(r"-\d+ubuntu1$", version) for version in versions)
+    return is_nvidia if job.origin == "distro" else is_archive
+
+
+def _fetched(job: Job) -> Step:
+    """The new packages are fetched while the old driver still works."""
+    fetch = {
+        "apt": ("apt-get", "install", "--yes", "--download-only", *job.driver),
+        "dnf": ("dnf", "install", "-y", "--downloadonly", *job.driver),
+        "zypper": ("zypper", "--non-interactive", "install", "--download-only", *job.driver),
+    }
+    return Step(
+        id="fetch-driver",
+        why="everything is fetched while the old driver still works: a network that fails later takes nothing away",
+        actions=(Run(fetch[job.manager]),),
+        needs=(*quiet(job), *(known(job, name) for name in job.driver)),
+    )
+
+
+def _driver(job: Job) -> Step:
+    branch, names = job.branch.branch, job.driver
+    how = "signed and built by the distribution" if job.is_prebuilt else "built here by DKMS"
+    needs = (has_gpu(), *has_room(), *quiet(job), *(known(job, name) for name in names))
+    actions: tuple[Action, ...] = (packages(job, "install", names),)
+    why = f"branch {branch} with the {job.flavour} kernel module, {how}"
+    if job.names.scheme == "suse":
+        actions = _suse_actions(job)
+    elif job.origin == "distro" and job.box.has_ubuntu_drivers and job.is_prebuilt and not job.for_display:
+        # It knows which kernel packages this box follows; what it leaves out comes after it.
+        word = f"{branch}-server" + ("-open" if job.flavour == "open" else "")
+        actions = (Run(("ubuntu-drivers", "install", "--gpgpu", f"nvidia:{word}")), *actions)
+        offer = Proof(
+            ("ubuntu-drivers", "list", "--gpgpu"),
+            f"Ubuntu offers branch {word} for these GPUs",
+            rf"nvidia-(?:driver|headless[\w-]*)-{word}\b",
+            "ubuntu-drivers list --gpgpu shows what it offers",
+        )
+        needs = (*needs, offer)
+        why += "; ubuntu-drivers picks the modules for the kernels here"
+    return Step(
+        id="driver",
+        why=why,
+        actions=actions,
+        undo=(packages(job, "remove", names),),
+        needs=needs,
+        done_when=(installed(job, names, f"driver {branch} is installed"), _is_of_branch(job)),
+    )
+
+
+def _is_of_branch(job: Job) -> Proof:
+    """The last of the driver's packages is of the branch: some names are the same for all."""
+    branch, name = job.branch.branch, job.driver[-1]
+    argv: tuple[str, ...] = ("rpm", "-q", "--qf", "%{VERSION}\\n", name)
+    if job.manager == "apt":
+        argv = ("dpkg-query", "-W", "-f", "${Version}\\n", name)
+    return Proof(argv, f"it is of branch {branch}", rf"^(?:\d+:)?{branch}\.")
+
+
+def _suse_actions(job: Job) -> tuple[Action, ...]:
+    """The kernel module of SUSE first, then user space of exactly its release, which nobody knows beforehand."""
+    module, *others = job.driver
+    release = f"$(rpm -q --qf '%{{VERSION}}\\n' {module} | cut -d_ -f1 | sort -u | tail -n 1)"
+    rest = " ".join(f'"{name} = {release}"' for name in (*others, "nvidia-persistenced"))
+    script = f"zypper --non-interactive install --auto-agree-with-licenses {rest}"
+    return (packages(job, "install", (module,)), Run(("sh", "-c", script)))
+
+
+# --- fabric -------------------------------------------------------------------------------------
+
+
+def fabric_steps(job: Job, *, nvlink5: bool) -> Iterator[Step]:
+    """What NVSwitches need: without it CUDA does not start (error 802)."""
+    if nvlink5:
+        modules = "/etc/modules-load.d/gpusetup-nvlink5.conf"
+        yield Step(
+            id="nvlink5",
+            why="NVLink 5 is managed through network adapters: its subnet manager, and the modules that reach them",
+            actions=(packages(job, "install", job.names.nvlink5), WriteFile(modules, "mlx5_core\nmlx5_ib\nib_umad\n")),
+            undo=(RemoveFile(modules), packages(job, "remove", job.names.nvlink5)),
+            needs=(*quiet(job), *(known(job, name) for name in job.names.nvlink5)),
+            done_when=(
+                installed(job, job.names.nvlink5, "the subnet manager is installed"),
+                Proof(("grep", "-q", "ib_umad", modules), "its modules load at the start"),
+            ),
+        )
+    names = job.fabric
+    yield Step(
+        id="fabric-manager",
+        why="these GPUs are joined by NVSwitches: CUDA waits for the fabric manager, of exactly the driver's release",
+        actions=(packages(job, "install", names), Run(("systemctl", "enable", "nvidia-fabricmanager"))),
+        undo=(Run(("systemctl", "disable", "nvidia-fabricmanager")), packages(job, "remove", names)),
+        needs=(*quiet(job), *(known(job, name) for name in names)),
+        done_when=(
+            installed(job, names, "the fabric manager is installed"),
+            Proof(("systemctl", "is-enabled", "nvidia-fabricmanager"), "it starts with the machine"),
+        ),
+    )
+
+
+# --- holds --------------------------------------------------------------------------------------
+
+
+def hold_steps(job: Job, *, with_fabric: bool) -> Iterator[Step]:
+    """No upgrade exchanges the driver, or the kernel under it, alone."""
+    if job.manager == "apt":
+        yield _no_unattended(job)
+    names = held_names(job, with_fabric=with_fabric)
+    if job.manager == "dnf" and job.names.tools:
+        yield install(job, "versionlock", job.names.tools, "the plugin of dnf that holds packages")
+    kernel = ", with the kernel that its module was built for" if job.is_prebuilt and job.names.prebuilt else ""
+    done = tuple(_is_held(job, name) for name in names) if job.manager == "apt" else (_is_held(job, names[0]),)
+    yield Step(
+        id="hold-driver",
+        why=f"an upgrade would leave library and kernel module of two releases until the next start; all are exchanged together{kernel}",
+        actions=(packages(job, "hold", names),),
+        undo=(packages(job, "unhold", names),),
+        done_when=done,
+    )
+
+
+def held_names(job: Job, *, with_fabric: bool) -> tuple[str, ...]:
+    """What is held."""
+    names = list(job.driver) if job.manager == "apt" else []
+    names += [job.filled(name) for name in job.names.hold]
+    if with_fabric and job.manager == "apt":
+        names += job.fabric
+    if job.is_prebuilt and job.names.prebuilt:
+        names.append(f"linux-image-{job.kernel_flavour}")
+    return tuple(dict.fromkeys(names))
+
+
+def _is_held(job: Job, name: str) -> Proof:
+    if job.manager == "apt":
+        return Proof(("apt-mark", "showhold"), f"{name} is held", rf"(?m)^{re.escape(name)}$")
+    stem = re.escape(name.rstrip("*"))
+    argv = ("dnf", "versionlock", "list") if job.manager == "dnf" else ("zypper", "locks")
+    return Proof(argv, "the driver's packages are locked", stem)
+
+
+def _no_unattended(job: Job) -> Step:
+    names = ["nvidia-", "libnvidia-", "libcuda1", "cuda-drivers", "linux-modules-nvidia-"]
+    if job.is_prebuilt:
+        names += ["linux-image-", "linux-headers-"]
+    lines = "".join(f'    "{name}";\n' for name in names)
+    text = f"Unattended-Upgrade::Package-Blacklist {{\n{lines}}};\n"
+    why = "unattended upgrades leave the driver alone"
+    if job.is_prebuilt:
+        why += ", and the kernel, whose module comes with it: upgrade both by hand, then restart"
+    return write("no-unattended-upgrades", _NO_UPGRADES, text, why)
+
+
+# --- Secure Boot and restart --------------------------------------------------------------------
+
+
+def _own_key(job: Job) -> Iterator[Step]:
+    """With Secure Boot on, a module that was built here loads only after its key was enrolled at the console."""
+    if job.is_prebuilt or job.box.has_secure_boot is not True:
+        return
+    key = job.box.distribution.key_for_modules
+    yield Step(
+        id="enrol-key",
+        why="Secure Boot is on: the kernel loads the module only when this key is enrolled, at the console, during the next start",
+        actions=(
+            Run(
+                ("mokutil", "--import", key),
+                asks="a password for one use, which the console asks for at the next start",
+            ),
+        ),
+        undo=(Run(("mokutil", "--revoke-import")),),
+        needs=(
+            Proof(
+                ("test", "-s", key),
+                f"DKMS made its key, {key}",
+                do="dkms generate_mok, or: update-secureboot-policy --new-key",
+            ),
+            Proof(("mokutil", "--sb-state"), "Secure Boot answers", "SecureBoot", "install mokutil"),
+        ),
+        done_when=(
+            Proof(
+                ("mokutil", "--test-key", key),
+                "the key is enrolled",
+                "is already enrolled|already in the enrollment request",
+            ),
+        ),
+    )
+
+
+def reboot(job: Job) -> Step:
+    """The restart that loads the new module."""
+    kernel = job.box.next_kernel
+    argv = ("find", "/lib/modules", "-name", "nvidia*.ko*")
+    there = Proof(argv, "a kernel on disk has the driver's module", r"/nvidia(?:-current)?\.ko", "dkms status")
+    if kernel and not job.is_prebuilt:
+        there = Proof(
+            ("modinfo", "-k", kernel, "-F", "version", "nvidia"),
+            f"the kernel of the next start, {kernel}, has the driver's module",
+            rf"\b{job.branch.branch}\.",
+            f"dkms status; dkms autoinstall -k {kernel}",
+        )
+    return Step(
+        id="reboot",
+        why="loads the new module and leaves the old one, or nouveau, behind",
+        actions=(Reboot(),),
+        needs=(there,),
+        done_when=(
+            Proof(
+                ("cat", "/sys/module/nvidia/version"),
+                f"driver {job.branch.branch} is loaded",
+                rf"^{job.branch.branch}\.",
+            ),
+        ),
+    )
