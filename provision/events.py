@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-StageName = Literal["detect", "check", "plan", "install", "accept", "report", "audit"]
+StageName = Literal["detect", "check", "plan", "install", "accept", "report", "audit", "driver"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,13 @@ def fix_log() -> Path:
     return data_folder() / "logs" / "fixes.jsonl"
 
 
+def driver_folder() -> Path:
+    """Where the runs of driver steps are kept: of the machine for root, so that the next root finds them."""
+    if os.environ.get("XDG_DATA_HOME") or os.geteuid() != 0:
+        return data_folder() / "driver"
+    return Path("/var/lib/gpusetup/driver")
+
+
 def default_environment() -> Path:
     """Where the environment goes when --env and GPUSETUP_ENV say nothing."""
     named = os.environ.get("GPUSETUP_ENV")

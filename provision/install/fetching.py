@@ -118,6 +118,19 @@ class Fetcher:
             return None
         return int(stated) if stated.isdigit() else None
 
+    def content(self, address: str, limit: int) -> bytes:
+        """The bytes of a small file; FetchError with the reason where it is not there, or larger than `limit` bytes."""
+        end = time.monotonic() + self.deadlines.overall_s
+        try:
+            return self._content(address, limit, end)
+        except _TemporaryError:
+            time.sleep(min(0.5, max(0.0, end - time.monotonic())))
+            return self._content(address, limit, end)
+
+    def _content(self, address: str, limit: int, end: float) -> bytes:
+        with self._told(), self._open(address, {"Accept-Encoding": "identity"}) as answer:
+            return _read(answer, end, self.deadlines.overall_s, limit)
+
     def part(self, address: str, first: int | None, length: int) -> Part:
         """`length` bytes of a file from `first` on, its last ones where that is None; FetchError with the reason else.
 

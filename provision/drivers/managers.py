@@ -1,0 +1,138 @@
+"""What the package managers are asked, word by word, and what their rehearsals say that they would remove (PURE).
+
+Signature checks are never off, files of the user's own stay as they are, and nothing waits for an answer.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+from .steps import FetchKey, Packages, Reboot, RemoveFile, Run, WriteFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .steps import Action, Manager, Step
+
+LOCK_WAIT_S: Final = 600
+"""How long a package manager waits for another one, such as unattended upgrades, to let go of its lock."""
+
+#: DPkg::Lock::Timeout: apt 1.9.11 and newer (its changelog); older ones pass it over and fail at once on the lock.
+_APT: Final = (
+    "apt-get",
+    "-y",
+    "-o",
+    f"DPkg::Lock::Timeout={LOCK_WAIT_S}",
+    "-o",
+    "Dpkg::Options::=--force-confdef",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+)
+_ZYPPER: Final = ("zypper", "--non-interactive")
+#: Words of each manager for each verb; the names follow. A removal of apt takes the settings along (purge).
+_WORDS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "apt": {
+        "refresh": (*_APT, "update"),
+        "install": (*_APT, "install"),
+        "remove": (*_APT, "purge"),
+        "hold": ("apt-mark", "hold"),
+        "unhold": ("apt-mark", "unhold"),
+    },
+    "dnf": {
+        "refresh": ("dnf", "-y", "makecache"),
+        "install": ("dnf", "-y", "install"),
+        # Else packages go that nobody asked about, because the driver was the last to need them.
+        "remove": ("dnf", "-y", "--setopt=clean_requirements_on_remove=False", "remove"),
+        "hold": ("dnf", "-y", "versionlock", "add"),
+        "unhold": ("dnf", "-y", "versionlock", "delete"),
+    },
+    "zypper": {
+        "refresh": (*_ZYPPER, "refresh"),
+        "install": (*_ZYPPER, "install", "--auto-agree-with-licenses"),
+        "remove": (*_ZYPPER, "remove"),
+        "hold": (*_ZYPPER, "addlock"),
+        "unhold": (*_ZYPPER, "removelock"),
+    },
+}
+
+#: What is set for every child. needrestart would restart services of the user's in the middle of a driver change.
+ENVIRONMENT: Final = {
+    "DEBIAN_FRONTEND": "noninteractive",
+    "APT_LISTCHANGES_FRONTEND": "none",
+    "NEEDRESTART_SUSPEND": "1",
+    "ZYPP_LOCK_TIMEOUT": str(LOCK_WAIT_S),
+    "LC_ALL": "C",
+}
+
+
+def argv_of(action: Packages) -> tuple[str, ...]:
+    """The command that does what the action asks for."""
+    return (*_WORDS[action.manager][action.verb], *action.names)
+
+
+def rehearsal_of(action: Packages) -> tuple[str, ...] | None:
+    """The command that says what an action would remove and changes nothing; None where it removes nothing."""
+    if action.verb not in ("install", "remove"):
+        return None
+    words = _WORDS[action.manager][action.verb]
+    if action.manager == "apt":
+        return ("apt-get", "-s", words[-1], *action.names)
+    if action.manager == "dnf":
+        return ("dnf", "--assumeno", *words[2:], *action.names)
+    return ("zypper", "--non-interactive", "--xmlout", *words[2:], "--dry-run", *action.names)
+
+
+# Remv nvidia-driver-535 [535.183.01-0ubuntu0.22.04.1]
+# Purg wget [1.21.3-1+deb12u1]
+_APT_REMOVES: Final = re.compile(r"^(?:Remv|Purg) (\S+)", re.MULTILINE)
+# Removing dependent packages:
+#  mod_ssl              x86_64      1:2.4.62-1.el9     @appstream          256 k
+_DNF_SECTION: Final = re.compile(r"^Removing(?: dependent packages| unused dependencies)?:\n((?: .*\n)*)", re.MULTILINE)
+_DNF_ROW: Final = re.compile(r"^ (\S+)", re.MULTILINE)  # rows that go on stand deeper
+# <to-remove>
+# <solvable type="package" name="git" edition="2.51.0-150600.3.12.1" arch="x86_64" repository="@System" ...>
+_ZYPPER_SECTION: Final = re.compile(r"<to-remove>(.*?)</to-remove>", re.DOTALL)
+_ZYPPER_ROW: Final = re.compile(r'<solvable\b[^<>]*?\bname="([^"]*)"')
+
+
+def removed_packages(manager: Manager, rehearsal: str) -> tuple[str, ...]:
+    """Names of the packages that a rehearsal's output says would go, in its order."""
+    if manager == "apt":
+        return tuple(name.partition(":")[0] for name in _APT_REMOVES.findall(rehearsal))
+    sections, row = (_DNF_SECTION, _DNF_ROW) if manager == "dnf" else (_ZYPPER_SECTION, _ZYPPER_ROW)
+    return tuple(name for section in sections.findall(rehearsal) for name in row.findall(section))
+
+
+def unwanted_removals(step: Step, action: Packages, removed: Iterable[str]) -> tuple[str, ...]:
+    """Of the packages that would go, those that no action of the step names, also not by a pattern."""
+    packages = [one for one in (*step.actions, *step.undo) if isinstance(one, Packages)]
+    named = [name.partition("=")[0] for one in (action, *packages) for name in one.names]
+    return tuple(name for name in removed if not any(fnmatchcase(name, pattern) for pattern in named))
+
+
+def mending_of(manager: Manager) -> tuple[str, ...] | None:
+    """What finishes a transaction that broke off; None where the manager does so when it is asked for the same again.
+
+    An rpm transaction leaves no state that would have to be finished first; dpkg refuses to go on before this was run.
+    """
+    return ("dpkg", "--force-confdef", "--force-confold", "--configure", "-a") if manager == "apt" else None
+
+
+def command_text(action: Action) -> str:
+    """One line that says what an action does; for a command, the command itself."""
+    if isinstance(action, Packages):
+        return shlex.join(argv_of(action))
+    if isinstance(action, Run):
+        return shlex.join(action.argv)
+    if isinstance(action, WriteFile):
+        return f"write {action.path}"
+    if isinstance(action, RemoveFile):
+        return f"remove {action.path}"
+    if isinstance(action, FetchKey):
+        return f"fetch {action.url} to {action.path} (key {action.fingerprint})"
+    if isinstance(action, Reboot):
+        return "reboot"
+    raise TypeError(action)
