@@ -86,6 +86,11 @@ def _stub(fields: dict[str, str], component: str) -> Stub:
         files.append((f"etc/apt/preferences.d/{fields['Package']}", PINNED.format(pin=pin + ("." if pin.isdigit() else ""))))
     if fields["Package"] == "nvidia-container-toolkit-base":
         files.append(("usr/bin/nvidia-ctk", "#!/bin/sh\necho \"$@\" >> /var/log/nvidia-ctk\n"))
+    # Ubuntu builds the module into a package; for DKMS the package stands for what is built when it is installed.
+    if match := re.match(r"linux-objects-nvidia-.*?-(\d+\.\d+\.\d+-\d+-\w+)$", fields["Package"]):
+        files.append((f"lib/modules/{match[1]}/kernel/{fields['Package']}/nvidia.ko", fields["Version"]))
+    elif re.match(r"nvidia-(?:open-)?(?:kernel-)?(?:open-)?dkms", fields["Package"]):
+        files.append((f"lib/modules/built/updates/dkms/{fields['Package']}/nvidia.ko", fields["Version"]))
     return Stub(tuple(whole.items()), component, tuple(files))
 
 
@@ -334,6 +339,28 @@ def publish(mirror: Mirror, distribution: str, age: Age = "new") -> None:
 # --- a system -----------------------------------------------------------------------------------
 
 
+UNAME: Final = '#!/bin/sh\ncase "$*" in -r) echo {kernel};; *) exec /bin/uname "$@";; esac\n'
+_LOGGED: Final = '#!/bin/sh\necho "$(basename "$0") $*" >> /var/log/pretended\n'
+_SYSTEMCTL: Final = (
+    _LOGGED
+    + """unit="/var/log/unit-$2"
+case $1 in
+  enable) touch "$unit" ;;
+  disable) rm -f "$unit" ;;
+  is-enabled) [ -e "$unit" ] ;;
+esac
+"""
+)
+
+
+def pretend(box: Throwaway) -> None:
+    """Programs that would reach the real machine only write down how they were called; a GPU is on the PCI bus."""
+    for name in ("update-initramfs", "dracut", "modprobe", "reboot", "udevadm", "shutdown", "mokutil"):
+        box.write(f"usr/local/sbin/{name}", _LOGGED, mode=0o755)
+    box.write("usr/local/sbin/systemctl", _SYSTEMCTL, mode=0o755)
+    box.write("usr/local/sbin/lspci", "#!/bin/sh\necho '17:00.0 3D controller: NVIDIA Corporation [10de:2330]'\n", mode=0o755)
+
+
 def kernel_of(distribution: str) -> str:
     """What `uname -r` says there."""
     name, release = distribution.split()
@@ -385,15 +412,8 @@ def apt_box(folder: Path, mirror: Mirror, distribution: str) -> Throwaway:
         status.append(stub.control().replace("\nVersion", "\nStatus: install ok installed\nVersion", 1))
         box.write(f"var/lib/dpkg/info/{package}.list", "/.\n")
     box.write("var/lib/dpkg/status", "\n".join(status))
-    programs = {
-        "uname": f'#!/bin/sh\ncase "$*" in -r) echo {kernel_of(distribution)};; *) exec /bin/uname "$@";; esac\n',
-        **dict.fromkeys(
-            ("systemctl", "update-initramfs", "modprobe", "reboot", "udevadm", "shutdown", "mokutil"),
-            '#!/bin/sh\necho "$(basename "$0") $*" >> /var/log/pretended\n',
-        ),
-    }
-    for program, text in programs.items():
-        box.write(f"usr/local/sbin/{program}", text, mode=0o755)
+    box.write("usr/local/sbin/uname", UNAME.format(kernel=kernel_of(distribution)), mode=0o755)
+    pretend(box)
     return box
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from tests.bench.apt_stubs import CUDA_HOST, TOOLKIT_HOST, Age, Mirror, sign
+from tests.bench.apt_stubs import CUDA_HOST, TOOLKIT_HOST, UNAME, Age, Mirror, pretend, sign
 from tests.bench.throwaway import Throwaway
 
 if TYPE_CHECKING:
@@ -178,10 +178,15 @@ def build(stubs: list[Stub], folder: Path, key: Key) -> list[Path]:
 
 def _spec(stubs: list[Stub]) -> str:
     head = "Name: bench\nVersion: 1\nRelease: 1\nSummary: empty\nLicense: none\n%description\nempty\n"
+    files = ""
     for stub in stubs:
         tags = "".join(f"{name}: {value}\n" for name, value in stub.items() if name != "Name")
         head += f"\n%package -n {stub['Name']}\n{tags}Summary: empty\n%description -n {stub['Name']}\nempty\n%files -n {stub['Name']}\n"
-    return head
+        if "kmod-nvidia" in stub["Name"] or "kmp-default" in stub["Name"]:  # stands for what DKMS builds, or is built in
+            head += f"/lib/modules/built/{stub['Name']}\n"
+            files += f"mkdir -p %{{buildroot}}/lib/modules/built/{stub['Name']}\n"
+            files += f"touch %{{buildroot}}/lib/modules/built/{stub['Name']}/nvidia.ko\n"
+    return f"{head}\n%install\n{files}"
 
 
 def publish(mirror: Mirror, distribution: str, age: Age = "new") -> None:
@@ -232,6 +237,7 @@ def rpm_box(folder: Path, mirror: Mirror, distribution: str) -> Throwaway:
         f"[distribution]\nname=distribution\nbaseurl=https://{BASE_HOST}/{word}/\n"
         f"enabled=1\ngpgcheck=1\ngpgkey=file://{keyring}\n"
     )
+    box.write("etc/rpm/macros", "%_dbpath /var/lib/rpm\n")  # Debian's rpm has one of its own in the home folder
     box.write("etc/os-release", f'ID={name}\nVERSION_ID="{version}"\nPLATFORM_ID="platform:{row["platform"]}"\n')
     if row["manager"] == "dnf":
         box.write("etc/yum.repos.d/distribution.repo", config)
@@ -244,6 +250,10 @@ def rpm_box(folder: Path, mirror: Mirror, distribution: str) -> Throwaway:
         box.write("etc/zypp/repos.d/distribution.repo", config)
         box.write("etc/zypp/zypp.conf", "[main]\n")
         box.write("etc/zypp/zypper.conf", "[main]\n")
+    for program in ("dpkg", "dpkg-query", "apt-get", "apt-mark", "apt-cache"):
+        box.hide(f"usr/bin/{program}")
+    box.write("usr/local/sbin/uname", UNAME.format(kernel=kernel_of(distribution)), mode=0o755)
+    pretend(box)
     packages = sorted((mirror.folder / BASE_HOST / word).glob("*.rpm"))
     names = {f"{one['Name']}-{one['Version']}-{one['Release']}.x86_64.rpm" for one in base_packages(distribution)}
     wanted = [path for path in packages if path.name in names]

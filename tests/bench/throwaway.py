@@ -21,9 +21,11 @@ import os
 import shutil
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import threading
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -101,6 +103,18 @@ class Throwaway:
         for part in ("upper", "work", "merged", *(f"own/{name}" for name in OWN)):
             (folder / part).mkdir(parents=True, exist_ok=True)
         _certificates(folder / "tls", self._hosts)
+        self.restart()
+
+    def restart(self) -> None:
+        """From now on the kernel tells another boot id; nothing else of a restart happens."""
+        (self.folder / "boot_id").write_text(f"{uuid.uuid4()}\n", encoding="utf-8")
+
+    def hide(self, inside: str) -> None:
+        """This machine's file is not there in the box; before it is started."""
+        path = self.path(inside)
+        if (Path("/") / inside).exists() and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))  # what overlayfs takes for: removed
 
     def path(self, inside: str) -> Path:
         """Where a file of the box stands on this machine, for reading; for writing while the box is not running."""
@@ -209,6 +223,7 @@ def _assemble(folder: Path, mirror: str, hosts: list[str]) -> Path:
             _mount("--bind", f"/{inside}", merged / inside)
     for name in ("proc", "dev"):
         _mount("--rbind", f"/{name}", merged / name)
+    _mount("--bind", folder / "boot_id", merged / "proc/sys/kernel/random/boot_id")
     names = "".join(f"127.0.0.1 {host}\n" for host in ("localhost", *hosts))
     (folder / "hosts").write_text(names, encoding="utf-8")
     bundle = merged / "etc/ssl/certs/ca-certificates.crt"
