@@ -218,8 +218,8 @@ def _assemble(folder: Path, mirror: str, hosts: list[str]) -> Path:
         _mount("--bind", folder / "own" / name, merged / name)
     needed = {ROOT, Path(sys.prefix), Path(sys.base_prefix), folder, Path(mirror)}
     for inside in sorted(str(path).lstrip("/") for path in needed if path.is_dir() and path != Path("/")):
-        if not (merged / inside).exists():  # the overlay does not show other file systems, nor what stands in a folder of its own
-            (merged / inside).mkdir(parents=True)
+        if not any((merged / inside).glob("*")):  # the overlay does not show other file systems, nor what stands in a folder of its own
+            (merged / inside).mkdir(parents=True, exist_ok=True)
             _mount("--bind", f"/{inside}", merged / inside)
     for name in ("proc", "dev"):
         _mount("--rbind", f"/{name}", merged / name)
