@@ -14,9 +14,11 @@ from ..errors import UsageError
 from .options import json_option, machine_options, site_option, typed_machine_of
 
 if TYPE_CHECKING:
+    from ..drivers.plan import DriverPlan
     from ..drivers.wish import DriverWish
     from ..matrix.tables import Matrix
     from ..records import Machine
+    from ..report.style import Style
 
 _EXTRAS = ("container-toolkit", "cuda-toolkit", "fabric-manager")
 _FORMATS = ("text", "sh", "cloud-init", "ansible")
@@ -84,7 +86,20 @@ def plan(context: click.Context, /, **words: Any) -> int:
     )
 
 
-def _rendered(made: Any, form: str, style: Any) -> str:
+def _rendered(made: DriverPlan, form: str, style: Style) -> str:
+    """The steps in that form, without the newline that the console adds."""
+    if form == "sh":
+        from ..drivers.render_sh import render_sh
+
+        return render_sh(made).removesuffix("\n")
+    if form == "cloud-init":
+        from ..drivers.render_cloud import render_cloud_init
+
+        return render_cloud_init(made).removesuffix("\n")
+    if form == "ansible":
+        from ..drivers.render_ansible import render_ansible
+
+        return render_ansible(made).removesuffix("\n")
     from ..report.driver import render_driver_plan
 
     return render_driver_plan(made, style)
@@ -112,7 +127,7 @@ def wish_of(words: dict[str, Any]) -> DriverWish:
 
 
 def machine_of(words: dict[str, Any], matrix: Matrix) -> Machine:
-    """The machine that the command line means: this one with all that its packages say, a file, one that was typed in."""
+    """The machine that is meant: this one with all that its packages say, a file, or one that was typed in."""
     from ..examined import Examined, require_linux
     from .machines import examined_or_fleet
 

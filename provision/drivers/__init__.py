@@ -1,6 +1,6 @@
 """Which NVIDIA driver a machine should get, and the steps of its distribution.
 
-The package itself imports nothing: a plan of wheels asks it for a branch alone, and its start is counted in milliseconds.
+The package itself imports nothing: a plan of wheels asks it for a branch alone, and its start is counted.
 """
 
 from __future__ import annotations

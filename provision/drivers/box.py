@@ -119,7 +119,9 @@ def box_of(machine: Machine, matrix: Matrix) -> Box:
         flavour=driver.kernel_module if driver else None,
         has_runfile=reading.text("driver.runfile") is not None,
         held=tuple(name for key in ("driver.held", "driver.locked") for name in reading.texts(key)),
-        sources=tuple(str(row[1]) for row in reading.rows("driver.repository")),
+        sources=tuple(
+            str(row[1]) for key in ("driver.repository", "driver.rpm_repository") for row in reading.rows(key)
+        ),
         has_ubuntu_drivers=reading.flag("driver.has_ubuntu_drivers") is True,
         is_upgraded_unattended=reading.flag("driver.automatic_upgrades"),
         nouveau=any(gpu.kernel_driver in ("nouveau", "nova", "nova_core") for gpu in machine.gpus),
@@ -237,12 +239,11 @@ def _distribution(machine: Machine, matrix: Matrix) -> Distribution:
         if found := known.distribution(f"{name} {numbers}"):
             return found
     names = ", ".join(row.name for row in known.distributions)
+    found_name = f"{host.os or 'unknown'} {version}".strip()
     raise NoBuildError(
-        f"The driver steps of {host.os or 'an unknown distribution'} {version or 'of an unknown release'} are not written.",
+        f"The driver steps of {found_name} are not written.",
         code="distribution-not-covered",
-        evidence=(
-            Evidence("distribution", f"{host.os or 'unknown'} {version}".strip(), source="os-release", needs=names),
-        ),
+        evidence=(Evidence("distribution", found_name, source="os-release", needs=names),),
         do=(
             "install the driver as this distribution documents it",
             "gpusetup driver plan --os 'ubuntu 24.04' --gpu NAME    (the steps of another one)",

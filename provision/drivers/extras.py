@@ -14,6 +14,7 @@ from .recipe import TOOLKIT_KEYRING, cuda_repository, keep_distro_driver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..matrix.driver_sources import Repository
     from ..matrix.tables import Matrix
     from ..records import Machine
     from .job import Job
@@ -57,7 +58,7 @@ def container_toolkit_steps(job: Job, matrix: Matrix, wish: DriverWish) -> Itera
     if not wish.container_toolkit:
         return
     repository = matrix.driver_sources.repository(job.box.distribution.toolkit_repository)
-    if repository is None or repository.fingerprint is None or repository.address_for(job.box.arch) is None:
+    if repository is None or not can_be_used(job, repository):
         raise NoBuildError(
             f"There is no repository with a known key that has the container toolkit for {job.box.distribution.name}.",
             code="repository-key-unknown",
@@ -76,12 +77,18 @@ def container_toolkit_steps(job: Job, matrix: Matrix, wish: DriverWish) -> Itera
     )
 
 
+def can_be_used(job: Job, repository: Repository) -> bool:
+    """Whether a repository serves the processor, and its key is known whole or was taken by somebody before."""
+    address = repository.address_for(job.box.arch)
+    return address is not None and (repository.fingerprint is not None or job.box.has_source(address))
+
+
 def cuda_toolkit_steps(job: Job, matrix: Matrix, wish: DriverWish) -> Iterator[Step]:
     """Nvcc and the libraries to build with; no PyTorch wheel needs them."""
     if wish.cuda_toolkit is None:
         return
     cuda = _toolkit_cuda(job, matrix, wish.cuda_toolkit)
-    if job.repository is None or job.repository.fingerprint is None or job.repository.address_for(job.box.arch) is None:
+    if job.repository is None or not can_be_used(job, job.repository):
         raise NoBuildError(
             f"NVIDIA has no repository with a known key for {job.box.distribution.name} on {job.box.arch}.",
             code="repository-key-unknown",

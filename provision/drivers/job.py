@@ -21,6 +21,8 @@ RUNNING_KERNEL = "{kernel}"
 
 _LEAST_BOOT_MIB = 300
 _LEAST_USR_GIB = 4
+_PATIENCE_S = 60
+"""How long a machine that has just started may be busy with its own upgrades."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Job:
         text = name.replace("{branch}", str(self.branch.branch)).replace("{kernel}", kernel)
         return text.replace("{flavour}", self.kernel_flavour or "")
 
-    def _of_flavour(self, name: str) -> str:
+    def of_flavour(self, name: str) -> str:
         """The name of the kernel module's flavour of a package that is written down for the open one."""
         return name if self.flavour == "open" else name.replace("-open", "")
 
@@ -65,9 +67,9 @@ class Job:
         """Packages that bring the driver, that of the kernel module among them."""
         names = self.names.open if self.flavour == "open" else self.names.proprietary
         if self.for_display and self.names.with_display:
-            names = tuple(map(self._of_flavour, self.names.with_display))
+            names = tuple(map(self.of_flavour, self.names.with_display))
         module = self.names.prebuilt if self.is_prebuilt and self.names.prebuilt else self.names.dkms
-        modules = (self._of_flavour(module),) if module else ()
+        modules = (self.of_flavour(module),) if module else ()
         return tuple(self.filled(name) for name in (*modules, *names))
 
     @property
@@ -115,7 +117,8 @@ def quiet(job: Job) -> tuple[Proof, ...]:
     if job.manager != "apt":
         return ()
     do = "wait until the other program is done (unattended-upgrades?), or: dpkg --configure -a"
-    return (Proof(("apt-get", "check"), "no other program works on packages, and none is half installed", do=do),)
+    argv = ("apt-get", "-o", f"DPkg::Lock::Timeout={_PATIENCE_S}", "check")
+    return (Proof(argv, "no other program works on packages, and none is half installed", do=do),)
 
 
 def has_gpu() -> Proof:
@@ -178,11 +181,11 @@ def repository_steps(job: Job, repository: Repository, *, name: str, keyring: st
     """Key, sources file and fresh lists of a repository; nothing where it is configured already."""
     address = repository.address_for(job.box.arch)
     key = repository.key_for(job.box.arch)
+    if address is not None and job.box.has_source(address):
+        return (refresh(job),)
     if address is None or key is None or repository.fingerprint is None:
         msg = f"{repository.name} was not checked before its steps were written"
         raise ValueError(msg)
-    if job.box.has_source(address):
-        return (refresh(job),)
     fetch = FetchKey(key, keyring, repository.fingerprint)
     actions: tuple[Action, ...] = (fetch,)
     if job.manager == "zypper":  # which asks whether to trust a key that rpm does not know

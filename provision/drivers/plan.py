@@ -28,6 +28,7 @@ from .wish import DriverWish, Flavour, Origin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..matrix.driver_sources import Repository
     from ..matrix.model import Architecture, DriverBranch
     from ..matrix.tables import Matrix
     from ..records import Machine
@@ -178,6 +179,7 @@ def _branch(
         and fits(here)
         and not (site and site.forbids_branch(here.branch))
         and sources_.names(scheme, here.branch) is not None
+        and against(here, box.kernels, boards, matrix) is None
     ):
         return here
     return choose_branch(architectures, matrix, today=today, admits=admits)
@@ -246,7 +248,7 @@ def _job(box: Box, branch: DriverBranch, matrix: Matrix, *, flavour: Flavour, or
         )
     repository = matrix.driver_sources.repository(box.distribution.repository or "")
     if origin == "nvidia":
-        _require_trust(box, repository, has_driver_now=box.release is not None)
+        _require_trust(box, repository)
     return Job(box, branch, flavour, origin, names, repository, kernel_flavour(box), for_display)
 
 
@@ -254,18 +256,16 @@ def _whose(box: Box, origin: Origin) -> str:
     return "NVIDIA's repository" if origin == "nvidia" else f"The archive of {box.distribution.name}"
 
 
-def _require_trust(box: Box, repository: object, *, has_driver_now: bool) -> None:
+def _require_trust(box: Box, repository: Repository | None) -> None:
     """NoBuildError where NVIDIA has no repository for the box, or nobody has read its key's whole fingerprint."""
-    from ..matrix.driver_sources import Repository
-
     do = ("gpusetup driver plan --source distro",) if box.distribution.distro else ()
-    if not isinstance(repository, Repository) or repository.address_for(box.arch) is None:
+    address = repository.address_for(box.arch) if repository else None
+    if repository is None or address is None:
         raise NoBuildError(
             f"NVIDIA has no repository for {box.distribution.name} on {box.arch}.",
             code="distribution-not-covered",
             do=do,
         )
-    address = repository.address_for(box.arch) or ""
     if repository.fingerprint is None and not box.has_source(address):
         raise NoBuildError(
             f"Nobody has read the whole fingerprint of the key that signs {address}, and no step trusts one unseen.",

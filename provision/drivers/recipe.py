@@ -1,7 +1,7 @@
 """The steps of a driver, in an order after each of which the box still boots (PURE).
 
-Keys and lists, headers, what is fetched beforehand, then the old driver's end and the new one's beginning close together,
-holds, the key of Secure Boot, the restart.
+Keys and lists, headers, what is fetched beforehand, then the old driver's end and the new one's beginning close
+together, holds, the key of Secure Boot, the restart.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def driver_steps(job: Job, *, fabric: bool, nvlink5: bool) -> Iterator[Step]:
     yield from _branch(job)
     yield from _out_with_the_old(job)
     yield _driver(job)
+    if job.box.lacks_module and job.box.next_kernel:
+        yield _module_for(job, job.box.next_kernel)
     if fabric:
         yield from fabric_steps(job, nvlink5=nvlink5)
     yield from hold_steps(job, with_fabric=fabric)
@@ -108,7 +110,8 @@ def _prefer_nvidia() -> Step:
 def keep_distro_driver() -> Step:
     """NVIDIA's repository gives toolkits, and the driver stays that of the distribution."""
     path = "/etc/apt/preferences.d/gpusetup-driver"
-    names = "nvidia-driver* nvidia-open* nvidia-dkms* nvidia-kernel* nvidia-utils* nvidia-headless* libnvidia-* cuda-drivers*"
+    kinds = ("driver", "open", "dkms", "kernel", "utils", "headless", "compute", "firmware")
+    names = " ".join((*(f"nvidia-{kind}*" for kind in kinds), "libnvidia-*", "cuda-drivers*"))
     text = f"Package: {names}\nPin: origin developer.download.nvidia.com\nPin-Priority: -1\n"
     return write(
         "keep-distro-driver", path, text, "NVIDIA's repository has driver packages, too, and would exchange this one"
@@ -144,6 +147,9 @@ def headers_of(job: Job) -> tuple[str, ...]:
         return ("proxmox-headers-{kernel}" if numbers >= [6, 5] else "pve-headers-{kernel}",)
     if "uek" in kernel:
         return ("kernel-uek-devel-{kernel}",)
+    if job.box.distribution.name.startswith("amzn") and kernel and not kernel.startswith("6.1."):
+        series = ".".join(kernel.split(".")[:2])
+        return tuple(name.replace("kernel-", f"kernel{series}-", 1) for name in job.names.headers)
     return job.names.headers
 
 
@@ -215,6 +221,8 @@ def _branch(job: Job) -> Iterator[Step]:
                 ),
             ),
         )
+    if job.manager == "dnf" and job.names.tools:
+        yield install(job, "versionlock", job.names.tools, "the plugin of dnf that holds packages")
     if job.names.pin and job.manager == "apt":
         pin = job.filled(job.names.pin)
         yield install(
@@ -262,26 +270,32 @@ def _out_with_the_old(job: Job) -> Iterator[Step]:
             done_when=(Proof(("test", "!", "-e", "/usr/bin/nvidia-uninstall"), "its uninstaller is gone"),),
         )
     if old:
-        gone = "|".join(re.escape(name) for name in old)
-        done = Proof(("rpm", "-qa"), "the old packages are gone", rf"\A(?!(?s:.*)(?m:^(?:{gone})-\d))")
-        if job.manager == "apt":
-            argv = ("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\\n")
-            done = Proof(argv, "the old packages are gone", rf"\A(?!(?s:.*)(?m:^installed (?:{gone})$))")
+        found = f"driver {job.box.release}" if job.box.release else "what is there"
         yield Step(
             id="remove-old-driver",
-            why=f"driver {job.box.release or ''} is of another branch or source, and two do not live together".replace(
-                "  ", " "
-            ),
+            why=f"{found} is of another branch or source, and two do not live together",
             actions=(packages(job, "remove", old),),
             undo=(packages(job, "install", old),),
             needs=quiet(job),
-            done_when=(done,),
+            done_when=(_is_gone(job, old),),
         )
+
+
+def _is_gone(job: Job, names: tuple[str, ...]) -> Proof:
+    """None of these is installed in the version that it has now: some names are those of the new packages, too."""
+    versions = dict(job.box.packages or ())
+    if job.manager == "apt":
+        gone = "|".join(re.escape(f"{name} {versions[name]}") for name in names)
+        argv = ("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n")
+        return Proof(argv, "the old packages are gone", rf"\A(?!(?s:.*)(?m:^installed (?:{gone})$))")
+    gone = "|".join(re.escape(f"{name}-{versions[name]}") for name in names)
+    return Proof(("rpm", "-qa"), "the old packages are gone", rf"\A(?!(?s:.*)(?m:^(?:{gone})\.))")
 
 
 def leaving(job: Job) -> tuple[str, ...]:
     """Installed driver packages that have no place beside the new ones."""
-    names = job.box.driver_packages
+    fabric = tuple(name for name in job.box.fabric_packages if name not in job.fabric)
+    names = (*job.box.driver_packages, *fabric)
     if job.box.release is not None and job.box.release.branch == job.branch.branch and not _is_of_other_origin(job):
         return tuple(name for name in names if name not in job.driver and _is_other_flavour(job, name))
     return names
@@ -349,6 +363,20 @@ def _driver(job: Job) -> Step:
     )
 
 
+def _module_for(job: Job, kernel: str) -> Step:
+    """The module of the kernel that the next start brings, where it is known to have none."""
+    proof = Proof(("modinfo", "-k", kernel, "-F", "version", "nvidia"), f"{kernel} has the driver's module")
+    if job.is_prebuilt and job.names.prebuilt:
+        name = job.of_flavour(job.names.prebuilt).replace("{flavour}", "{kernel}")
+        names = (job.filled(name, kernel),)
+        made = install(job, "next-kernel-module", names, "", needs=(known(job, names[0]),))
+        actions, undo, needs = made.actions, made.undo, made.needs
+    else:
+        actions, undo, needs = (Run(("dkms", "autoinstall", "-k", kernel)),), (), ()
+    why = f"the next start brings {kernel}, which has no module of the driver: the GPU would be gone"
+    return Step("next-kernel-module", why, actions, undo, needs, (proof,))
+
+
 def _is_of_branch(job: Job) -> Proof:
     """The last of the driver's packages is of the branch: some names are the same for all."""
     branch, name = job.branch.branch, job.driver[-1]
@@ -407,13 +435,12 @@ def hold_steps(job: Job, *, with_fabric: bool) -> Iterator[Step]:
     if job.manager == "apt":
         yield _no_unattended(job)
     names = held_names(job, with_fabric=with_fabric)
-    if job.manager == "dnf" and job.names.tools:
-        yield install(job, "versionlock", job.names.tools, "the plugin of dnf that holds packages")
     kernel = ", with the kernel that its module was built for" if job.is_prebuilt and job.names.prebuilt else ""
     done = tuple(_is_held(job, name) for name in names) if job.manager == "apt" else (_is_held(job, names[0]),)
     yield Step(
         id="hold-driver",
-        why=f"an upgrade would leave library and kernel module of two releases until the next start; all are exchanged together{kernel}",
+        why="an upgrade would leave library and kernel module of two releases until the next start; all are exchanged"
+        f" together{kernel}",
         actions=(packages(job, "hold", names),),
         undo=(packages(job, "unhold", names),),
         done_when=done,
@@ -440,7 +467,8 @@ def _is_held(job: Job, name: str) -> Proof:
 
 
 def _no_unattended(job: Job) -> Step:
-    names = ["nvidia-", "libnvidia-", "libcuda1", "cuda-drivers", "linux-modules-nvidia-"]
+    # The container toolkit may go on: it is no part of the driver.
+    names = ["nvidia-(?!container)", "libnvidia-(?!container)", "libcuda1", "cuda-drivers", "linux-modules-nvidia-"]
     if job.is_prebuilt:
         names += ["linux-image-", "linux-headers-"]
     lines = "".join(f'    "{name}";\n' for name in names)
@@ -461,7 +489,8 @@ def _own_key(job: Job) -> Iterator[Step]:
     key = job.box.distribution.key_for_modules
     yield Step(
         id="enrol-key",
-        why="Secure Boot is on: the kernel loads the module only when this key is enrolled, at the console, during the next start",
+        why="Secure Boot is on: the kernel loads the module only when this key is enrolled, at the console, during the"
+        " next start",
         actions=(
             Run(
                 ("mokutil", "--import", key),

@@ -1,7 +1,7 @@
-"""Steps of a driver plan as data: what is done, what must hold before, what proves that it is done, what undoes it (PURE).
+"""Steps of a driver plan as data: what is done, what must hold before, what proves that it is done, what undoes it.
 
-One list of steps is rendered as text, shell script, cloud-init and Ansible tasks, and is what `driver install` runs: the
-renderings never say more or less than the runner does.
+PURE. One list of steps is rendered as text, shell script, cloud-init and Ansible tasks, and is what `driver install`
+runs: the renderings never say more or less than the runner does.
 """
 
 from __future__ import annotations

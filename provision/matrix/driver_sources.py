@@ -12,11 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import fields
-from .model import Numbers
 from .places import PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .model import Numbers
 
     Sources = Callable[[dict[str, Any]], tuple[str, ...]]
 
@@ -88,7 +89,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackageNames:
-    """How one source names the packages of some driver branches: {branch}, {kernel}, {flavour} stand for their words."""
+    """How one source names the packages of some branches: {branch}, {kernel}, {flavour} stand for their words."""
 
     name: str
     scheme: str
@@ -101,7 +102,7 @@ class PackageNames:
     """What brings the driver with the open kernel module; empty: it has none."""
     proprietary: tuple[str, ...]
     with_display: tuple[str, ...] | None
-    """In place of `open` where a GPU may drive a screen; None: the same packages do. The proprietary ones lack -open."""
+    """In place of `open` where a GPU may drive a screen; None: the same do. The proprietary ones lack -open."""
     prebuilt: str | None
     """Package with the signed module of a kernel flavour, for the open module; the proprietary one lacks -open."""
     dkms: str | None

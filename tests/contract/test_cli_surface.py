@@ -40,7 +40,10 @@ SURFACE = {
         *("--env", "--backend", "--torch-index", "--site", "--fresh", "--seed", "--report", "--strict", "--json"),
     ],
     "report show": ["--json"],
-    "driver plan": ["--json"],
+    "driver plan": [
+        *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),
+        *("--cuda", "--branch", "--torch", "--kernel-module", "--source", "--with", "--format", "--site", "--json"),
+    ],
     "matrix validate": ["--site", "--json"],
     "matrix show": ["--torch", "--cuda", "--gpu", "--driver", "--site", "--json"],
     "matrix audit": ["--torch", "--json"],

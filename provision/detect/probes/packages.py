@@ -35,7 +35,9 @@ def _files(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         yield from _apt(around)
     if around.exists("/etc/dnf"):
         yield from _dnf(around)
+        yield from _rpm_repositories(around, "/etc/yum.repos.d")
     if around.exists("/etc/zypp"):
+        yield from _rpm_repositories(around, "/etc/zypp/repos.d")
         yield Reading(
             "driver.locked", "/etc/zypp/locks", parse_locks(around.text("/etc/zypp/locks", keep=_OF_THE_DRIVER) or "")
         )
@@ -176,6 +178,34 @@ def parse_locks(text: str) -> tuple[str, ...]:
     """Lines about the driver in a file of locked packages."""
     lines = (line.strip() for line in text.splitlines())
     return tuple(plain(line) for line in lines if line and line[0] not in "#!" and re.search("nvidia|cuda", line))
+
+
+# [cuda-rhel9-x86_64]
+# baseurl=https://developer.download.nvidia.com/compute/cuda/repos/rhel9/x86_64
+# enabled=1
+def parse_repo(text: str) -> tuple[str, ...]:
+    """Addresses of the enabled sections of a .repo file."""
+    found = []
+    for section in re.split(r"^\[[^\]]*\][ \t]*$", text, flags=re.MULTILINE)[1:]:
+        fields = dict(re.findall(r"^(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", section, re.MULTILINE))
+        if fields.get("enabled", "1").lower() in {"1", "yes", "true"} and fields.get("baseurl"):
+            found.append(fields["baseurl"])
+    return tuple(found)
+
+
+def kept_of_repo(text: str) -> str:
+    """The enabled sections, of their addresses what is no secret."""
+    return "".join(f"[{number}]\nbaseurl={_public(address)}\n" for number, address in enumerate(parse_repo(text)))
+
+
+def _rpm_repositories(around: Surroundings, folder: str) -> Iterator[Reading]:
+    for name in around.names(folder):
+        if re.search("nvidia|cuda", name) and name.endswith(".repo"):
+            text, why = around.attempt(f"{folder}/{name}", keep=kept_of_repo)
+            if text is None:
+                yield Reading("driver.rpm_repository", f"{folder}/{name}", failure=why)
+            for address in parse_repo(text or ""):
+                yield Reading("driver.rpm_repository", f"{folder}/{name}", (name, plain(address)))
 
 
 _OF_THE_DRIVER = lines_with("nvidia|cuda")
