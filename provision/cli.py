@@ -41,7 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 SUBCOMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "report": ("show",),
     "expect": ("create", "check"),
-    "driver": ("plan",),
+    "driver": ("plan", "install", "undo"),
     "matrix": ("validate", "show", "audit"),
 }
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .documents.codec import encode
+from .documents.codec import decode, encode
 from .documents.envelope import finding_of
 from .errors import ExitCode, InstallError, UsageError
 from .records import Evidence, Finding
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .drivers.plan import DriverPlan
     from .drivers.records import DriverRun
     from .drivers.running import Ending
+    from .drivers.steps import Step
     from .events import EventSink
     from .records import Machine
 
@@ -105,14 +107,28 @@ def unfinished(base: Path) -> Book | None:
 
 def begin(job: DriverJob, plan: DriverPlan, *, is_fresh: bool = False) -> DriverOutcome:
     """Run the steps of a plan that somebody agreed to; InstallError where another run is not at its end."""
+    from .documents.driver import driver_data
     from .drivers.journal import Book
     from .drivers.records import Goal
 
     with _locked(job):
         if not is_fresh:
             refuse_unfinished(job.base)
-        book = Book.begin(job.base, plan.steps, Goal(plan.branch, plan.kernel_module), encode(plan))
+        goal = Goal(plan.branch, plan.kernel_module)
+        book = Book.begin(job.base, _for_this_kernel(plan.steps), goal, encode(driver_data(plan)))
         return _carried_out(job, book)
+
+
+def _for_this_kernel(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps with the running kernel where the plan left its place open, as the text of a plan asks uname."""
+    from .drivers.job import RUNNING_KERNEL
+    from .drivers.steps import Step
+
+    text = json.dumps(encode(steps))
+    if RUNNING_KERNEL not in text:
+        return steps
+    filled = json.loads(text.replace(RUNNING_KERNEL, os.uname().release))
+    return decode(tuple[Step, ...], filled, where="the plan")
 
 
 def refuse_unfinished(base: Path) -> None:

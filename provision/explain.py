@@ -196,6 +196,59 @@ The next upgrade of one leaves a driver whose parts do not fit. The steps remove
     "no-common-driver-branch": """No driver branch serves all GPUs of this machine together.
 
 Old and new GPUs may have no branch in common; one of them has to leave, or go to a virtual machine.""",
+    "needs-root": """Changing the driver needs root, and the command was typed by another user.
+
+The line with sudo stands beside the error. Nothing was changed.""",
+    "precondition-failed": """A step of the driver plan needs something that does not hold, so it was not begun.
+
+The question that was asked of the machine, its answer and what would be a yes are shown. The steps before it are done; after the
+cause is mended, `gpusetup driver install --resume` goes on with this one.""",
+    "step-failed": """A command or a file of a driver step failed.
+
+Its last lines and its log are named. The steps before it stay done. `gpusetup driver install --resume` goes on at the action that failed
+(packages that were left half configured are finished first), `gpusetup driver undo` takes back what was done, the last step first.""",
+    "step-not-done": """Every action of a step ended without an error, and what proves that the step is done still says no.
+
+The proof is shown with its answer; the log of the step tells what its commands said. Nothing after it was begun.""",
+    "would-remove-packages": """The package manager would remove packages that the step does not name, so it was not run.
+
+What an installation removes is asked for first (apt-get -s, dnf --assumeno, zypper --dry-run). A kernel, a desktop or a package of your
+own must never go because of a driver. See what needs them, remove or release them yourself, then go on.""",
+    "key-not-fetched": """The signing key of a package repository could not be fetched.
+
+It is fetched through the proxy and the certificates of your own configuration. Nothing of that repository was added.""",
+    "key-fingerprint-mismatch": """The signing key that was fetched is not the one that the plan pins.
+
+It was not installed. A proxy that answers with a page of its own, or a key that was exchanged: compare the fingerprint with the one that
+NVIDIA publishes. Signature checks are never switched off.""",
+    "driver-run-unfinished": """An earlier run of driver steps is not at its end.
+
+Go on with it, take it back, or leave it as it is and make a new plan (--fresh), whose steps pass over what is done already.""",
+    "driver-run-busy": """Another gpusetup is working on the driver of this machine. Only one at a time may.""",
+    "driver-run-stopped": """A signal stopped the run of driver steps between two actions.
+
+A package manager is never ended in the middle: Ctrl-C and SIGTERM wait for the action that runs. What was done stays, and the run goes
+on where it was.""",
+    "driver-journal-malformed": """The journal of a run of driver steps can't be read, or can't be trusted.
+
+Its commands would be run as root, so it counts only where nobody else can write to it or to a folder above it, and only as it
+was written. `gpusetup driver install --fresh` makes a new plan; steps that are done are passed over.""",
+    "driver-journal-not-writable": """The journal of the driver steps can't be written, so nothing more is done.
+
+Every transition is on the disk before the next thing happens. Free some space, then go on.""",
+    "reboot-needed": """The machine must be restarted before the driver steps go on.
+
+The new kernel module is loaded, and the old one or nouveau is left behind, by a restart. `gpusetup driver install --resume` notices whether
+it happened; it restarts the machine by itself only with --reboot.""",
+    "driver-not-answering": """All driver steps are done, and no GPU answers.
+
+`gpusetup check` names the cause: a module that Secure Boot refuses, one that was not built for this kernel, a GPU that fell off the bus.""",
+    "driver-branch-differs": """All driver steps are done, and the driver that answers is of another branch than the plan's.
+
+The old module may still be loaded, or another repository brought another release.""",
+    "kernel-module-differs": """All driver steps are done, and the loaded kernel module is of the other flavour: open or proprietary.
+
+The old module may still be loaded; some GPUs work with one flavour alone.""",
     "acc.completed": """The acceptance run must come to its end.
 
 A run that failed, was interrupted or met a loss that is not finite says nothing about speed or quality. The report holds

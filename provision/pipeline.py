@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .acceptance import Acceptance
     from .audit.model import AuditData
     from .documents.report_data import ReportData
+    from .driver_stage import DriverStage
     from .events import EventSink, StageName
     from .install.apply import Event as InstallEvent
     from .install.apply import Order, Rehearsal
@@ -245,13 +246,17 @@ def up(
     *,
     site: str | None = None,
     started_at: str,
+    driver: DriverStage | None = None,
 ) -> Report:
-    """The main job. Errors of a stage end it and become findings: the report says how far it came."""
+    """The main job. Errors of a stage end it and become findings: the report says how far it came.
+
+    With `driver` a missing or old driver is brought before the plan.
+    """
     from .documents.report_data import ReportData
 
     report = Report(ReportData(started_at=started_at))
     try:
-        _run_stages(report, request, options, events, accept_options, site=site)
+        _run_stages(report, request, options, events, accept_options, site=site, driver=driver)
     except GpusetupError as err:
         report.findings = (finding_of(err), *(f for f in report.findings if f.id != err.code))
         report.exit_code = err.exit_code
@@ -267,7 +272,36 @@ def _run_stages(
     accept_options: AcceptOptions,
     *,
     site: str | None,
+    driver: DriverStage | None,
 ) -> None:
+    from .report import summary
+
+    examined = _look(report, events)
+    matrix = load_default_matrix(site)
+    if driver is not None and _bring_driver(report, request, events, driver, examined, matrix):
+        examined = _look(report, events)
+    with _timed(report, events, "plan") as stage:
+        plan = plan_for(examined, request, matrix)
+        report.data = replace(report.data, plan=plan_data(plan))
+        if plan.build is None:
+            raise no_build(plan)
+        stage.text = summary.plan_text(plan)
+    with _timed(report, events, "install") as stage:
+        plan, receipt = install_plan(plan, examined.machine, options, events)
+        report.data = replace(report.data, plan=plan_data(plan), receipt=receipt_data(receipt))
+        report.findings = (*report.findings, *plan.findings)
+        stage.text = summary.install_text(receipt)
+    with _timed(report, events, "accept") as stage:
+        acceptance = accept_environment(options.env, receipt, examined.machine, events, accept_options)
+        report.data = replace(report.data, acceptance=acceptance)
+        report.findings = (*report.findings, *acceptance.findings)
+        report.exit_code = ExitCode.FAILED if acceptance.verdict == "rejected" else ExitCode.OK
+        report.is_degraded = acceptance.verdict == "degraded" or any(f.status in BAD for f in report.findings)
+        stage.text = summary.accept_text(acceptance)
+
+
+def _look(report: Report, events: EventSink) -> Examined:
+    """Detect and check."""
     from .doctor import Visit, core_of, examine, quick_ids, see_host
     from .report import summary
 
@@ -290,24 +324,25 @@ def _run_stages(
         )
         report.findings = (*checked.findings, *notes)
         stage.text = summary.check_text(checked.results)
-    with _timed(report, events, "plan") as stage:
-        plan = plan_for(examined, request, load_default_matrix(site))
-        report.data = replace(report.data, plan=plan_data(plan))
-        if plan.build is None:
-            raise no_build(plan)
-        stage.text = summary.plan_text(plan)
-    with _timed(report, events, "install") as stage:
-        plan, receipt = install_plan(plan, examined.machine, options, events)
-        report.data = replace(report.data, plan=plan_data(plan), receipt=receipt_data(receipt))
-        report.findings = (*report.findings, *plan.findings)
-        stage.text = summary.install_text(receipt)
-    with _timed(report, events, "accept") as stage:
-        acceptance = accept_environment(options.env, receipt, examined.machine, events, accept_options)
-        report.data = replace(report.data, acceptance=acceptance)
-        report.findings = (*report.findings, *acceptance.findings)
-        report.exit_code = ExitCode.FAILED if acceptance.verdict == "rejected" else ExitCode.OK
-        report.is_degraded = acceptance.verdict == "degraded" or any(f.status in BAD for f in report.findings)
-        stage.text = summary.accept_text(acceptance)
+    return examined
+
+
+def _bring_driver(
+    report: Report, request: Request, events: EventSink, driver: DriverStage, examined: Examined, matrix: Matrix
+) -> bool:
+    """Whether a driver was put there that was not there before; the error of the stage where it is not there yet."""
+    from .driver_stage import bring_driver, require_done
+    from .report import summary
+
+    with _timed(report, events, "driver") as stage:
+        outcome = bring_driver(driver, examined, request, matrix)
+        if outcome is None:
+            stage.text = "nothing was changed"
+            return False
+        report.data = replace(report.data, driver=outcome.run)
+        stage.text = summary.driver_text(outcome.run)
+        require_done(outcome)
+    return True
 
 
 @dataclass(slots=True)

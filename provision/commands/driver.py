@@ -11,6 +11,7 @@ import click
 from ..cli import emit
 from ..documents.envelope import Outcome
 from ..errors import UsageError
+from .driver_install import add_commands
 from .options import json_option, machine_options, site_option, typed_machine_of
 
 if TYPE_CHECKING:
@@ -149,5 +150,7 @@ def without_assumed_driver(machine: Machine) -> Machine:
     kept = tuple(line for line in machine.assumptions if not line.startswith("The driver was not given"))
     return machine if kept == machine.assumptions else replace(machine, driver=None, assumptions=kept)
 
+
+add_commands(driver, plan)
 
 COMMAND = driver

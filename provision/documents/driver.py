@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..drivers.records import DriverRun
 from ..drivers.steps import Action, Proof, Reboot
 from ..drivers.words import commands_of
 
@@ -33,7 +34,7 @@ class DriverStepRow:
 
 @dataclass(frozen=True, slots=True)
 class DriverPlanData:
-    """Data of driver-plan/1. Nothing here has been run."""
+    """Data of driver-plan/1."""
 
     branch: int | None
     """Driver branch, 580."""
@@ -53,6 +54,8 @@ class DriverPlanData:
     """Whether the kernel module is built on the machine."""
     found: str | None
     """Release of the driver that is there."""
+    run: DriverRun | None = None
+    """How far its steps came; null where none was run."""
 
 
 def driver_data(plan: DriverPlan) -> DriverPlanData:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from ..acceptance import Acceptance
+from ..drivers.records import DriverRun
 from ..records import Machine
 from .check import CheckData
 from .plan import PlanData
@@ -21,6 +22,8 @@ class ReportData:
     plan: PlanData | None = None
     receipt: ReceiptData | None = None
     acceptance: Acceptance | None = None
+    driver: DriverRun | None = None
+    """The run of driver steps; null without --with-driver, and where nothing had to be done."""
     started_at: str | None = None
     """UTC time of the start, ISO 8601."""
     seconds: dict[str, float] = field(default_factory=dict)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from .actions import GO_ON
 from .journal import UNFINISHED
-from .managers import command_text
 from .proofs import answers
 from .records import DriverRun, RunStep
+from .words import command_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def undo_lines(steps: Sequence[Step], entries: Sequence[StepEntry]) -> tuple[str
         if was_begun(entry):
             lines += [f"restore {kept.path}" for kept in reversed(entry.kept)]
             restored = {kept.path for kept in entry.kept}
-            lines += [command_text(action) for action in step.undo if getattr(action, "path", None) not in restored]
+            lines += [command_of(action) for action in step.undo if getattr(action, "path", None) not in restored]
     return tuple(lines)
 
 

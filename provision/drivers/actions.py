@@ -13,9 +13,10 @@ from ..records import Evidence
 from .hand import Standing, Watch
 from .journal import write_durably
 from .keys import KeyFormatError, binary_key, fingerprint_of
-from .managers import argv_of, command_text, rehearsal_of, removed_packages, unwanted_removals
+from .managers import MAY_END, argv_of, rehearsal_of, removed_packages, unwanted_removals
 from .records import Kept
 from .steps import FetchKey, Packages, RemoveFile, Run, WriteFile
+from .words import command_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ def perform(work: Work, index: int, action: Action, *, is_undo: bool = False) ->
             raise TypeError(action)
     except OSError as err:
         raise InstallError(
-            f"Step {step.id} failed: {command_text(action)}: {err.strerror or err}.",
+            f"Step {step.id} failed: {command_of(action)}: {err.strerror or err}.",
             code="step-failed",
             evidence=(Evidence(str(err.filename or getattr(action, "path", "")), err.strerror, source="file system"),),
             do=_after_failure(),
@@ -93,7 +94,7 @@ def perform(work: Work, index: int, action: Action, *, is_undo: bool = False) ->
 
 def _ask_manager(work: Work, index: int, action: Packages) -> None:
     _refuse_unwanted(work, index, action)
-    command(work, index, argv_of(action), may_end=False)
+    command(work, index, argv_of(action))
 
 
 def _refuse_unwanted(work: Work, index: int, action: Packages) -> None:
@@ -121,10 +122,10 @@ def _refuse_unwanted(work: Work, index: int, action: Packages) -> None:
         )
 
 
-def command(work: Work, index: int, argv: Sequence[str], *, may_end: bool = True, has_questions: bool = False) -> None:
+def command(work: Work, index: int, argv: Sequence[str], *, has_questions: bool = False) -> None:
     """Run one command of a step with its output in the log; InstallError quotes what it said last."""
     log = work.book.log(index)
-    hand = work.hand
+    hand, may_end = work.hand, argv[0] in MAY_END
     acted = hand.converse(argv) if has_questions else hand.act(argv, log, work.watch(), may_end=may_end)
     if work.book.journal.child is not None:
         work.book.change(child=None)

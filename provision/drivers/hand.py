@@ -33,7 +33,7 @@ ASK_S: Final = 120.0
 """Deadline of a question; a rehearsal of a package manager reads all its lists."""
 SILENCE_S: Final = 600.0
 """Silence of a program that is worth telling."""
-LONGEST_SILENCE_S: Final = 3600.0
+LONGEST_SILENCE_S: Final = 900.0
 """Silence after which a program that may be ended is ended."""
 _TAIL: Final = 200
 _LOOK_S: Final = 5.0

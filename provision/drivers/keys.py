@@ -106,8 +106,8 @@ def _number(raw: bytes, place: int, size: int) -> int:
     return int.from_bytes(raw[place : place + size], "big")
 
 
-# pub:-:4096:1:A4B469963BF863CC:1647532166:::-:::scSC::::::23::0:
-# fpr:::::::::EB693B3035CD5710E231E123A4B469963BF863CC:
+# pub:-:255:22:C48DF2AA23CE4E6F:1764000000:::-:::scSC:::::ed25519:::0:
+# fpr:::::::::0123456789ABCDEF01234567C48DF2AA23CE4E6F:
 def shown_fingerprints(text: str) -> tuple[str, ...]:
     """Fingerprints of the primary keys in what `gpg --show-keys --with-colons` prints."""
     found, is_primary = [], False

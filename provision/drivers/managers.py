@@ -6,57 +6,37 @@ Signature checks are never off, files of the user's own stay as they are, and no
 from __future__ import annotations
 
 import re
-import shlex
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
-from .steps import FetchKey, Packages, Reboot, RemoveFile, Run, WriteFile
+from .steps import Packages
+from .words import packages_argv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .steps import Action, Manager, Step
+    from .steps import Manager, Step
 
 LOCK_WAIT_S: Final = 600
 """How long a package manager waits for another one, such as unattended upgrades, to let go of its lock."""
 
-#: DPkg::Lock::Timeout: apt 1.9.11 and newer (its changelog); older ones pass it over and fail at once on the lock.
-_APT: Final = (
-    "apt-get",
-    "-y",
-    "-o",
-    f"DPkg::Lock::Timeout={LOCK_WAIT_S}",
-    "-o",
-    "Dpkg::Options::=--force-confdef",
-    "-o",
-    "Dpkg::Options::=--force-confold",
-)
-_ZYPPER: Final = ("zypper", "--non-interactive")
-#: Words of each manager for each verb; the names follow. A removal of apt takes the settings along (purge).
-_WORDS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
-    "apt": {
-        "refresh": (*_APT, "update"),
-        "install": (*_APT, "install"),
-        "remove": (*_APT, "purge"),
-        "hold": ("apt-mark", "hold"),
-        "unhold": ("apt-mark", "unhold"),
-    },
-    "dnf": {
-        "refresh": ("dnf", "-y", "makecache"),
-        "install": ("dnf", "-y", "install"),
-        # Else packages go that nobody asked about, because the driver was the last to need them.
-        "remove": ("dnf", "-y", "--setopt=clean_requirements_on_remove=False", "remove"),
-        "hold": ("dnf", "-y", "versionlock", "add"),
-        "unhold": ("dnf", "-y", "versionlock", "delete"),
-    },
-    "zypper": {
-        "refresh": (*_ZYPPER, "refresh"),
-        "install": (*_ZYPPER, "install", "--auto-agree-with-licenses"),
-        "remove": (*_ZYPPER, "remove"),
-        "hold": (*_ZYPPER, "addlock"),
-        "unhold": (*_ZYPPER, "removelock"),
-    },
+#: What every request of a program is given besides, right behind its name.
+_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "apt-get": (
+        # apt 1.9.11 and newer (its changelog); older ones pass it over and fail at once where the lock is held.
+        "-o",
+        f"DPkg::Lock::Timeout={LOCK_WAIT_S}",
+        "-o",
+        "Dpkg::Options::=--force-confdef",
+        "-o",
+        "Dpkg::Options::=--force-confold",
+    ),
+    # Else packages go that nobody asked about, because the driver was the last to need them.
+    "dnf": ("--setopt=clean_requirements_on_remove=False",),
 }
+
+#: Programs whose work can be ended without leaving half of something. A package manager is none of them.
+MAY_END: Final = frozenset({"modprobe", "mokutil", "nvidia-ctk", "nvidia-smi", "systemctl", "timeout"})
 
 #: What is set for every child. needrestart would restart services of the user's in the middle of a driver change.
 ENVIRONMENT: Final = {
@@ -69,20 +49,21 @@ ENVIRONMENT: Final = {
 
 
 def argv_of(action: Packages) -> tuple[str, ...]:
-    """The command that does what the action asks for."""
-    return (*_WORDS[action.manager][action.verb], *action.names)
+    """The command of a plan's text, with what keeps it from asking, and from giving up on a lock."""
+    program, *words = packages_argv(action)
+    return (program, *_OPTIONS.get(program, ()), *words)
 
 
 def rehearsal_of(action: Packages) -> tuple[str, ...] | None:
     """The command that says what an action would remove and changes nothing; None where it removes nothing."""
     if action.verb not in ("install", "remove"):
         return None
-    words = _WORDS[action.manager][action.verb]
     if action.manager == "apt":
-        return ("apt-get", "-s", words[-1], *action.names)
+        return ("apt-get", "-s", action.verb, *action.names)
     if action.manager == "dnf":
-        return ("dnf", "--assumeno", *words[2:], *action.names)
-    return ("zypper", "--non-interactive", "--xmlout", *words[2:], "--dry-run", *action.names)
+        return ("dnf", *_OPTIONS["dnf"], "--assumeno", action.verb, *action.names)
+    agreed = ("--auto-agree-with-licenses",) if action.verb == "install" else ()
+    return ("zypper", "--non-interactive", "--xmlout", action.verb, *agreed, "--dry-run", *action.names)
 
 
 # Remv nvidia-driver-535 [535.183.01-0ubuntu0.22.04.1]
@@ -119,20 +100,3 @@ def mending_of(manager: Manager) -> tuple[str, ...] | None:
     An rpm transaction leaves no state that would have to be finished first; dpkg refuses to go on before this was run.
     """
     return ("dpkg", "--force-confdef", "--force-confold", "--configure", "-a") if manager == "apt" else None
-
-
-def command_text(action: Action) -> str:
-    """One line that says what an action does; for a command, the command itself."""
-    if isinstance(action, Packages):
-        return shlex.join(argv_of(action))
-    if isinstance(action, Run):
-        return shlex.join(action.argv)
-    if isinstance(action, WriteFile):
-        return f"write {action.path}"
-    if isinstance(action, RemoveFile):
-        return f"remove {action.path}"
-    if isinstance(action, FetchKey):
-        return f"fetch {action.url} to {action.path} (key {action.fingerprint})"
-    if isinstance(action, Reboot):
-        return "reboot"
-    raise TypeError(action)

@@ -189,7 +189,7 @@ def mend(work: Work, index: int, step: Step) -> None:
         argv = mending_of(manager)
         if argv is not None:
             work.note(f"step {step.id} broke off: {' '.join(argv)}")
-            command(work, index, argv, may_end=False)
+            command(work, index, argv)
 
 
 def _require(work: Work, index: int, step: Step) -> None:

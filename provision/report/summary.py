@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..documents.plan import PlanData
     from ..documents.receipt import ReceiptData
     from ..documents.report_data import ReportData
+    from ..drivers.records import DriverRun
     from ..records import CheckResult, Machine, Plan, Receipt
 
 #: Lines for logs carry no colour; marks are spelled out.
@@ -47,6 +48,12 @@ def plan_text(plan: Plan) -> str:
     return f"torch {plan.build.local_version}  Python {plan.build.python}"
 
 
+def driver_text(run: DriverRun) -> str:
+    """How far the driver steps came, in one line."""
+    done = sum(1 for step in run.steps if step.state in ("done", "passed-over"))
+    return f"{done} of {len(run.steps)} steps are done" + ("; a restart is due" if run.needs_reboot else "")
+
+
 def install_text(receipt: Receipt) -> str:
     """What was installed, in one line."""
     what = f"torch {receipt.build.local_version}, {len(receipt.distributions)} distributions"
@@ -66,6 +73,8 @@ def render_report(report: ReportData, style: Style, *, path: Path | None = None)
         lines.append(render_machine(report.machine, style))
     if report.check is not None:
         lines.append(_check_line(report.check, style))
+    if report.driver is not None:
+        lines.append(style.row("driver", driver_text(report.driver), report.driver.journal or ""))
     if report.plan is not None:
         lines += _plan_lines(report.plan, style)
     if report.receipt is not None:

@@ -37,8 +37,14 @@ SURFACE = {
     "accept": ["--env", "--preset", "--seed", "--cpu", "--strict", "--require-gpu", "--json"],
     "up": [
         *("--torch", "--cuda", "--transformers", "--python", "--cpu", "--require-gpu"),
-        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--seed", "--report", "--strict", "--json"),
+        *("--env", "--backend", "--torch-index", "--site", "--fresh", "--seed", "--report", "--strict"),
+        *("--with-driver", "--yes", "--json"),
     ],
+    "driver install": [
+        *("--cuda", "--branch", "--torch", "--kernel-module", "--source", "--with", "--site"),
+        *("--resume", "--fresh", "--dry-run", "--yes", "--reboot", "--json"),
+    ],
+    "driver undo": ["--yes", "--json"],
     "report show": ["--json"],
     "driver plan": [
         *("--from", "--gpu", "--driver", "--compute-capability", "--glibc", "--arch", "--os"),

@@ -15,6 +15,7 @@ STAGES = ("detect", "checks", "matrix", "resolve", "install", "accept", "report"
 ALLOWED_BETWEEN_STAGES = {
     ("resolve", "matrix"),  # the rules read the model
     ("drivers", "matrix"),  # so does the choice of a driver
+    ("drivers", "install"),  # a silent program is watched as an installer is
     ("report", "drivers"),  # a plan of drivers is a record too
     ("report", "matrix"),  # and so are the rows of the matrix
     ("pasted", "matrix"),  # the beginning of a name that was cut off is looked up

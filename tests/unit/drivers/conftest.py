@@ -1,7 +1,6 @@
 """Fixtures of the driver tests."""
 
 import pytest
-
 from pretended_machine import PretendedMachine
 
 

@@ -7,9 +7,12 @@ installed as empty files. Files named `fail-WORD`, `slow-WORD` and `removes` in 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provision.drivers.hand import MachineHand
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCRIPT = r"""#!/bin/sh
 state=@STATE@
@@ -36,7 +39,7 @@ if [ -e "$state/slow-$words" ]; then sleep "$(cat "$state/slow-$words")"; fi
 if [ -e "$state/fail-$words" ]; then echo "E: $words went wrong" >&2; exit 100; fi
 case $name-$words in
   apt-get-install) for one in $names; do : > "$state/installed/$one"; echo "$one" >> "$state/unpacked"; done ;;
-  apt-get-purge) for one in $names; do rm -f "$state/installed/$one"; done ;;
+  apt-get-remove) for one in $names; do rm -f "$state/installed/$one"; done ;;
   apt-mark-hold) for one in $names; do : > "$state/held/$one"; done ;;
   apt-mark-unhold) for one in $names; do rm -f "$state/held/$one"; done ;;
 esac

@@ -239,7 +239,7 @@ def test_undo_goes_backwards_and_says_that_a_restart_is_due(machine, base):
     book = finish(machine, base)
     calls = len(machine.calls())
     assert take_back(book, machine.hand(), quiet).kind == "undone"
-    assert machine.calls()[calls:] == [f"apt-mark unhold {DRIVER}", "update-initramfs ", f"apt-get purge {DRIVER}"]
+    assert machine.calls()[calls:] == [f"apt-mark unhold {DRIVER}", "update-initramfs ", f"apt-get remove {DRIVER}"]
     assert machine.installed() == []
     assert run_of(book).needs_reboot
     assert run_of(book).take_back == ()
@@ -250,10 +250,10 @@ def test_undo_goes_backwards_and_says_that_a_restart_is_due(machine, base):
 
 def test_an_undo_that_fails_is_finished_by_the_next_one(machine, base):
     book = finish(machine, base)
-    machine.say("fail-purge")
+    machine.say("fail-remove")
     assert take_back(book, machine.hand(), quiet).error.code == "step-failed"
     assert states(book)["hold-driver"] == "undone"
-    machine.forget("fail-purge")
+    machine.forget("fail-remove")
     assert take_back(reopened(base), machine.hand(), quiet).kind == "undone"
     assert machine.calls().count(f"apt-mark unhold {DRIVER}") == 1
     assert machine.installed() == []
@@ -261,13 +261,13 @@ def test_an_undo_that_fails_is_finished_by_the_next_one(machine, base):
 
 def test_after_an_undo_that_failed_the_run_can_go_forward_again(machine, base):
     book = finish(machine, base)
-    machine.say("fail-purge")
+    machine.say("fail-remove")
     take_back(book, machine.hand(), quiet)
-    machine.forget("fail-purge")
+    machine.forget("fail-remove")
     book = reopened(base)
     assert carry_out(book, machine.hand(), quiet).kind == "reboot"  # the hold and all after it are done anew
     assert machine.installed() == [DRIVER]
-    assert sorted(os.listdir(machine.state / "held")) == [DRIVER]
+    assert [path.name for path in (machine.state / "held").iterdir()] == [DRIVER]
 
 
 def test_what_a_failed_step_did_not_come_to_do_does_not_stop_its_undo(machine, base):
@@ -405,7 +405,7 @@ def test_a_silent_program_is_told_of_and_only_some_are_ended(machine, tmp_path, 
 # --- the journal
 
 
-@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.e2e)])
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.e2e)])
 def test_a_killed_run_goes_on_from_every_transition(stride, tmp_path):
     """SIGKILL before and after each write of the journal and each touch of the machine, until none is left."""
     point = 0
@@ -555,7 +555,6 @@ def test_a_full_disk_stops_the_run_with_its_name(machine, base, monkeypatch):
         raise OSError(28, "No space left on device", "/var/lib/gpusetup")
 
     monkeypatch.setattr("provision.drivers.journal.write_durably", full)
-    with pytest.raises(InstallError) as caught:
-        carry_out(book, machine.hand(), quiet)
-    assert caught.value.code == "driver-journal-not-writable"
+    ending = carry_out(book, machine.hand(), quiet)
+    assert (ending.kind, ending.error.code) == ("failed", "driver-journal-not-writable")
     assert machine.calls() == []
