@@ -152,7 +152,8 @@ def nvidia_repository(distribution: str, age: Age = "new") -> list[Stub]:
     """NVIDIA's repository for one release."""
     known, templates = data(), data()["templates"]
     is_ubuntu = distribution.startswith("ubuntu")
-    found = stubs_of(templates["nvidia-around"])
+    found = stubs_of(templates["nvidia-around"]) + toolkit_repository(age)
+    found += [_stub({"Package": f"cuda-toolkit-{one}", "Version": f"{one.replace('-', '.')}.0-1"}, "main") for one in known["cuda_toolkits"]]
     older: set[int] = set()
     for number in known["nvidia_releases"]:
         branch = int(number.split(".")[0])

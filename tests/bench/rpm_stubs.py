@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from tests.bench import apt_stubs
 from tests.bench.apt_stubs import CUDA_HOST, TOOLKIT_HOST, UNAME, Age, Mirror, pretend, sign
 from tests.bench.throwaway import Throwaway
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tests.bench.apt_stubs import Key
 
 DATA: Final = Path(__file__).with_name("rpm_packages.yaml")
+UNPACKED: Final = Path(__file__).parents[2] / ".venv-tests/zypper"
 BASE_HOST: Final = "distribution.example"
 
 Stub = dict[str, str]
@@ -86,7 +88,9 @@ def own_repository(distribution: str, age: Age = "new") -> list[Stub]:
 
 def nvidia_repository(distribution: str, age: Age = "new") -> list[Stub]:
     """NVIDIA's repository; later it has the second release of a branch, too."""
-    row, found = data()["distributions"][distribution], stubs_of("around-nvidia")
+    row, found = data()["distributions"][distribution], stubs_of("around-nvidia") + toolkit_repository(age)
+    for one in apt_stubs.data()["cuda_toolkits"]:
+        found.append({"Name": f"cuda-toolkit-{one}", "Version": f"{one.replace('-', '.')}.0", "Release": "1"})
     seen: set[int] = set()
     for release in data()["releases"]:
         branch = int(release.split(".")[0])
@@ -247,6 +251,7 @@ def rpm_box(folder: Path, mirror: Mirror, distribution: str) -> Throwaway:
         box.write("etc/dnf/plugins/versionlock.list", "")
         box.write("etc/dnf/vars/releasever", f"{version}\n")
     else:
+        box.write("usr/local/sbin/zypper", zypper().read_bytes(), mode=0o755)
         box.write("etc/zypp/repos.d/distribution.repo", config)
         box.write("etc/zypp/zypp.conf", "[main]\n")
         box.write("etc/zypp/zypper.conf", "[main]\n")
@@ -269,8 +274,16 @@ def installed(box: Throwaway) -> dict[str, str]:
     return {name: version for name, version in map(str.split, rows) if name != "gpg-pubkey"}
 
 
+def zypper() -> Path:
+    """The program. Debian's dnf plugins do not let its package in: .ci/run unpacks it beside the tests' environment."""
+    found = shutil.which("zypper")
+    return Path(found) if found else UNPACKED / "usr/bin/zypper"
+
+
 def missing_programs(manager: str) -> str | None:
     """Why the bench can't run here; None where it can."""
-    needed = ("rpm", "rpmbuild", "rpmsign", "createrepo_c", "modifyrepo_c", "gpg", manager)
+    needed = ("rpm", "rpmbuild", "rpmsign", "createrepo_c", "modifyrepo_c", "gpg", *([manager] if manager == "dnf" else []))
+    if manager == "zypper" and not zypper().exists():
+        return "no zypper here"
     missing = [name for name in needed if shutil.which(name) is None]
     return f"no {', '.join(missing)} here" if missing else None
