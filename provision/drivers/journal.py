@@ -31,7 +31,7 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 UNFINISHED: Final = ("running", "waiting-for-reboot", "stopped", "failed")
 _FILE: Final = "journal.json"
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
-_ID: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_ID: Final = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from provision.drivers.plan import DriverPlan
 from provision.drivers.records import Goal
 from provision.drivers.steps import Packages, Proof, Reboot, Run, Step
 from provision.drivers.verification import verify
-from provision.errors import UsageError
+from provision.errors import NoBuildError, UsageError
 from provision.examined import Examined
 from provision.records import Driver, Gpu, GpuState, Machine, Reading
 from provision.versions import DriverVersion
@@ -223,19 +223,32 @@ def test_the_running_kernel_is_filled_in(box, typed):
     assert box.calls() == [f"apt-get install linux-headers-{os.uname().release}"]
 
 
-def boxes():
-    """Machines of every distribution that has steps."""
-    for row in driver_boxes.MATRIX.driver_sources.distributions:
-        name, _, version = row.name.partition(" ")
-        yield pytest.param(name, version, id=row.name)
+def planned(name, gpu):
+    """The plan of a machine of that distribution; None where it has none, as without a key that somebody has read."""
+    os, _, version = name.partition(" ")
+    seen = driver_boxes.machine(gpu, os=os, version=version, arch="x86_64", kernel="6.8.0-31-generic")
+    try:
+        return driver_boxes.plan(seen, container_toolkit=True)
+    except NoBuildError:
+        return None
 
 
-@pytest.mark.parametrize(("name", "version"), boxes())
-@pytest.mark.parametrize("gpu", ["NVIDIA H100 80GB HBM3", "NVIDIA B200"])
-def test_the_steps_of_every_distribution_can_be_kept_and_read_back(name, version, gpu, tmp_path):
+PLANS = {
+    f"{row.name}, {gpu}": made
+    for row in driver_boxes.MATRIX.driver_sources.distributions
+    for gpu in ("NVIDIA H100 80GB HBM3", "Tesla P40")
+    if (made := planned(row.name, gpu)) is not None
+}
+
+
+def test_most_distributions_have_plans():
+    assert len(PLANS) > 15
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_steps_of_every_distribution_can_be_kept_and_read_back(name, tmp_path):
     """What a plan holds comes out of a journal as it went in: words, regular expressions, texts of files."""
-    seen = driver_boxes.machine(gpu, os=name, version=version, arch="x86_64", kernel="6.8.0-31-generic")
-    made = driver_boxes.plan(seen, container_toolkit=True)
+    made = PLANS[name]
     assert made.steps
     tmp_path.chmod(0o700)
     book = Book.begin(tmp_path, driver_setup._for_this_kernel(made.steps), Goal(made.branch, made.kernel_module))
