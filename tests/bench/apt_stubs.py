@@ -16,6 +16,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import re
 import shutil
 import subprocess
@@ -86,11 +87,12 @@ def _stub(fields: dict[str, str], component: str) -> Stub:
         files.append((f"etc/apt/preferences.d/{fields['Package']}", PINNED.format(pin=pin + ("." if pin.isdigit() else ""))))
     if fields["Package"] == "nvidia-container-toolkit-base":
         files.append(("usr/bin/nvidia-ctk", "#!/bin/sh\necho \"$@\" >> /var/log/nvidia-ctk\n"))
+    # Under /usr: dpkg takes a link such as /lib away with the last package that has it in its list.
     # Ubuntu builds the module into a package; for DKMS the package stands for what is built when it is installed.
     if match := re.match(r"linux-objects-nvidia-.*?-(\d+\.\d+\.\d+-\d+-\w+)$", fields["Package"]):
-        files.append((f"lib/modules/{match[1]}/kernel/{fields['Package']}/nvidia.ko", fields["Version"]))
+        files.append((f"usr/lib/modules/{match[1]}/kernel/{fields['Package']}/nvidia.ko", fields["Version"]))
     elif re.match(r"nvidia-(?:open-)?(?:kernel-)?(?:open-)?dkms", fields["Package"]):
-        files.append((f"lib/modules/built/updates/dkms/{fields['Package']}/nvidia.ko", fields["Version"]))
+        files.append((f"usr/lib/modules/built/updates/dkms/{fields['Package']}/nvidia.ko", fields["Version"]))
     return Stub(tuple(whole.items()), component, tuple(files))
 
 
@@ -118,9 +120,9 @@ def ubuntu_archive(release: str, age: Age = "new") -> list[Stub]:
             if flavour.endswith("-server"):
                 words["branch"] = flavour.removesuffix("-server")
                 found += stubs_of(templates["ubuntu-fabric"], "restricted", **words)
-    for number, abi in enumerate(_until(list(row["kernels"]), age)):
-        for kernel_flavour in row["flavours"]:
-            kernel = {"abi": abi, "kernel": row["kernels"][abi], "signed": row["signed"], "kernel_flavour": kernel_flavour}
+    for kernel_flavour, kernels in row["lines"].items():
+        for number, abi in enumerate(_until(list(kernels), age)):
+            kernel = {"abi": abi, "kernel": kernels[abi], "kernel_flavour": kernel_flavour}
             found += stubs_of(templates["ubuntu-kernel"], **kernel)
             for flavour, releases in known["releases"].items():
                 built = releases[min(number, len(releases) - 1)]
@@ -183,6 +185,7 @@ def toolkit_repository(age: Age = "new") -> list[Stub]:
     return [one for version in _until(data()["container_toolkit"], age) for one in stubs_of(template, version=version)]
 
 
+@functools.cache
 def known_names(distribution: str) -> frozenset[str]:
     """Every name that an archive of this distribution has."""
     own = ubuntu_archive if distribution.startswith("ubuntu") else debian_archive
@@ -221,8 +224,14 @@ class Mirror:
         """Puts a file where its address (host/path) says."""
         path = self.folder / address.removeprefix("https://").removeprefix("http://")
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # in a copy it is a link to what others use, too
         path.write_bytes(content)
         return path
+
+    def copy(self, folder: Path) -> Mirror:
+        """One that may change by itself; what does not change stands on the disk once."""
+        shutil.copytree(self.folder, folder / "mirror", copy_function=os.link)
+        return Mirror(folder / "mirror", dict(self.keys), list(self.published))
 
 
 def _make_key(home: Path, publisher: str) -> Key:
@@ -368,7 +377,7 @@ def kernel_of(distribution: str) -> str:
     if name == "debian":
         return str(data()["debian_kernels"][release]["kernel"])
     row = data()["ubuntu"][release]
-    return f"{next(iter(row['kernels']))}-{row['signed']}"
+    return f"{next(iter(next(iter(row['lines'].values()))))}-generic"
 
 
 def base_names(distribution: str) -> list[str]:
@@ -378,7 +387,7 @@ def base_names(distribution: str) -> list[str]:
     if name == "debian":
         return [*names, f"linux-image-{data()['debian_kernels'][release]['kernel']}"]
     row = data()["ubuntu"][release]
-    return [*names, f"linux-image-{kernel_of(distribution)}", *(f"linux-image-{one}" for one in row["flavours"])]
+    return [*names, f"linux-image-{kernel_of(distribution)}", f"linux-image-{next(iter(row['lines']))}"]
 
 
 def apt_box(folder: Path, mirror: Mirror, distribution: str) -> Throwaway:

@@ -47,6 +47,19 @@ DNF, ZYPPER = (
 )
 
 
+#: One machine of every kind of GPU that a plan tells apart.
+KINDS = {
+    "volta": ("Tesla V100-SXM2-32GB",),
+    "turing": ("Tesla T4",),
+    "ada": ("NVIDIA L4",),
+    "desktop": ("NVIDIA GeForce RTX 4090",),
+    "hopper-switched": ("NVIDIA H100 80GB HBM3",) * 8,
+    "blackwell": ("NVIDIA RTX PRO 6000 Blackwell Server Edition",),
+    "blackwell-switched": ("NVIDIA B200",) * 8,
+    "pascal-beside-ampere": ("Tesla P40", "NVIDIA GeForce RTX 3090"),
+}
+
+
 def stubs_of(distribution: str) -> Any:
     """The module that makes its packages."""
     return apt_stubs if distribution in APT else rpm_stubs
@@ -94,18 +107,39 @@ def unknown_names(distribution: str, steps: Iterable[Step]) -> list[str]:
     known = stubs_of(distribution).known_names(distribution)
     named = (name for action in actions_of(steps, Packages) if action.verb in ("install", "hold") for name in action.names)
     plain = {name.partition("=")[0] for name in named if "*" not in name}
-    kernels = (f"kernel-devel-{stubs_of(distribution).kernel_of(distribution)}",)
-    return sorted(name for name in plain if name not in known and name not in kernels)
+    kernel = stubs_of(distribution).kernel_of(distribution)
+    built_for = (f"kernel-devel-{kernel}", "kernel-devel-{kernel}", "linux-headers-{kernel}")
+    return sorted(name for name in plain if name not in known and name not in built_for)
+
+
+_SHELVES: dict[tuple[Path, str, str], Mirror] = {}
+
+
+def _published(shelf: Path, distribution: str, age: apt_stubs.Age) -> Mirror:
+    found = _SHELVES.get((shelf, distribution, age))
+    if found is None:
+        found = Mirror(shelf / f"{distribution.replace(' ', '-')}-{age}" / "mirror")
+        stubs_of(distribution).publish(found, distribution, age)
+        _SHELVES[shelf, distribution, age] = found
+    return found
 
 
 class DriverBox:
     """One pretended machine."""
 
-    def __init__(self, folder: Path, distribution: str, gpus: Iterable[str], *, age: apt_stubs.Age = "new") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        distribution: str,
+        gpus: Iterable[str],
+        *,
+        age: apt_stubs.Age = "new",
+        shelf: Path | None = None,
+    ) -> None:
+        """`shelf`: a folder in which published mirrors are kept for the next box of the same release."""
         self.distribution = distribution
         self._stubs = stubs_of(distribution)
-        self.mirror = Mirror(folder / "mirror")
-        self._stubs.publish(self.mirror, distribution, age)
+        self.mirror = _published(shelf or folder, distribution, age).copy(folder)
         make = apt_stubs.apt_box if distribution in APT else rpm_stubs.rpm_box
         self.box: Throwaway = make(folder / "box", self.mirror, distribution)
         self.machine = machine(distribution, gpus, kernel=self._stubs.kernel_of(distribution))

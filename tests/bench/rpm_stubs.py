@@ -113,6 +113,7 @@ def toolkit_repository(age: Age = "new") -> list[Stub]:
     return [stub for version in versions for stub in stubs_of("toolkit", release=version)]
 
 
+@functools.cache
 def known_names(distribution: str) -> frozenset[str]:
     """Every name that a repository of this distribution has."""
     every = own_repository(distribution) + nvidia_repository(distribution) + toolkit_repository()
@@ -216,15 +217,16 @@ def _publish(mirror: Mirror, address: str, key: Key, stubs: list[Stub], modules:
         work = mirror.folder.parent / "rpmbuild" / f"{address.replace('/', '_')}-{len(there)}"
         for path in build(new, work, key):
             shutil.move(path, folder / path.name)
+    (folder / "modules.yaml").unlink(missing_ok=True)
     shutil.rmtree(folder / "repodata", ignore_errors=True)
     subprocess.run(["createrepo_c", "--quiet", "--no-database", folder], check=True, capture_output=True)
     if modules is not None:
-        (folder / "modules.yaml").write_text(modules, encoding="utf-8")
+        mirror.put(f"{address}/modules.yaml", modules.encode())
         command = ["modifyrepo_c", "--mdtype=modules", folder / "modules.yaml", folder / "repodata"]
         subprocess.run(command, check=True, capture_output=True)
     body = (folder / "repodata/repomd.xml").read_bytes()
-    (folder / "repodata/repomd.xml.asc").write_bytes(sign(key, body, "--detach-sign", "--armor"))
-    (folder / "repodata/repomd.xml.key").write_bytes(key.armored)
+    mirror.put(f"{address}/repodata/repomd.xml.asc", sign(key, body, "--detach-sign", "--armor"))
+    mirror.put(f"{address}/repodata/repomd.xml.key", key.armored)
 
 
 # --- a system -----------------------------------------------------------------------------------
