@@ -190,6 +190,8 @@ class MatrixOverview:
     architectures: dict[str, tuple[ComputeCapability, ...]]
     gpu_classes: dict[str, int]
     sources: int
+    driver_distributions: dict[str, str | None]
+    """Distributions with steps for a driver, and the fingerprint of NVIDIA's key for each; null: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,18 @@ class Job:
         return self.box.distribution.manager
 
     @property
+    def is_there(self) -> bool:
+        """Whether the driver that is there is the one of the plan, and the next start loads it."""
+        box = self.box
+        return (
+            box.release is not None
+            and box.release.branch == self.branch.branch
+            and box.flavour in (None, self.flavour)
+            and not box.has_runfile
+            and not box.lacks_module
+        )
+
+    @property
     def is_prebuilt(self) -> bool:
         """Whether the module comes built and signed, so that neither DKMS nor an own key is needed."""
         if self.names.scheme == "suse":
@@ -215,7 +227,7 @@ def repository_steps(job: Job, repository: Repository, *, name: str, keyring: st
 
 def only_key(fingerprint: str) -> str:
     """Pattern of what gpg --with-colons says of a file with that primary key and no other."""
-    return rf"\A(?:(?!pub:).*\n)*pub:.*\n(?:(?!pub:|fpr:).*\n)*fpr:+{fingerprint}:.*\n(?:(?!pub:).*\n?)*\Z"
+    return rf"\A(?:(?!pub:).*\n)*pub:.*\n(?:(?!pub:|fpr:).*\n)*fpr:+{fingerprint}:.*\n(?:(?!pub:).*\n)*\Z"
 
 
 def sources_file(job: Job, name: str, address: str, keyring: str) -> tuple[str, str]:

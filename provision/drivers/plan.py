@@ -95,8 +95,7 @@ def plan_driver(machine: Machine, matrix: Matrix, *, today: str, wish: DriverWis
 
 def _steps(job: Job, matrix: Matrix, wish: DriverWish, *, fabric: bool, nvlink5: bool) -> Iterator[Step]:
     """What is missing: the driver, and what was asked for besides."""
-    is_there = _is_right(job)
-    if not is_there:
+    if not job.is_there:
         before = tuple(driver_steps(job, fabric=fabric, nvlink5=nvlink5))
     else:
         before = tuple(_beside(job, fabric=fabric, nvlink5=nvlink5))
@@ -115,18 +114,6 @@ def _beside(job: Job, *, fabric: bool, nvlink5: bool) -> Iterator[Step]:
         yield from fabric_steps(job, nvlink5=nvlink5)
     if job.box.is_upgraded_unattended and not any("nvidia" in name for name in job.box.held):
         yield from hold_steps(job, with_fabric=fabric)
-
-
-def _is_right(job: Job) -> bool:
-    """Whether the driver that is there is the one of the plan, and the next start loads it."""
-    box = job.box
-    return (
-        box.release is not None
-        and box.release.branch == job.branch.branch
-        and box.flavour in (None, job.flavour)
-        and not box.has_runfile
-        and not box.lacks_module
-    )
 
 
 def _without_repetition(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -238,8 +225,13 @@ def _for_display(machine: Machine, matrix: Matrix) -> bool:
 def _job(box: Box, branch: DriverBranch, matrix: Matrix, *, flavour: Flavour, origin: Origin, for_display: bool) -> Job:
     scheme = _scheme(box, origin)
     names = matrix.driver_sources.names(scheme, branch.branch)
-    if names is None or not (names.open if flavour == "open" else names.proprietary):
-        branches = matrix.driver_sources.branches_of(scheme)
+    only = box.distribution.distro_branch if origin == "distro" else None
+    if (
+        names is None
+        or only not in (None, branch.branch)
+        or not (names.open if flavour == "open" else names.proprietary)
+    ):
+        branches = {only} if only else matrix.driver_sources.branches_of(scheme)
         raise NoBuildError(
             f"{_whose(box, origin)} has no driver branch {branch.branch} with the {flavour} kernel module.",
             code="no-common-driver-branch",

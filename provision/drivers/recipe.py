@@ -419,12 +419,27 @@ def fabric_steps(job: Job, *, nvlink5: bool) -> Iterator[Step]:
         why="these GPUs are joined by NVSwitches: CUDA waits for the fabric manager, of exactly the driver's release",
         actions=(packages(job, "install", names), Run(("systemctl", "enable", "nvidia-fabricmanager"))),
         undo=(Run(("systemctl", "disable", "nvidia-fabricmanager")), packages(job, "remove", names)),
-        needs=(*quiet(job), *(known(job, name) for name in names)),
+        needs=(*quiet(job), *(known(job, name) for name in names), *_same_release(job, names)),
         done_when=(
             installed(job, names, "the fabric manager is installed"),
             Proof(("systemctl", "is-enabled", "nvidia-fabricmanager"), "it starts with the machine"),
         ),
     )
+
+
+def _same_release(job: Job, names: tuple[str, ...]) -> tuple[Proof, ...]:
+    """Where the driver stays as it is, the fabric manager that would come is of its very release."""
+    if not job.is_there or not names:
+        return ()
+    release = str(job.box.release)
+    do = f"upgrade the driver first, or install the package of {release} by its version"
+    pattern = rf"(?<![\d.]){re.escape(release)}(?![\d.])"
+    argv: tuple[str, ...] = ("dnf", "-q", "list", names[0])
+    if job.manager == "apt":
+        argv, pattern = ("apt-cache", "policy", names[0]), rf"Candidate: (?:\d+:)?{re.escape(release)}(?![\d.])"
+    elif job.manager == "zypper":
+        argv = ("zypper", "--non-interactive", "info", names[0])
+    return (Proof(argv, f"its release is that of the driver, {release}", pattern, do),)
 
 
 # --- holds --------------------------------------------------------------------------------------
@@ -448,7 +463,9 @@ def hold_steps(job: Job, *, with_fabric: bool) -> Iterator[Step]:
 
 
 def held_names(job: Job, *, with_fabric: bool) -> tuple[str, ...]:
-    """What is held."""
+    """What is held: the packages that are there where they stay, else those that are about to come."""
+    if job.is_there and job.manager == "apt" and job.box.driver_packages:
+        return (*job.box.driver_packages, *job.box.fabric_packages)
     names = list(job.driver) if job.manager == "apt" else []
     names += [job.filled(name) for name in job.names.hold]
     if with_fabric and job.manager == "apt":

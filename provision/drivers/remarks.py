@@ -42,6 +42,8 @@ def _of_the_branch(job: Job, matrix: Matrix, *, today: str) -> Iterator[str]:
 
 def _of_the_box(job: Job, *, today: str) -> Iterator[str]:
     box, kernel = job.box, job.box.kernel or ""
+    if box.machine.host.arch is None:
+        yield f"The processor was not given; {box.arch} is assumed (--arch)."
     if box.distribution.eol and box.distribution.eol < today:
         yield f"{box.distribution.name} is past the end of its free support ({box.distribution.eol})."
     doubts = [(box.distribution.name, box.distribution.doubtful), (job.names.name, job.names.doubtful)]

@@ -62,6 +62,7 @@ def _overview(overview: MatrixOverview, data: MatrixData, style: Style) -> list[
         *style.block("drivers", f"branches {branches}; long-term and production before their end: {alive}"),
         *style.block("gpus", classes),
         *style.block("kinds", ", ".join(kinds)),
+        *style.block("systems", f"steps of a driver for {', '.join(overview.driver_distributions)}"),
         *style.block("more", "gpusetup matrix show --torch 2.9"),
         *style.block("", "gpusetup matrix show --cuda 12.8"),
         *style.block("", "gpusetup matrix show --gpu 'H100 PCIe'"),

@@ -304,7 +304,7 @@ def _site(site: Site) -> MatrixSite:
 
 
 def _overview(matrix: Matrix) -> MatrixOverview:
-    newest = matrix.releases[-1]
+    newest, known = matrix.releases[-1], matrix.driver_sources
     classes: dict[str, int] = {}
     for row in matrix.gpus:
         classes[row.gpu_class] = classes.get(row.gpu_class, 0) + 1
@@ -318,6 +318,10 @@ def _overview(matrix: Matrix) -> MatrixOverview:
         architectures={row.name: row.capabilities for row in matrix.architectures},
         gpu_classes=classes,
         sources=len(matrix.sources),
+        driver_distributions={
+            row.name: repository.fingerprint if (repository := known.repository(row.repository or "")) else None
+            for row in known.distributions
+        },
     )
 
 

@@ -43,6 +43,12 @@ PURE = (
     "provision/detect/assemble.py",
     "provision/install/availability.py",
     "provision/install/listing.py",
+    *(
+        f"provision/drivers/{name}.py"
+        for name in ("wish", "branches", "box", "job", "recipe", "extras", "remarks", "plan")
+    ),
+    *(f"provision/drivers/{name}.py" for name in ("steps", "words", "unattended")),
+    *(f"provision/drivers/render_{name}.py" for name in ("sh", "cloud", "ansible")),
     "provision/audit/wheels.py",
     "provision/audit/metadata.py",
     "provision/audit/torch_rows.py",

@@ -221,6 +221,8 @@ torch    2.8.0  released 2025-08-06  read 2026-11-23
 def test_the_overview_is_for_no_selector_alone(matrix, show):
     assert show().overview.torch == ("2.0.0", "2.15.0")
     assert sum(show().overview.gpu_classes.values()) == len(matrix.gpus)
+    assert show().overview.driver_distributions["rhel 9"] == "610C7B14E068A878070DA4E99CD0A493D42D0685"
+    assert show().overview.driver_distributions["rhel 10"] is None
     assert not show().build_rows
     assert show(torch="2.9").overview is None
     assert matrix_data(matrix, path="m").overview is None

@@ -154,3 +154,23 @@ def test_files_of_a_dnf_box(tree):
 def test_nothing_is_asked_where_no_linux_driver_belongs(tree, machine):
     assert list(packages._files(around(tree), machine)) == []
     assert list(packages._packages(around(tree), machine)) == []
+
+
+REPO = """\
+[cuda-rhel9-x86_64]
+name=cuda-rhel9-x86_64
+baseurl=https://me:secret@developer.download.nvidia.com/compute/cuda/repos/rhel9/x86_64
+enabled=1
+gpgcheck=1
+
+[off]
+baseurl = https://developer.download.nvidia.com/compute/cuda/repos/rhel8/x86_64
+enabled = 0
+"""
+
+
+def test_enabled_sections_of_a_repo_file_are_told_without_passwords():
+    address = "developer.download.nvidia.com/compute/cuda/repos/rhel9/x86_64"
+    assert packages.parse_repo(REPO) == (f"https://me:secret@{address}",)
+    assert packages.parse_repo(packages.kept_of_repo(REPO)) == (f"https://{address}",)
+    assert packages.parse_repo("") == ()

@@ -134,6 +134,8 @@ def test_debian_12_has_one_branch_in_its_archive_and_it_must_serve():
     assert ids(made)[:2] == ["non-free", "refresh"]
     with pytest.raises(NoBuildError, match="No driver branch fits"):
         plan(of(("debian", "12"), "NVIDIA B200"), origin="distro")
+    with pytest.raises(NoBuildError, match="has no driver branch 550"):
+        plan(of(("debian", "12"), "Tesla T4"), origin="distro", branch=550)
 
 
 @pytest.mark.parametrize(

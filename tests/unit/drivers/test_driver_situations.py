@@ -30,6 +30,13 @@ ARCHIVE_535 = installed(
 )
 
 
+ARCHIVE_580 = installed(
+    ("nvidia-headless-no-dkms-580-server-open", "580.95.05-0ubuntu0.24.04.1"),
+    ("libnvidia-compute-580-server", "580.95.05-0ubuntu0.24.04.1"),
+    ("nvidia-container-toolkit", "1.17.8-1"),
+)
+
+
 # --- what is there ------------------------------------------------------------------------------
 
 
@@ -52,6 +59,9 @@ def test_the_module_of_the_wrong_flavour_is_exchanged():
 def test_a_right_driver_without_its_fabric_manager_gets_that_alone():
     box = of(*["NVIDIA H100 80GB HBM3"] * 8, driver=release("580.95.05"))
     assert ids(plan(box)) == ["refresh", "fabric-manager"]
+    needs = step(plan(box), "fabric-manager").needs
+    assert any(re.search(proof.matches or "", "  Candidate: 580.95.05-1") for proof in needs[-1:])
+    assert not any(re.search(proof.matches or "", "  Candidate: 580.126.18-1") for proof in needs[-1:])
     there = of(
         *["NVIDIA H100 80GB HBM3"] * 8, driver=release("580.95.05"), readings={"fabric.unit_files": ("manager",)}
     )
@@ -61,6 +71,10 @@ def test_a_right_driver_without_its_fabric_manager_gets_that_alone():
 def test_a_right_driver_that_upgrades_itself_is_held():
     box = of(driver=release("580.95.05"), readings={"driver.automatic_upgrades": True})
     assert ids(plan(box)) == ["no-unattended-upgrades", "hold-driver"]
+    there = {**ARCHIVE_580, "driver.automatic_upgrades": True}
+    assert packages_of(plan(of(readings=there)), "hold-driver") == tuple(
+        name for name, *_ in ARCHIVE_580["driver.package"] if name != "nvidia-container-toolkit"
+    )
     held = {"driver.automatic_upgrades": True, "driver.held": ("nvidia-utils-580-server",)}
     assert ids(plan(of(driver=release("580.95.05"), readings=held))) == []
 
