@@ -15,7 +15,7 @@ from .errors import ExitCode, InstallError, UsageError
 from .records import Evidence, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from .drivers.hand import Hand
@@ -67,7 +67,14 @@ def machine_hand(*, has_terminal: bool = False) -> Hand:
     """The hand for this machine; keys are fetched through the user's proxy and certificates."""
     from .drivers.hand import MachineHand
 
-    return MachineHand(_fetch_key, has_terminal=has_terminal)
+    return MachineHand(_fetch_key, environ=_roots_environment(os.environ), has_terminal=has_terminal)
+
+
+def _roots_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the folders of root's programs: dpkg refuses to work without, and `su` alone has none."""
+    folders = (environ.get("PATH") or os.defpath).split(os.pathsep)
+    missing = [folder for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin") if folder not in folders]
+    return {**environ, "PATH": os.pathsep.join([*folders, *missing])}
 
 
 def _fetch_key(url: str) -> bytes:
@@ -115,11 +122,11 @@ def begin(job: DriverJob, plan: DriverPlan, *, is_fresh: bool = False) -> Driver
         if not is_fresh:
             refuse_unfinished(job.base)
         goal = Goal(plan.branch, plan.kernel_module)
-        book = Book.begin(job.base, _for_this_kernel(plan.steps), goal, encode(driver_data(plan)))
+        book = Book.begin(job.base, for_this_kernel(plan.steps), goal, encode(driver_data(plan)))
         return _carried_out(job, book)
 
 
-def _for_this_kernel(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+def for_this_kernel(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """The steps with the running kernel where the plan left its place open, as the text of a plan asks uname."""
     from .drivers.job import RUNNING_KERNEL
     from .drivers.steps import Step
@@ -159,9 +166,11 @@ def resume(job: DriverJob) -> DriverOutcome:
 def undo(job: DriverJob, book: Book) -> DriverOutcome:
     """Take back a run that `newest_to_undo` named."""
     from .drivers.account import run_of
+    from .drivers.journal import open_run
     from .drivers.undoing import take_back
 
     with _locked(job):
+        book = open_run(job.base, book.journal.id)  # as it is now that nobody else can change it
         ending = take_back(book, job.hand, job.events)
         return _outcome(book, run_of(book), ending)
 

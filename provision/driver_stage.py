@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .driver_setup import begin, resume, unfinished
-from .errors import GpusetupError, InstallError, NoUsableGpuError
+from .errors import GpusetupError, InputError, InstallError, NoUsableGpuError
 from .gate import usable_gpus
 from .planning import plan_for
 from .records import GpuState
@@ -41,9 +41,15 @@ def bring_driver(stage: DriverStage, examined: Examined, request: Request, matri
     """
     if request.cpu or not examined.machine.gpus:
         return None
-    waiting = unfinished(stage.job.base)
+    is_lacking = lacks_driver(examined, request, matrix)
+    try:
+        waiting = unfinished(stage.job.base)
+    except InputError:
+        if is_lacking:
+            raise
+        return None  # a journal that can't be read says nothing about a driver that works
     is_due = waiting is not None and waiting.journal.state == "waiting-for-reboot"
-    if not is_due and not lacks_driver(examined, request, matrix):
+    if not is_due and not is_lacking:
         return None
     if waiting is not None:
         stage.require_allowed()

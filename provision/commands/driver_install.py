@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -51,14 +52,17 @@ Examples:
 @click.option(
     "--reboot/--until-reboot", default=False, help="Restart the machine when it is due [default: stop and say so]."
 )
+@click.option(
+    "--resume-at-boot", is_flag=True, help="Go on by itself after the restart: a unit of systemd, removed when it did."
+)
 @json_option
 @click.pass_context
 def install(context: click.Context, /, **words: Any) -> int:
     """Run the steps of `driver plan`, after asking; resumable, and undone by `driver undo`."""
     from ..driver_setup import begin, refuse_unfinished, require_root, resume
 
-    if words["resume"] and (words["fresh"] or words["dry_run"]):
-        raise UsageError("--resume: found it beside --fresh or --dry-run, expected one of them.")
+    if words["resume"] and (words["fresh"] or words["dry_run"] or words["resume_at_boot"]):
+        raise UsageError("--resume: found it beside --fresh, --dry-run or --resume-at-boot, expected it alone.")
     if words["dry_run"]:
         return _rehearse(context, words)
     console: Any = context.find_root().obj
@@ -69,9 +73,9 @@ def install(context: click.Context, /, **words: Any) -> int:
         return _end(context, "driver install", resume(job))
     if not words["fresh"]:
         refuse_unfinished(job.base)
-    made = _plan(words)
+    made = _wished(words)
     if not made.steps:
-        return _rehearse(context, words, made)
+        return _rehearse(context, words)
     require_terminal_for(made.steps, console)
     if not agrees_to_plan(made, console, is_agreed=words["yes"]):
         return _declined(context, made)
@@ -159,17 +163,27 @@ def _plan(words: dict[str, Any]) -> DriverPlan:
     return plan_driver(machine_of({"from_": None}, matrix), matrix, today=today, wish=wish_of(words))
 
 
-def _rehearse(context: click.Context, words: dict[str, Any], plan: DriverPlan | None = None) -> int:
+def _wished(words: dict[str, Any]) -> DriverPlan:
+    """The plan, with the unit that goes on after the restart where that was asked for."""
+    made = _plan(words)
+    if not words["resume_at_boot"]:
+        return made
+    from ..drivers.at_boot import with_resume_at_boot
+
+    return replace(made, steps=with_resume_at_boot(made.steps, [*_program(), "driver", "install", "--resume", "--yes"]))
+
+
+def _rehearse(context: click.Context, words: dict[str, Any]) -> int:
     """The plan with what is done already; nothing is changed."""
     from ..documents.driver import driver_data
-    from ..driver_setup import machine_hand
+    from ..driver_setup import for_this_kernel, machine_hand
     from ..drivers.account import rehearse
     from ..report.driver import render_driver_plan
     from ..report.driver_run import render_driver_run
 
     console: Any = context.find_root().obj
-    made = plan or _plan(words)
-    run = rehearse(made.steps, machine_hand())
+    made = _wished(words)
+    run = rehearse(for_this_kernel(made.steps), machine_hand())
     data = replace(driver_data(made), run=run)
     text = render_driver_plan(made, console.out)
     if made.steps:
@@ -200,6 +214,11 @@ def as_typed() -> str:
     """The command line as it was typed, for sudo."""
     import shlex
 
-    program = sys.argv[0]
-    words = [sys.executable, "-m", "provision"] if program.endswith("__main__.py") else [program]
-    return shlex.join([*words, *sys.argv[1:]])
+    return shlex.join([*_program(), *sys.argv[1:]])
+
+
+def _program() -> list[str]:
+    """The words that start this gpusetup from any folder."""
+    if sys.argv[0].endswith("__main__.py"):
+        return [sys.executable, *(["-I"] if sys.flags.isolated else []), "-m", "provision"]
+    return [os.path.abspath(sys.argv[0])]  # noqa: PTH100  a link stays a link

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _QUOTED = 20
 """Last lines of a failed command that are shown."""
+_REHEARSAL_S = 900.0
+"""A rehearsal may fetch the lists first, and waits for the lock like the real thing."""
 GO_ON = "gpusetup driver install --resume"
 TAKE_BACK = "gpusetup driver undo"
 
@@ -71,6 +73,8 @@ def perform(work: Work, index: int, action: Action, *, is_undo: bool = False) ->
         if isinstance(action, Packages):
             _ask_manager(work, index, action)
         elif isinstance(action, Run):
+            if action.asks:
+                work.note(f"{command_of(action)} asks {action.asks}")
             command(work, index, action.argv, has_questions=action.asks is not None)
         elif isinstance(action, WriteFile):
             _replace_file(work, index, WantedFile(action.path, action.text.encode(), action.mode), keeps=not is_undo)
@@ -103,7 +107,7 @@ def _refuse_unwanted(work: Work, index: int, action: Packages) -> None:
     if rehearsal is None:
         return
     step = work.book.journal.steps[index]
-    said = work.hand.ask(rehearsal)
+    said = work.hand.ask(rehearsal, deadline_s=_REHEARSAL_S)
     if said.failure or said.timed_out:
         raise InstallError(
             f"Step {step.id} was not run, because its rehearsal gave no answer: {' '.join(rehearsal)}.",

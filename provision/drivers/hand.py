@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 ASK_S: Final = 120.0
-"""Deadline of a question; a rehearsal of a package manager reads all its lists."""
+"""Deadline of a question; some wait a minute for the lock of a package manager."""
 SILENCE_S: Final = 600.0
 """Silence of a program that is worth telling."""
 LONGEST_SILENCE_S: Final = 900.0
@@ -77,8 +77,8 @@ class Watch:
 class Hand(Protocol):
     """How driver steps touch a machine."""
 
-    def ask(self, argv: Sequence[str]) -> Completed:
-        """The answer of a command that changes nothing, within ASK_S."""
+    def ask(self, argv: Sequence[str], *, deadline_s: float = ASK_S) -> Completed:
+        """The answer of a command that changes nothing, within the deadline."""
 
     def act(self, argv: Sequence[str], log: Path, watch: Watch, *, may_end: bool) -> Acted:
         """Run a command to its end, its output added to `log`. Only with `may_end` is a silent one ever ended."""
@@ -110,6 +110,9 @@ class Hand(Protocol):
     def boot_id(self) -> str | None:
         """The id of the running boot; None where the kernel does not tell."""
 
+    def modules(self) -> str | None:
+        """What /proc/modules lists; None where it can't be read."""
+
     def is_alive(self, child: Child) -> bool:
         """Whether a program that was started earlier still runs."""
 
@@ -135,9 +138,9 @@ class MachineHand:
 
     # --- commands
 
-    def ask(self, argv: Sequence[str]) -> Completed:
+    def ask(self, argv: Sequence[str], *, deadline_s: float = ASK_S) -> Completed:
         """The answer of a command that changes nothing."""
-        return run_program(argv, deadline_s=ASK_S, env=self._environ, cwd=self._root)
+        return run_program(argv, deadline_s=deadline_s, env=self._environ, cwd=self._root)
 
     def act(self, argv: Sequence[str], log: Path, watch: Watch, *, may_end: bool) -> Acted:
         """Run a command to its end."""
@@ -264,6 +267,12 @@ class MachineHand:
         """The id of the running boot."""
         with contextlib.suppress(OSError):
             return self._at("/proc/sys/kernel/random/boot_id").read_text().strip() or None
+        return None
+
+    def modules(self) -> str | None:
+        """What /proc/modules lists."""
+        with contextlib.suppress(OSError):
+            return self._at("/proc/modules").read_text()
         return None
 
     def is_alive(self, child: Child) -> bool:

@@ -213,7 +213,9 @@ def flush_folder(folder: Path) -> None:
 def locked(base: Path) -> Iterator[None]:
     """Hold the folder of the runs against a second run; InstallError when another one holds it."""
     with naming_disk_errors(base):
-        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (*reversed(base.parents), base):  # whatever the umask, nobody else may write there
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700 if folder == base else 0o755)
         require_private(base)
         descriptor = os.open(base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -279,9 +281,15 @@ def require_private(folder: Path) -> None:
         is_shielded = stat.S_ISLNK(found.st_mode) or (place != folder and bool(found.st_mode & stat.S_ISVTX))
         is_shared = bool(found.st_mode & _OTHERS_MAY_WRITE) and not is_shielded
         if found.st_uid not in (0, os.geteuid()) or is_shared:
-            raise _malformed(f"{place}: others than user {os.geteuid()} may write there; its commands would be run")
+            raise _unsafe(place)
 
 
 def _require_own(path: Path, found: os.stat_result) -> None:
     if found.st_uid not in (0, os.geteuid()) or found.st_mode & _OTHERS_MAY_WRITE:
-        raise _malformed(f"{path}: others than user {os.geteuid()} may write to it; its commands would be run")
+        raise _unsafe(path)
+
+
+def _unsafe(place: Path) -> InputError:
+    happened = f"{place}: others than user {os.geteuid()} may write there; commands of a journal are run"
+    do = "run it without XDG_DATA_HOME, so that the journal is kept under /var/lib/gpusetup"
+    return InputError(happened, code="driver-journal-malformed", do=(do,))

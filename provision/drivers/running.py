@@ -216,7 +216,7 @@ def _require_done(work: Work, index: int, step: Step) -> None:
         f"Step {step.id} ran without an error, and still this does not hold: {missing.means}.",
         code="step-not-done",
         evidence=(evidence_of(work.hand, missing), Evidence("log", str(work.book.log(index)))),
-        do=(*((missing.do,) if missing.do else ()), GO_ON, TAKE_BACK),
+        do=(*((missing.do,) if missing.do else ()), "gpusetup check", GO_ON, TAKE_BACK),
     )
     work.book.mark(index, state="failed", actions_done=0, said=plain(error.happened), ended_at=now())
     raise error
@@ -247,8 +247,8 @@ _HOLDS_GPUS: Final = re.compile(r"^(?:nouveau|nova_core|nvidia) ", re.MULTILINE)
 
 def _load(work: Work, index: int) -> bool:
     """Whether the driver could be loaded into the running kernel: no other one holds the GPUs, and they answer."""
-    loaded = work.hand.ask(("cat", "/proc/modules"))
-    if not loaded.ok or _HOLDS_GPUS.search(loaded.stdout):
+    loaded = work.hand.modules()
+    if loaded is None or _HOLDS_GPUS.search(loaded):
         return False
     try:
         command(work, index, ("modprobe", "nvidia"))

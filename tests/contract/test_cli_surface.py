@@ -42,7 +42,7 @@ SURFACE = {
     ],
     "driver install": [
         *("--cuda", "--branch", "--torch", "--kernel-module", "--source", "--with", "--site"),
-        *("--resume", "--fresh", "--dry-run", "--yes", "--reboot", "--json"),
+        *("--resume", "--fresh", "--dry-run", "--yes", "--reboot", "--resume-at-boot", "--json"),
     ],
     "driver undo": ["--yes", "--json"],
     "report show": ["--json"],

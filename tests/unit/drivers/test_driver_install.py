@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import signal
+import threading
+import time
 
 import driver_boxes
 import jsonschema
@@ -169,6 +173,23 @@ def test_who_is_not_root_gets_the_line_with_sudo(monkeypatch, capsys):
     assert "sudo /opt/gpusetup/bin/gpusetup driver install --yes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_ends_the_command_after_the_package_manager(number, expected, box, typed):
+    box.say("slow-install", "0.3")
+
+    def interrupt():
+        while not box.calls():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    code, document = typed("driver install --yes")
+    thread.join()
+    assert (code, ids(document), document["data"]["run"]["state"]) == (expected, ["driver-run-stopped"], "stopped")
+    assert box.installed() == [PACKAGE]
+
+
 def test_nothing_to_do_is_said(box, typed):
     box.plan = plan()
     code, document = typed("driver install --yes")
@@ -183,9 +204,31 @@ def test_a_command_that_asks_is_refused_before_anything_is_done(box, typed):
     assert box.calls() == []
 
 
-@pytest.mark.parametrize("words", ["--resume --fresh", "--resume --dry-run"])
+@pytest.mark.parametrize("words", ["--resume --fresh", "--resume --dry-run", "--resume --resume-at-boot"])
 def test_words_that_do_not_fit_together(words, box, typed):
     assert typed(f"driver install {words}")[0] == 2
+
+
+def test_a_unit_goes_on_after_the_restart_and_is_gone_then(box, typed, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/opt/odd %name/gpusetup", "driver", "install"])
+    before = box.tree()
+    assert typed("driver install --yes --resume-at-boot")[0] == 0
+    unit = box.root / "etc/systemd/system/gpusetup-driver-resume.service"
+    assert 'ExecStart="/opt/odd %%name/gpusetup" "driver" "install" "--resume" "--yes"\n' in unit.read_text()
+    assert box.calls()[1:] == ["systemctl daemon-reload", "systemctl enable gpusetup-driver-resume.service"]
+    box.boot("boot-2")
+    assert typed("driver install --resume --yes")[1]["data"]["run"]["state"] == "finished"
+    assert not unit.exists()
+    assert box.calls()[3:] == ["systemctl disable gpusetup-driver-resume.service", "systemctl daemon-reload"]
+    box.boot("boot-1")
+    assert typed("driver undo --yes")[0] == 0
+    assert box.tree() == before
+
+
+def test_without_a_restart_there_is_no_unit(box, typed):
+    box.plan = plan(STEPS[0])
+    assert typed("driver install --yes --resume-at-boot")[0] == 0
+    assert box.calls() == [f"apt-get install {PACKAGE}"]
 
 
 def test_a_journal_that_can_not_be_read_is_exit_7(box, typed, tmp_path):
@@ -215,9 +258,15 @@ def test_what_must_be_there_after_the_last_step(seen, found, box, typed):
     assert (code, ids(document)) == (5 if found else 0, found)
 
 
-def test_the_running_kernel_is_filled_in(box, typed):
-    import os
+def test_roots_programs_are_found_where_su_left_them_out():
+    assert (
+        driver_setup._roots_environment({"PATH": "/usr/bin:/sbin"})["PATH"]
+        == "/usr/bin:/sbin:/usr/local/sbin:/usr/sbin"
+    )
+    assert driver_setup._roots_environment({})["PATH"].endswith(":/usr/sbin:/sbin")
 
+
+def test_the_running_kernel_is_filled_in(box, typed):
     box.plan = plan(Step("headers", "x", (Packages("apt", "install", ("linux-headers-{kernel}",)),)))
     typed("driver install --yes")
     assert box.calls() == [f"apt-get install linux-headers-{os.uname().release}"]
@@ -251,6 +300,6 @@ def test_the_steps_of_every_distribution_can_be_kept_and_read_back(name, tmp_pat
     made = PLANS[name]
     assert made.steps
     tmp_path.chmod(0o700)
-    book = Book.begin(tmp_path, driver_setup._for_this_kernel(made.steps), Goal(made.branch, made.kernel_module))
+    book = Book.begin(tmp_path, driver_setup.for_this_kernel(made.steps), Goal(made.branch, made.kernel_module))
     assert open_run(tmp_path, book.journal.id).journal == book.journal
     assert len(undo_lines(book.journal.steps, book.journal.entries)) == 0

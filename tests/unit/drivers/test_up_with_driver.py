@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import driver_boxes
 import pytest
@@ -12,7 +13,7 @@ from provision.driver_setup import DriverJob
 from provision.driver_stage import DriverStage, bring_driver, lacks_driver
 from provision.drivers.plan import DriverPlan
 from provision.drivers.steps import Packages, Proof, Reboot, Step
-from provision.errors import ExitCode, NoBuildError, UsageError
+from provision.errors import ExitCode, InputError, NoBuildError, UsageError
 from provision.examined import Examined
 from provision.pipeline import AcceptOptions, InstallOptions
 from provision.records import Driver, Gpu, GpuState, Host, Interpreter, Machine, Request
@@ -111,10 +112,16 @@ def test_a_failed_run_on_a_box_whose_driver_came_otherwise_is_left_alone(stage, 
     assert brought(stage, WITHOUT).run.needs_reboot
 
 
-def test_a_driver_that_can_be_loaded_at_once_needs_no_restart(stage, machine, monkeypatch):
-    modules = machine.put("/proc/modules", "ext4 1 1 - Live 0x0\n")
-    hand, ask = stage.job.hand, stage.job.hand.ask
-    monkeypatch.setattr(hand, "ask", lambda argv: ask(("cat", str(modules))) if argv[0] == "cat" else ask(argv))
+def test_a_journal_that_can_not_be_read_stops_only_who_needs_it(stage, machine):
+    folder = brought(stage, WITHOUT).run.journal
+    (Path(folder) / "journal.json").write_text("{")
+    assert brought(stage, with_driver()) is None
+    with pytest.raises(InputError):
+        brought(stage, WITHOUT)
+
+
+def test_a_driver_that_can_be_loaded_at_once_needs_no_restart(stage, machine):
+    machine.put("/proc/modules", "ext4 1 1 - Live 0x0\n")
     assert brought(stage, WITHOUT).is_done
     assert machine.calls() == [f"apt-get install {PACKAGE}", "modprobe nvidia", "nvidia-smi "]
 
