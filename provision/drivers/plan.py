@@ -148,11 +148,11 @@ def _branch(
     """The branch that was named, else the one that is there and good enough, else the newest that fits."""
     machine, sources_ = box.machine, matrix.driver_sources
     boards = boards_of(machine, matrix)
-    scheme, only = _scheme(box, origin), box.distribution.distro_branch if origin == "distro" else None
+    scheme, there = _scheme(box, origin), box.distribution.branches_in(origin)
     fits = admits_wish(wish, machine, matrix)
 
     def admits(branch: DriverBranch) -> bool:
-        has_names = sources_.names(scheme, branch.branch) is not None and only in (None, branch.branch)
+        has_names = sources_.names(scheme, branch.branch) is not None and (there is None or branch.branch in there)
         return has_names and fits(branch) and against(branch, box.kernels, boards, matrix) is None
 
     if wish.branch is not None:
@@ -225,13 +225,10 @@ def _for_display(machine: Machine, matrix: Matrix) -> bool:
 def _job(box: Box, branch: DriverBranch, matrix: Matrix, *, flavour: Flavour, origin: Origin, for_display: bool) -> Job:
     scheme = _scheme(box, origin)
     names = matrix.driver_sources.names(scheme, branch.branch)
-    only = box.distribution.distro_branch if origin == "distro" else None
-    if (
-        names is None
-        or only not in (None, branch.branch)
-        or not (names.open if flavour == "open" else names.proprietary)
-    ):
-        branches = {only} if only else matrix.driver_sources.branches_of(scheme)
+    there = box.distribution.branches_in(origin)
+    is_there = there is None or branch.branch in there
+    if names is None or not is_there or not (names.open if flavour == "open" else names.proprietary):
+        branches = there or matrix.driver_sources.branches_of(scheme)
         raise NoBuildError(
             f"{_whose(box, origin)} has no driver branch {branch.branch} with the {flavour} kernel module.",
             code="no-common-driver-branch",

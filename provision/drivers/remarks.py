@@ -27,6 +27,8 @@ def _of_the_branch(job: Job, matrix: Matrix, *, today: str) -> Iterator[str]:
     boards = boards_of(box.machine, matrix)
     if branch.eol and branch.eol < today:
         yield f"Branch {branch.branch} ended on {branch.eol}: no newer one serves these GPUs, or it was asked for."
+    if branch.type not in ("LTS", "PB"):
+        yield f"Branch {branch.branch} is not known as long-term or production: expect the next one soon."
     reason = against(branch, box.kernels, boards, matrix)
     if reason:
         yield reason

@@ -45,6 +45,8 @@ class Distribution:
     """The one driver branch that its own archive has; None where it has several."""
     nvidia: str
     """Scheme of `driver_packages` for NVIDIA's repository."""
+    nvidia_branches: tuple[int, ...] | None
+    """Branches in NVIDIA's repository; None: every one that the scheme has names for, as far as anybody has read."""
     repository: str | None
     """Row of `repositories` that brings the driver; None: NVIDIA has none for it any more."""
     toolkit_repository: str
@@ -54,10 +56,11 @@ class Distribution:
     doubtful: str | None
     source: tuple[str, ...]
 
-    @property
-    def is_debian(self) -> bool:
-        """Whether it has apt."""
-        return self.manager == "apt"
+    def branches_in(self, origin: Origin) -> tuple[int, ...] | None:
+        """Branches that a source has for this release; None: every one that its scheme has names for."""
+        if origin == "nvidia":
+            return self.nvidia_branches
+        return None if self.distro_branch is None else (self.distro_branch,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -224,7 +227,7 @@ def _distribution(name: str, value: Any, *, sources: Sources) -> Distribution:
     if not _DISTRIBUTION.fullmatch(name):
         raise PlaceError(fields.shown(name), "a name such as ubuntu 24.04")
     keys = frozenset(("manager", "nvidia", "repository", "toolkit_repository", "key_for_modules"))
-    row = fields.mapping(value, keys, _MARKS | {"eol", "kernel", "distro", "distro_branch"})
+    row = fields.mapping(value, keys, _MARKS | {"eol", "kernel", "distro", "distro_branch", "nvidia_branches"})
     return Distribution(
         name=name,
         manager=fields.field(row, "manager", _manager),
@@ -233,6 +236,7 @@ def _distribution(name: str, value: Any, *, sources: Sources) -> Distribution:
         distro=fields.maybe(row, "distro", fields.text),
         distro_branch=fields.maybe(row, "distro_branch", fields.whole),
         nvidia=fields.field(row, "nvidia", fields.text),
+        nvidia_branches=fields.maybe(row, "nvidia_branches", lambda entry: fields.sequence(entry, fields.whole)),
         repository=fields.maybe(row, "repository", fields.text),
         toolkit_repository=fields.field(row, "toolkit_repository", fields.text),
         key_for_modules=fields.field(row, "key_for_modules", _path),
