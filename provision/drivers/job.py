@@ -203,9 +203,10 @@ def repository_steps(job: Job, repository: Repository, *, name: str, keyring: st
     if job.manager == "zypper":  # which asks whether to trust a key that rpm does not know
         actions = (fetch, Run(("rpm", "--import", keyring)))
     path, text = sources_file(job, name, address, keyring)
+    step_id = name.replace("_", "-")
     return (
         Step(
-            id=f"{name}-key",
+            id=f"{step_id}-key",
             why=f"the key that signs {address}; it is taken only with fingerprint {repository.fingerprint}",
             actions=actions,
             undo=(RemoveFile(keyring),),
@@ -220,8 +221,8 @@ def repository_steps(job: Job, repository: Repository, *, name: str, keyring: st
                 ),
             ),
         ),
-        write(f"{name}-repository", path, text, "NVIDIA's packages; every one is checked against that key"),
-        refresh(job, step_id=f"{name}-lists"),
+        write(f"{step_id}-repository", path, text, "NVIDIA's packages; every one is checked against that key"),
+        refresh(job, step_id=f"{step_id}-lists"),
     )
 
 
