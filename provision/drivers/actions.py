@@ -13,7 +13,7 @@ from ..records import Evidence
 from .hand import Standing, Watch
 from .journal import write_durably
 from .keys import KeyFormatError, binary_key, fingerprint_of
-from .managers import MAY_END, argv_of, rehearsal_of, removed_packages, unwanted_removals
+from .managers import MAY_END, argv_of, is_good, rehearsal_of, removed_packages, unwanted_removals
 from .records import Kept
 from .steps import FetchKey, Packages, RemoveFile, Run, WriteFile
 from .words import command_of
@@ -133,7 +133,7 @@ def command(work: Work, index: int, argv: Sequence[str], *, has_questions: bool 
     acted = hand.converse(argv) if has_questions else hand.act(argv, log, work.watch(), may_end=may_end)
     if work.book.journal.child is not None:
         work.book.change(child=None)
-    if acted.returncode != 0 or acted.failure:
+    if acted.failure or not is_good(argv[0], acted.returncode):
         raise _failed(work.book.journal.steps[index], argv, acted, log)
 
 
@@ -145,16 +145,22 @@ def _failed(step: Step, argv: Sequence[str], acted: Acted, log: Path) -> Install
         else f"it ended with status {acted.returncode}"
     )
     return InstallError(
-        f"Step {step.id} failed: {text}: {ended}.",
+        f"Step {step.id} failed: `{_short(argv)}`: {ended}.",
         code="step-failed",
         evidence=(
             Evidence("command", text),
             Evidence("exit status", acted.returncode),
-            Evidence("last lines", tuple(plain(line) for line in acted.lines[-_QUOTED:])),
+            Evidence("output", "\n".join(plain(line) for line in acted.lines[-_QUOTED:]), source=argv[0]),
             Evidence("log", str(log)),
         ),
         do=_after_failure(),
     )
+
+
+def _short(argv: Sequence[str]) -> str:
+    """The beginning of a command without options: enough to know it by, the whole stands in the evidence."""
+    words = [word for word in argv[1:] if not word.startswith("-") and "::" not in word]
+    return plain(" ".join([argv[0], *words]), longest=80)
 
 
 def _after_failure() -> tuple[str, ...]:

@@ -35,6 +35,10 @@ _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "dnf": ("--setopt=clean_requirements_on_remove=False",),
 }
 
+#: Exit statuses that are no failure: those of zypper say that it went well, and that patches, a restart of the machine
+#: or of zypper itself are due (zypper(8), exit codes 100 to 103; read 2026-11).
+_GOOD_STATUSES: Final = {"zypper": (0, 100, 101, 102, 103)}
+
 #: Programs whose work can be ended without leaving half of something. A package manager is none of them.
 MAY_END: Final = frozenset({"modprobe", "mokutil", "nvidia-ctk", "nvidia-smi", "systemctl", "timeout"})
 
@@ -52,6 +56,11 @@ def argv_of(action: Packages) -> tuple[str, ...]:
     """The command of a plan's text, with what keeps it from asking, and from giving up on a lock."""
     program, *words = packages_argv(action)
     return (program, *_OPTIONS.get(program, ()), *words)
+
+
+def is_good(program: str, status: int | None) -> bool:
+    """Whether an exit status of a program says that it did what it was asked for."""
+    return status in _GOOD_STATUSES.get(program, (0,))
 
 
 def rehearsal_of(action: Packages) -> tuple[str, ...] | None:

@@ -26,7 +26,8 @@ _VERDICTS = {
 def render_driver_run(run: DriverRun, style: Style) -> str:
     """The steps and how they stand."""
     width = max((len(step.id) for step in run.steps), default=0)
-    lines = [_step_line(step, width, style) for step in run.steps]
+    is_waiting = run.state == "waiting-for-reboot"
+    lines = [_step_line(step, width, style, is_waiting=is_waiting) for step in run.steps]
     for step in run.steps:
         if step.said and step.state != "failed":  # the finding says why a step failed
             lines += style.block("note", f"{step.id}: {step.said}")
@@ -43,10 +44,7 @@ def render_driver_run(run: DriverRun, style: Style) -> str:
     return "\n".join(lines)
 
 
-def _step_line(step: RunStep, width: int, style: Style) -> str:
-    took = seconds(step.seconds) if step.seconds is not None else ""
-    return style.row(style.mark(_MARKS.get(step.state, "skip")), step.id.ljust(width), _words(step), took)
-
-
-def _words(step: RunStep) -> str:
-    return _WORDS.get(step.state, step.state)
+def _step_line(step: RunStep, width: int, style: Style, *, is_waiting: bool) -> str:
+    took = seconds(step.seconds) if step.seconds else ""
+    words = "waits for the restart" if is_waiting and step.state == "running" else _WORDS.get(step.state, step.state)
+    return style.row(style.mark(_MARKS.get(step.state, "skip")), step.id.ljust(width), words, took)

@@ -1,6 +1,8 @@
 """Steps of a driver plan, run on a pretended machine: in order, once, provable, resumable, and taken back."""
 
+import contextlib
 import os
+import random
 import signal
 import stat
 import threading
@@ -10,7 +12,7 @@ import pytest
 
 from provision.drivers.account import rehearse, run_of
 from provision.drivers.hand import Watch
-from provision.drivers.journal import Book, locked, open_run, runs
+from provision.drivers.journal import Book, journal_text, locked, open_run, parse_journal, runs
 from provision.drivers.records import Goal
 from provision.drivers.running import carry_out
 from provision.drivers.steps import FetchKey, Packages, Proof, Reboot, RemoveFile, Run, Step, WriteFile
@@ -152,7 +154,7 @@ def test_a_failing_command_is_quoted_and_the_run_goes_on_once_it_works(machine, 
     assert ending.error.code == "step-failed"
     found = {item.name: item.value for item in ending.error.evidence}
     assert found["exit status"] == 100
-    assert "E: install went wrong" in found["last lines"]
+    assert "E: install went wrong" in found["output"]
     assert states(book)["driver-packages"] == "failed"
     assert states(book)["hold-driver"] == "pending"
     machine.forget("fail-install")
@@ -165,7 +167,7 @@ def test_a_failing_command_is_quoted_and_the_run_goes_on_once_it_works(machine, 
 def test_a_program_that_is_missing_is_named(machine, base):
     book = Book.begin(base, (Step("dnf", "another manager", (Packages("dnf", "refresh"),)),), Goal())
     ending = carry_out(book, machine.hand(), quiet)
-    assert "it cannot be started: No such file or directory" in ending.error.happened
+    assert "`dnf makecache`: it cannot be started: No such file or directory" in ending.error.happened
 
 
 def test_a_package_manager_that_would_remove_a_desktop_is_not_run(machine, base):
@@ -508,6 +510,19 @@ def test_a_changed_journal_is_refused(before, after, base):
     path.write_text(path.read_text().replace(before, after))
     with pytest.raises(InputError):
         reopened(base)
+
+
+def test_whatever_happens_to_a_journal_its_steps_are_those_that_were_agreed_to(base):
+    """Every broken copy is refused, or holds the very same steps: only what was agreed to is ever run."""
+    book = Book.begin(base, STEPS, Goal())
+    text, chance, believed = journal_text(book.journal), random.Random(20261124), []
+    for _ in range(400):
+        place, length = chance.randrange(len(text)), chance.randrange(1, 40)
+        instead = chance.choice(["", "null", '"x"', "7", text[place // 2 :][:length]])
+        with contextlib.suppress(InputError):
+            believed.append(parse_journal(text[:place] + instead + text[place + length :], where="journal"))
+    assert 0 < len(believed) < 100
+    assert {journal.steps for journal in believed} == {STEPS}
 
 
 def test_a_journal_that_others_can_write_is_not_believed(base):

@@ -14,6 +14,7 @@ from provision.drivers.managers import (
     ENVIRONMENT,
     MAY_END,
     argv_of,
+    is_good,
     mending_of,
     rehearsal_of,
     removed_packages,
@@ -215,6 +216,12 @@ def test_what_the_step_names_is_wanted():
     action = Packages("apt", "install", ("new=1.0", "other"))
     step = Step("x", "y", (Packages("apt", "remove", ("old-*",)), action))
     assert unwanted_removals(step, action, ("old-one", "new", "kernel")) == ("kernel",)
+
+
+def test_zypper_has_statuses_that_are_no_failure():
+    statuses = (0, 1, 4, 8, 102, 103, 104, 106, 107, None, -9)
+    assert [status for status in statuses if is_good("zypper", status)] == [0, 102, 103]
+    assert [status for status in statuses if is_good("apt-get", status)] == [0]
 
 
 def test_only_dpkg_has_to_be_mended_first():
