@@ -73,7 +73,9 @@ def check_scripts(scripts: dict[str, str]) -> tuple[dict[str, int], list[str]]:
         if found is None:
             continue
         counts[f"{name} {flag}"] = len(scripts)
-        faults += [f"{where}: {name}: {text}" for where, script in scripts.items() if (text := said([found, flag], script))]
+        faults += [
+            f"{where}: {name}: {text}" for where, script in scripts.items() if (text := said([found, flag], script))
+        ]
     found = program("shellcheck")
     chosen = {where: script for where, script in scripts.items() if where.split(", ")[1:] in SHELLCHECKED}
     if found is not None:
@@ -89,7 +91,7 @@ def check_scripts(scripts: dict[str, str]) -> tuple[dict[str, int], list[str]]:
 
 def one_plan(where: str, gpus: tuple[str, ...], wish: dict, checked: dict) -> dict:
     """The plan and its renderings; `refused` with the code where there is none."""
-    distribution = where.split(", ")[0]
+    distribution = where.partition(", ")[0]
     try:
         made = plan_for(machine(distribution, gpus, kernel=stubs_of(distribution).kernel_of(distribution)), **wish)
     except GpusetupError as err:
@@ -166,7 +168,9 @@ def carry_out(distribution: str, folder: Path) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--carry-out", metavar="NAMES", help="also run one plan of each of these: 'rhel 9,debian 12', or all")
+    parser.add_argument(
+        "--carry-out", metavar="NAMES", help="also run one plan of each of these: 'rhel 9,debian 12', or all"
+    )
     asked = parser.parse_args()
     checked: dict = {"scripts": {}, "tasks": {}}
     plans, refused, faults = collections.Counter(), collections.Counter(), []

@@ -7,6 +7,7 @@ together, holds, the key of Secure Boot, the restart.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .job import (
@@ -225,16 +226,18 @@ def _branch(job: Job) -> Iterator[Step]:
         yield install(job, "versionlock", job.names.tools, "the plugin of dnf that holds packages")
     if job.names.pin and job.manager == "apt":
         pin = job.filled(job.names.pin)
-        yield install(
+        step = install(
             job, "pin-branch", (pin,), f"keeps every package of NVIDIA's on branch {branch}", needs=(known(job, pin),)
         )
+        # Its preferences are a configuration file: after a mere removal they would still hold.
+        yield replace(step, undo=(Run(("apt-get", "purge", "--yes", pin)),))
     elif job.names.pin:
-        pattern = job.filled(job.names.pin)
+        patterns = (job.filled(job.names.pin), f"cuda-drivers*{branch}*")  # whose name has no nvidia in it
         yield Step(
             id="pin-branch",
             why=f"the repository has every branch under one name: nothing but {branch} may be taken",
-            actions=(packages(job, "hold", (pattern,)),),
-            undo=(packages(job, "unhold", (pattern,)),),
+            actions=(packages(job, "hold", patterns),),
+            undo=(packages(job, "unhold", patterns),),
             needs=(
                 Proof(
                     ("dnf", "-q", "list", "--showduplicates", "nvidia-open"),

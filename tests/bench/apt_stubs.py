@@ -32,7 +32,9 @@ from tests.bench.throwaway import Throwaway
 DATA: Final = Path(__file__).with_name("driver_packages.yaml")
 CUDA_HOST: Final = "developer.download.nvidia.com"
 TOOLKIT_HOST: Final = "nvidia.github.io"
-PINNED: Final = "Package: *nvidia* cuda-drivers* libcuda1 firmware-nvidia-gsp\nPin: version {pin}*\nPin-Priority: 1000\n"
+PINNED: Final = (
+    "Package: *nvidia* cuda-drivers* libcuda1 firmware-nvidia-gsp\nPin: version {pin}*\nPin-Priority: 1000\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,11 @@ def stubs_of(text: str, component: str = "main", **words: str) -> list[Stub]:
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         pairs = [line.split(": ", 1) for line in paragraph.splitlines() if not line.startswith("#")]
         fields = {name: value.format(**words) for name, value in pairs}
-        fields = {"Package": fields.pop("Package"), "Version": fields.pop("Version", words.get("version", "1")), **fields}
+        fields = {
+            "Package": fields.pop("Package"),
+            "Version": fields.pop("Version", words.get("version", "1")),
+            **fields,
+        }
         found.append(_stub(fields, component))
     return found
 
@@ -84,9 +90,11 @@ def _stub(fields: dict[str, str], component: str) -> Stub:
     files = []
     if fields["Package"].startswith("nvidia-driver-pinning-"):
         pin = fields["Package"].removeprefix("nvidia-driver-pinning-")
-        files.append((f"etc/apt/preferences.d/{fields['Package']}", PINNED.format(pin=pin + ("." if pin.isdigit() else ""))))
+        files.append(
+            (f"etc/apt/preferences.d/{fields['Package']}", PINNED.format(pin=pin + ("." if pin.isdigit() else "")))
+        )
     if fields["Package"] == "nvidia-container-toolkit-base":
-        files.append(("usr/bin/nvidia-ctk", "#!/bin/sh\necho \"$@\" >> /var/log/nvidia-ctk\n"))
+        files.append(("usr/bin/nvidia-ctk", '#!/bin/sh\necho "$@" >> /var/log/nvidia-ctk\n'))
     # Under /usr: dpkg takes a link such as /lib away with the last package that has it in its list.
     # Ubuntu builds the module into a package; for DKMS the package stands for what is built when it is installed.
     if match := re.match(r"linux-objects-nvidia-.*?-(\d+\.\d+\.\d+-\d+-\w+)$", fields["Package"]):
@@ -155,7 +163,10 @@ def nvidia_repository(distribution: str, age: Age = "new") -> list[Stub]:
     known, templates = data(), data()["templates"]
     is_ubuntu = distribution.startswith("ubuntu")
     found = stubs_of(templates["nvidia-around"]) + toolkit_repository(age)
-    found += [_stub({"Package": f"cuda-toolkit-{one}", "Version": f"{one.replace('-', '.')}.0-1"}, "main") for one in known["cuda_toolkits"]]
+    found += [
+        _stub({"Package": f"cuda-toolkit-{one}", "Version": f"{one.replace('-', '.')}.0-1"}, "main")
+        for one in known["cuda_toolkits"]
+    ]
     older: set[int] = set()
     for number in known["nvidia_releases"]:
         branch = int(number.split(".")[0])
@@ -301,7 +312,9 @@ def publish_suite(mirror: Mirror, address: str, suite: str, key: Key, stubs: lis
         mirror.put(f"{address}/{file_name}", body)
         lists.setdefault(stub.component, []).append(_paragraph(stub, body, file_name))
     files = {f"{name}/binary-amd64/Packages": "\n".join(found).encode() for name, found in lists.items()}
-    _release(mirror, f"{address}/dists/{suite}", key, files, f"{release}Suite: {suite}\nCodename: {suite}\n", list(lists))
+    _release(
+        mirror, f"{address}/dists/{suite}", key, files, f"{release}Suite: {suite}\nCodename: {suite}\n", list(lists)
+    )
 
 
 def publish_flat(mirror: Mirror, address: str, key: Key, stubs: list[Stub], release: str) -> None:
@@ -334,15 +347,31 @@ def publish(mirror: Mirror, distribution: str, age: Age = "new") -> None:
     """The archives of one release: its own, NVIDIA's, the container toolkit's; published again, they have grown."""
     name, release = distribution.split()
     if name == "ubuntu":
-        suite, stubs, host = data()["ubuntu"][release]["suite"], ubuntu_archive(release, age), "archive.ubuntu.com/ubuntu"
+        suite, stubs, host = (
+            data()["ubuntu"][release]["suite"],
+            ubuntu_archive(release, age),
+            "archive.ubuntu.com/ubuntu",
+        )
     else:
-        suite, stubs, host = data()["debian_kernels"][release]["suite"], debian_archive(release, age), "deb.debian.org/debian"
+        suite, stubs, host = (
+            data()["debian_kernels"][release]["suite"],
+            debian_archive(release, age),
+            "deb.debian.org/debian",
+        )
     publish_suite(mirror, host, suite, mirror.key(name), stubs, f"Origin: {name.capitalize()}\nLabel: {name}\n")
     words = f"{name}{release.replace('.', '')}"
     address = f"{CUDA_HOST}/compute/cuda/repos/{words}/x86_64"
-    publish_flat(mirror, address, mirror.key("nvidia"), nvidia_repository(distribution, age), "Origin: NVIDIA\nLabel: NVIDIA CUDA\n")
+    publish_flat(
+        mirror,
+        address,
+        mirror.key("nvidia"),
+        nvidia_repository(distribution, age),
+        "Origin: NVIDIA\nLabel: NVIDIA CUDA\n",
+    )
     toolkit = f"{TOOLKIT_HOST}/libnvidia-container"
-    publish_flat(mirror, f"{toolkit}/stable/deb/amd64", mirror.key("toolkit"), toolkit_repository(age), "Origin: nvidia\n")
+    publish_flat(
+        mirror, f"{toolkit}/stable/deb/amd64", mirror.key("toolkit"), toolkit_repository(age), "Origin: nvidia\n"
+    )
     mirror.put(f"{toolkit}/gpgkey", mirror.key("toolkit").armored)
 
 
@@ -368,7 +397,9 @@ def pretend(box: Throwaway) -> None:
     for name in ("update-initramfs", "dracut", "modprobe", "reboot", "udevadm", "shutdown", "mokutil"):
         box.write(f"usr/local/sbin/{name}", _LOGGED, mode=0o755)
     box.write("usr/local/sbin/systemctl", _SYSTEMCTL, mode=0o755)
-    box.write("usr/local/sbin/lspci", "#!/bin/sh\necho '17:00.0 3D controller: NVIDIA Corporation [10de:2330]'\n", mode=0o755)
+    box.write(
+        "usr/local/sbin/lspci", "#!/bin/sh\necho '17:00.0 3D controller: NVIDIA Corporation [10de:2330]'\n", mode=0o755
+    )
 
 
 def kernel_of(distribution: str) -> str:
@@ -416,7 +447,10 @@ def apt_box(folder: Path, mirror: Mirror, distribution: str) -> Throwaway:
     box.write("etc/os-release", f'ID={name}\nVERSION_ID="{release}"\n')
     status = []
     first = {one["Package"]: one for one in stubs_of(data()["base"][name])}
-    every = {one["Package"]: one for one in (ubuntu_archive(release, "old") if name == "ubuntu" else debian_archive(release, "old"))}
+    every = {
+        one["Package"]: one
+        for one in (ubuntu_archive(release, "old") if name == "ubuntu" else debian_archive(release, "old"))
+    }
     for package in base_names(distribution):
         stub = first.get(package, every[package])
         status.append(stub.control().replace("\nVersion", "\nStatus: install ok installed\nVersion", 1))

@@ -105,7 +105,9 @@ def actions_of(steps: Iterable[Step], kind: type) -> Iterator[Any]:
 def unknown_names(distribution: str, steps: Iterable[Step]) -> list[str]:
     """Names handed to the package manager that no archive of the bench has; patterns fit by their beginning."""
     known = stubs_of(distribution).known_names(distribution)
-    named = (name for action in actions_of(steps, Packages) if action.verb in ("install", "hold") for name in action.names)
+    named = (
+        name for action in actions_of(steps, Packages) if action.verb in ("install", "hold") for name in action.names
+    )
     plain = {name.partition("=")[0] for name in named if "*" not in name}
     kernel = stubs_of(distribution).kernel_of(distribution)
     built_for = (f"kernel-devel-{kernel}", "kernel-devel-{kernel}", "linux-headers-{kernel}")
@@ -207,7 +209,10 @@ class DriverBox:
         built = [path for folder in modules for path in folder.glob("*/**/nvidia.ko")]
         newest = next((name.removeprefix("linux-image-") for name in self._kernels(have)), None)
         folders = {str(path).partition("/modules/")[2].partition("/")[0] for path in built}
-        release = next((found[0] for found in map(re.compile(r"\d{3}\.\d+(?:\.\d+)?").search, self._of_driver(have)) if found), None)
+        release = next(
+            (found[0] for found in map(re.compile(r"\d{3}\.\d+(?:\.\d+)?").search, self._of_driver(have)) if found),
+            None,
+        )
         if release and folders & {newest, "built"}:
             self.run("mkdir", "-p", "/sys/module/nvidia").ok()
             self.run("sh", "-c", f"echo {release} > /sys/module/nvidia/version").ok()
@@ -232,7 +237,7 @@ class DriverBox:
         self.box.path(name).write_bytes(pickle.dumps(asked))
         ended = self.box.run(sys.executable, "-I", str(INSIDE), verb, name, timeout_s=300)
         assert ended.exit_code == 0, f"{verb}: {ended.out}{ended.err}"
-        return pickle.loads(self.box.path(f"{name}.answer").read_bytes())
+        return pickle.loads(self.box.path(f"{name}.answer").read_bytes())  # noqa: S301 -- our own child wrote it
 
     def log_of(self, account: dict[str, Any]) -> str:
         """What the programs said, for a failed assertion."""

@@ -101,7 +101,8 @@ def nvidia_repository(distribution: str, age: Age = "new") -> list[Stub]:
         if row["manager"] == "zypper":
             templates = ["suse", *(["suse-proprietary"] if branch <= 580 else []), "fabric"]
         else:
-            templates = ["driver", "driver-open", "driver-proprietary", "fabric-old" if branch <= 575 else "fabric"]
+            templates = ["driver", "driver-open", "fabric-old" if branch <= 575 else "fabric"]
+            templates += ["driver-proprietary"] if branch <= 610 else []
         for template in templates:
             found += [{"Epoch": "3", **stub} for stub in stubs_of(template, **words)]
     return found
@@ -122,7 +123,7 @@ def known_names(distribution: str) -> frozenset[str]:
 
 
 def streams(distribution: str, age: Age) -> str:
-    """modules.yaml of NVIDIA's repository: a stream for each branch and kernel module, and those that follow the newest."""
+    """modules.yaml of NVIDIA's repository: streams of each branch and kernel module, and those of the newest."""
     releases: dict[str, list[str]] = {}
     for release in data()["releases"]:
         releases.setdefault(release.split(".")[0], []).append(release)
@@ -130,6 +131,8 @@ def streams(distribution: str, age: Age) -> str:
     newest = list(releases)[-1]
     for branch, found in [*releases.items(), ("", releases[newest])]:
         for suffix, template in (("open", "driver-open"), ("dkms", "driver-proprietary")):
+            if suffix == "dkms" and int(branch or newest) > 610:
+                continue
             name = f"{branch}-{suffix}" if branch else {"open": "open-dkms", "dkms": "latest-dkms"}[suffix]
             # A stream holds one release of its branch, the newest.
             release = found[0] if age == "old" else found[-1]
@@ -143,7 +146,13 @@ def streams(distribution: str, age: Age) -> str:
                 "summary": f"driver of {name}",
                 "description": f"driver of {name}",
                 "license": {"module": ["MIT"]},
-                "profiles": {"default": {"rpms": [template.replace("driver-open", "nvidia-open").replace("driver-proprietary", "cuda-drivers")]}},
+                "profiles": {
+                    "default": {
+                        "rpms": [
+                            template.replace("driver-open", "nvidia-open").replace("driver-proprietary", "cuda-drivers")
+                        ]
+                    }
+                },
                 "artifacts": {"rpms": [f"{one['Name']}-3:{release}-1.x86_64" for one in stubs]},
             }
             documents.append({"document": "modulemd", "version": 2, "data": meta})
@@ -171,10 +180,24 @@ def build(stubs: list[Stub], folder: Path, key: Key) -> list[Path]:
         (where / "stubs.spec").write_text(_spec(list(parts.values())), encoding="utf-8")
         macros = {"_topdir": where, "_rpmdir": where / "out", "_build_id_links": "none", "debug_package": "%{nil}"}
         defines = [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
-        command = ["rpmbuild", "-bb", "--quiet", "--target", "x86_64", *defines, "--dbpath", where / "db", where / "stubs.spec"]
+        command = [
+            "rpmbuild",
+            "-bb",
+            "--quiet",
+            "--target",
+            "x86_64",
+            *defines,
+            "--dbpath",
+            where / "db",
+            where / "stubs.spec",
+        ]
         subprocess.run(command, check=True, capture_output=True)
         made += sorted((where / "out").rglob("*.rpm"))
-    gpg = {"__gpg": shutil.which("gpg"), "_gpg_name": key.fingerprint, "_gpg_path": key.home}  # Debian's rpm expects gpg2
+    gpg = {
+        "__gpg": shutil.which("gpg"),
+        "_gpg_name": key.fingerprint,
+        "_gpg_path": key.home,
+    }  # Debian's rpm expects gpg2
     signing = [word for name, value in gpg.items() for word in ("--define", f"{name} {value}")]
     environ = {**os.environ, "GNUPGHOME": str(key.home)}
     subprocess.run(["rpmsign", "--addsign", *signing, *made], check=True, capture_output=True, env=environ)
@@ -186,8 +209,11 @@ def _spec(stubs: list[Stub]) -> str:
     files = ""
     for stub in stubs:
         tags = "".join(f"{name}: {value}\n" for name, value in stub.items() if name != "Name")
-        head += f"\n%package -n {stub['Name']}\n{tags}Summary: empty\n%description -n {stub['Name']}\nempty\n%files -n {stub['Name']}\n"
-        if "kmod-nvidia" in stub["Name"] or "kmp-default" in stub["Name"]:  # stands for what DKMS builds, or is built in
+        name = stub["Name"]
+        head += f"\n%package -n {name}\n{tags}Summary: empty\n%description -n {name}\nempty\n%files -n {name}\n"
+        if (
+            "kmod-nvidia" in stub["Name"] or "kmp-default" in stub["Name"]
+        ):  # stands for what DKMS builds, or is built in
             head += f"/lib/modules/built/{stub['Name']}\n"
             files += f"mkdir -p %{{buildroot}}/lib/modules/built/{stub['Name']}\n"
             files += f"touch %{{buildroot}}/lib/modules/built/{stub['Name']}/nvidia.ko\n"
@@ -247,7 +273,9 @@ def rpm_box(folder: Path, mirror: Mirror, distribution: str) -> Throwaway:
     box.write("etc/os-release", f'ID={name}\nVERSION_ID="{version}"\nPLATFORM_ID="platform:{row["platform"]}"\n')
     if row["manager"] == "dnf":
         box.write("etc/yum.repos.d/distribution.repo", config)
-        main = f"gpgcheck=1\nbest=True\nclean_requirements_on_remove=True\nmodule_platform_id=platform:{row['platform']}\n"
+        main = (
+            f"gpgcheck=1\nbest=True\nclean_requirements_on_remove=True\nmodule_platform_id=platform:{row['platform']}\n"
+        )
         box.write("etc/dnf/dnf.conf", f"[main]\n{main}pluginconfpath=/etc/dnf/plugins\n")
         box.write("etc/dnf/plugins/versionlock.conf", "[main]\nenabled=1\nlocklist=/etc/dnf/plugins/versionlock.list\n")
         box.write("etc/dnf/plugins/versionlock.list", "")
@@ -284,7 +312,15 @@ def zypper() -> Path:
 
 def missing_programs(manager: str) -> str | None:
     """Why the bench can't run here; None where it can."""
-    needed = ("rpm", "rpmbuild", "rpmsign", "createrepo_c", "modifyrepo_c", "gpg", *([manager] if manager == "dnf" else []))
+    needed = (
+        "rpm",
+        "rpmbuild",
+        "rpmsign",
+        "createrepo_c",
+        "modifyrepo_c",
+        "gpg",
+        *([manager] if manager == "dnf" else []),
+    )
     if manager == "zypper" and not zypper().exists():
         return "no zypper here"
     missing = [name for name in needed if shutil.which(name) is None]

@@ -1,6 +1,6 @@
-"""Runs inside a throw-away system: looks at its packages, runs the steps of a plan, takes them back. Not to be imported.
+"""Runs inside a throw-away system: looks at its packages, runs the steps of a plan, takes them back.
 
-    python steps_inside.py look|run|undo FILE     reads FILE (a pickle of what is asked), writes FILE.answer
+python steps_inside.py look|run|undo FILE     reads FILE (a pickle of what is asked), writes FILE.answer
 """
 
 import pickle
@@ -61,5 +61,5 @@ def _account(book, ending):
 
 if __name__ == "__main__":
     verb, name = sys.argv[1:]
-    answer = {"look": look, "run": run, "undo": undo}[verb](pickle.loads(Path(name).read_bytes()))
+    answer = {"look": look, "run": run, "undo": undo}[verb](pickle.loads(Path(name).read_bytes()))  # noqa: S301 -- the test wrote it
     Path(f"{name}.answer").write_bytes(pickle.dumps(answer))

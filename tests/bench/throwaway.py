@@ -1,4 +1,4 @@
-"""A throw-away system: this machine's programs over an overlay that is dropped, with its own package databases and network.
+"""A throw-away system: this machine's programs over an overlay, its own package databases and its own network.
 
     with Throwaway(folder, mirror) as box:
         box.run("apt-get", "-y", "install", "nvidia-driver-580-server-open")
@@ -218,7 +218,9 @@ def _assemble(folder: Path, mirror: str, hosts: list[str]) -> Path:
         _mount("--bind", folder / "own" / name, merged / name)
     needed = {ROOT, Path(sys.prefix), Path(sys.base_prefix), folder, Path(mirror)}
     for inside in sorted(str(path).lstrip("/") for path in needed if path.is_dir() and path != Path("/")):
-        if not any((merged / inside).glob("*")):  # the overlay does not show other file systems, nor what stands in a folder of its own
+        if not any(
+            (merged / inside).glob("*")
+        ):  # the overlay does not show other file systems, nor what stands in a folder of its own
             (merged / inside).mkdir(parents=True, exist_ok=True)
             _mount("--bind", f"/{inside}", merged / inside)
     for name in ("proc", "dev"):

@@ -1,4 +1,4 @@
-"""Driver plans carried out by gpusetup's runner with real package managers on empty packages (tests/bench/driver_box.py)."""
+"""Driver plans carried out by gpusetup's runner: real package managers, empty packages (tests/bench/driver_box.py)."""
 
 from __future__ import annotations
 
@@ -109,7 +109,9 @@ def _manager(distribution):
     return "apt" if distribution in APT else "dnf" if distribution in DNF else "zypper"
 
 
-@pytest.mark.parametrize("distribution", ["ubuntu 22.04", "ubuntu 24.04", "debian 12", "debian 13", "rhel 9", "amzn 2023"])
+@pytest.mark.parametrize(
+    "distribution", ["ubuntu 22.04", "ubuntu 24.04", "debian 12", "debian 13", "rhel 9", "amzn 2023"]
+)
 def test_a_second_run_finds_every_step_done(box, distribution):
     machine = box(distribution, SWITCHED)
     plan = machine.plan(container_toolkit=True, cuda_toolkit="12.8")
@@ -175,7 +177,11 @@ def test_an_upgrade_of_everything_leaves_the_driver_alone(box, distribution, wis
         machine.run("zypper", "--non-interactive", "refresh").ok()
         machine.run("zypper", "--non-interactive", "update").ok()
     after = machine.installed()
-    assert "9.1" in after["openssh-server"] or after["openssh-server"].endswith(("-4", "-3")) or "9.7" in after["openssh-server"]
+    assert (
+        "9.1" in after["openssh-server"]
+        or after["openssh-server"].endswith(("-4", "-3"))
+        or "9.7" in after["openssh-server"]
+    )
     assert of_driver(after) == driver
     machine.restart()
     assert loaded(machine) == release, "the kernel that an upgrade brought has no module of the driver"
@@ -204,7 +210,12 @@ def test_the_bench_shows_what_happens_without_a_hold(box):
     [
         ("ubuntu 24.04", "ada", {"branch": 550, "origin": "nvidia"}, {"branch": 580, "origin": "nvidia"}),
         ("ubuntu 24.04", "ada", {"branch": 580}, {"branch": 595}),
-        ("ubuntu 22.04", "turing", {"branch": 580, "kernel_module": "proprietary"}, {"branch": 580, "kernel_module": "open"}),
+        (
+            "ubuntu 22.04",
+            "turing",
+            {"branch": 580, "kernel_module": "proprietary"},
+            {"branch": 580, "kernel_module": "open"},
+        ),
         ("ubuntu 24.04", "turing", {"branch": 580}, {"branch": 595, "origin": "nvidia"}),
         ("debian 12", "ada", {"origin": "distro"}, {}),
         ("debian 13", "ada", {"branch": 580}, {"branch": 595}),
@@ -227,7 +238,9 @@ def test_a_switch_leaves_one_driver_and_nothing_else_changed(box, distribution, 
     after = machine.installed()
     assert packages.keys() <= after.keys()
     assert loaded(machine).startswith(f"{new.branch}.")
-    modules = [name for name in after if re.match(r"nvidia-.*dkms|nvidia-kernel-source|kmod-nvidia|linux-modules-nvidia", name)]
+    modules = [
+        name for name in after if re.match(r"nvidia-.*dkms|nvidia-kernel-source|kmod-nvidia|linux-modules-nvidia", name)
+    ]
     assert modules
     assert all(("open" in name) == (new.kernel_module == "open") for name in modules), modules
 

@@ -14,7 +14,7 @@ WISHES = {
 }
 
 
-@pytest.mark.parametrize("distribution", (*APT, *DNF, *ZYPPER))
+@pytest.mark.parametrize("distribution", [*APT, *DNF, *ZYPPER])
 def test_every_package_named_is_in_an_archive(distribution):
     kernel = stubs_of(distribution).kernel_of(distribution)
     unknown = {}
