@@ -91,7 +91,10 @@ def _non_free(job: Job) -> Step:
     return Step(
         id="non-free",
         why="the driver lives in non-free; with a one-line sources.list add the words there",
-        actions=(Run(("sed", "-i", f"s/^Components: main.*/Components: {words}/", path)),),
+        actions=(
+            Run(("sed", "-i", f"s/^Components: main.*/Components: {words}/", path)),
+            packages(job, "refresh"),  # the lists are what the proof reads
+        ),
         undo=(Run(("sed", "-i", f"s/^Components: main.*/Components: {before}/", path)),),
         needs=(Proof(("test", "-f", path), f"{path} is there", do=f"add `{words}` to the lines of sources.list"),),
         done_when=(
