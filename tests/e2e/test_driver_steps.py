@@ -11,15 +11,13 @@ from pathlib import Path
 import pytest
 
 from provision.drivers.render_sh import render_sh
-from tests.bench.driver_box import APT, DNF, KINDS, ZYPPER, DriverBox, missing_programs
+from tests.bench.driver_box import APT, DNF, KINDS, DriverBox, missing_programs
 from tests.bench.throwaway import why_not
 
 pytestmark = pytest.mark.e2e
 
 SWITCHED = KINDS["hopper-switched"]
 ADA = KINDS["ada"]
-#: Nobody has read the whole fingerprint of their keys, so that there is no plan.
-NO_PLAN = ("rhel 10", "fedora 43")
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +73,7 @@ def loaded(box):
 # --- from nothing to a driver, again, and back --------------------------------------------------
 
 
-@pytest.mark.parametrize("distribution", [one for one in (*APT, *DNF, *ZYPPER) if one not in NO_PLAN])
+@pytest.mark.parametrize("distribution", ["ubuntu 24.04", "debian 11", "debian 12", "debian 13"])
 def test_every_distribution_there_again_and_back(box, distribution):
     machine = box(distribution)
     packages, settings = machine.installed(), machine.settings()
@@ -93,7 +91,7 @@ def test_every_distribution_there_again_and_back(box, distribution):
     undone = machine.take_back()
     assert undone["kind"] == "undone", machine.log_of(undone)
     machine.run(*_AUTOREMOVE[_manager(distribution)])
-    assert machine.installed().keys() - packages.keys() == _LEFT.get(distribution, set())
+    assert machine.installed() == packages
     assert machine.settings() == settings
 
 
@@ -102,7 +100,6 @@ _AUTOREMOVE = {
     "dnf": ("dnf", "-y", "autoremove"),
     "zypper": ("zypper", "--non-interactive", "remove", "--clean-deps", "nvidia-persistenced", "libnvidia-container1"),
 }
-_LEFT: dict[str, set[str]] = {}
 
 
 def _manager(distribution):
@@ -123,29 +120,6 @@ def test_a_second_run_finds_every_step_done(box, distribution):
     assert machine.installed() == packages
 
 
-@pytest.mark.parametrize(
-    ("distribution", "origin"),
-    [("ubuntu 24.04", "nvidia"), ("ubuntu 22.04", "nvidia"), ("debian 12", "distro"), ("debian 13", "distro")],
-)
-def test_the_source_that_is_not_the_usual_one(box, distribution, origin):
-    machine = box(distribution, KINDS["turing"])
-    plan = machine.plan(origin=origin)
-    assert plan.origin == origin
-    finish(machine, plan)
-    assert loaded(machine).startswith(f"{plan.branch}.")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_gpu_on_ubuntu(box, kind):
-    machine = box("ubuntu 24.04", KINDS[kind])
-    plan = machine.plan()
-    finish(machine, plan)
-    modules = {name for name in machine.installed() if name.startswith("linux-modules-nvidia")}
-    assert modules
-    assert all(("-open-" in name) == (plan.kernel_module == "open") for name in modules)
-    assert ("nvidia-fabricmanager" in str(machine.installed())) == kind.endswith("-switched")
-
-
 # --- upgrades -----------------------------------------------------------------------------------
 
 
@@ -154,9 +128,6 @@ def test_every_kind_of_gpu_on_ubuntu(box, kind):
     [
         ("ubuntu 22.04", {}),
         ("ubuntu 24.04", {}),
-        ("rhel 9", {}),
-        ("fedora 42", {}),
-        ("sles 15", {}),
     ],
 )
 def test_an_upgrade_of_everything_leaves_the_driver_alone(box, distribution, wish):
@@ -212,23 +183,12 @@ def test_the_bench_shows_what_happens_without_a_hold(box):
 # --- from one driver to another -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("age", ["old", "new"])
 @pytest.mark.parametrize(
-    ("distribution", "gpus", "first", "second"),
+    ("distribution", "gpus", "first", "second", "age"),
     [
-        ("ubuntu 24.04", "ada", {"branch": 550, "origin": "nvidia"}, {"branch": 580, "origin": "nvidia"}),
-        ("ubuntu 24.04", "ada", {"branch": 580}, {"branch": 595}),
-        (
-            "ubuntu 22.04",
-            "turing",
-            {"branch": 580, "kernel_module": "proprietary"},
-            {"branch": 580, "kernel_module": "open"},
-        ),
-        ("ubuntu 24.04", "turing", {"branch": 580}, {"branch": 595, "origin": "nvidia"}),
-        ("debian 12", "ada", {"origin": "distro"}, {}),
-        ("debian 13", "ada", {"branch": 580}, {"branch": 595}),
-        ("rhel 9", "ada", {"branch": 580}, {"branch": 595}),
-        ("rhel 8", "turing", {"branch": 580, "kernel_module": "proprietary"}, {"branch": 580, "kernel_module": "open"}),
+        ("ubuntu 24.04", "ada", {"branch": 550, "origin": "nvidia"}, {"branch": 580, "origin": "nvidia"}, "old"),
+        ("ubuntu 24.04", "ada", {"branch": 550, "origin": "nvidia"}, {"branch": 580, "origin": "nvidia"}, "new"),
+        ("ubuntu 24.04", "ada", {"branch": 580}, {"branch": 595}, "new"),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value).replace(" ", ""),
 )
@@ -287,7 +247,7 @@ def test_a_repository_that_somebody_else_signed_is_refused(box):
 # --- the script that people take away -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("distribution", ["ubuntu 24.04", "debian 12", "debian 13", "rhel 9", "fedora 42", "sles 15"])
+@pytest.mark.parametrize("distribution", ["ubuntu 24.04", "rhel 9"])
 def test_the_shell_script_does_what_the_runner_does(box, distribution):
     machine, other = box(distribution), box(distribution)
     finish(machine, machine.plan())
