@@ -100,7 +100,12 @@ def unwanted_removals(step: Step, action: Packages, removed: Iterable[str]) -> t
     """Of the packages that would go, those that no action of the step names, also not by a pattern."""
     packages = [one for one in (*step.actions, *step.undo) if isinstance(one, Packages)]
     named = [name.partition("=")[0] for one in (action, *packages) for name in one.names]
-    return tuple(name for name in removed if not any(fnmatchcase(name, pattern) for pattern in named))
+    return tuple(name for name in removed if not any(_covers(pattern, name) for pattern in named))
+
+
+def _covers(word: str, name: str) -> bool:
+    """Whether a word of a plan means a package: its name, a pattern, or a name with the version that rpm adds to it."""
+    return fnmatchcase(name, word) or bool(re.match(rf"{re.escape(name)}-\d", word))
 
 
 def mending_of(manager: Manager) -> tuple[str, ...] | None:

@@ -7,6 +7,7 @@ together, holds, the key of Secure Boot, the restart.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .job import (
@@ -90,7 +91,10 @@ def _non_free(job: Job) -> Step:
     return Step(
         id="non-free",
         why="the driver lives in non-free; with a one-line sources.list add the words there",
-        actions=(Run(("sed", "-i", f"s/^Components: main.*/Components: {words}/", path)),),
+        actions=(
+            Run(("sed", "-i", f"s/^Components: main.*/Components: {words}/", path)),
+            packages(job, "refresh"),  # the lists are what the proof reads
+        ),
         undo=(Run(("sed", "-i", f"s/^Components: main.*/Components: {before}/", path)),),
         needs=(Proof(("test", "-f", path), f"{path} is there", do=f"add `{words}` to the lines of sources.list"),),
         done_when=(
@@ -225,16 +229,18 @@ def _branch(job: Job) -> Iterator[Step]:
         yield install(job, "versionlock", job.names.tools, "the plugin of dnf that holds packages")
     if job.names.pin and job.manager == "apt":
         pin = job.filled(job.names.pin)
-        yield install(
+        step = install(
             job, "pin-branch", (pin,), f"keeps every package of NVIDIA's on branch {branch}", needs=(known(job, pin),)
         )
+        # Its preferences are a configuration file: after a mere removal they would still hold.
+        yield replace(step, undo=(Run(("apt-get", "purge", "--yes", pin)),))
     elif job.names.pin:
-        pattern = job.filled(job.names.pin)
+        patterns = (job.filled(job.names.pin), f"cuda-drivers*{branch}*")  # whose name has no nvidia in it
         yield Step(
             id="pin-branch",
             why=f"the repository has every branch under one name: nothing but {branch} may be taken",
-            actions=(packages(job, "hold", (pattern,)),),
-            undo=(packages(job, "unhold", (pattern,)),),
+            actions=(packages(job, "hold", patterns),),
+            undo=(packages(job, "unhold", patterns),),
             needs=(
                 Proof(
                     ("dnf", "-q", "list", "--showduplicates", "nvidia-open"),

@@ -158,7 +158,7 @@ def test_dnf_with_modules_enables_the_stream_of_the_branch(distribution, gpu, st
 
 def test_dnf_without_modules_locks_the_branch_before_it_installs():
     made = plan(of(("fedora", "44"), "NVIDIA A10"))
-    assert step(made, "pin-branch").actions == (Packages("dnf", "hold", ("*nvidia*620*",)),)
+    assert step(made, "pin-branch").actions == (Packages("dnf", "hold", ("*nvidia*620*", "cuda-drivers*620*")),)
     assert ids(made).index("pin-branch") < ids(made).index("driver")
     assert "versionlock" not in ids(made)  # dnf5 has it built in
 

@@ -228,3 +228,11 @@ def test_only_dpkg_has_to_be_mended_first():
     assert mending_of("apt")[0] == "dpkg"
     assert mending_of("dnf") is None
     assert mending_of("zypper") is None
+
+
+def test_a_version_behind_the_name_of_an_rpm_is_the_package():
+    headers = Packages("dnf", "install", ("kernel-devel-5.14.0-611.11.1.el9_7.x86_64", "kernel-headers"))
+    undo = Packages("dnf", "remove", headers.names)
+    step = Step("kernel-headers", "why", (headers,), (undo,))
+    assert unwanted_removals(step, undo, ("kernel-devel", "kernel-headers")) == ()
+    assert unwanted_removals(step, undo, ("kernel", "kernel-devel-matched")) == ("kernel", "kernel-devel-matched")

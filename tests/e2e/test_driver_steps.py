@@ -1,0 +1,267 @@
+"""Driver plans carried out by gpusetup's runner: real package managers, empty packages (tests/bench/driver_box.py)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from provision.drivers.render_sh import render_sh
+from tests.bench.driver_box import APT, DNF, KINDS, DriverBox, missing_programs
+from tests.bench.throwaway import why_not
+
+pytestmark = pytest.mark.e2e
+
+SWITCHED = KINDS["hopper-switched"]
+ADA = KINDS["ada"]
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory):
+    """Where published archives stay for the next test."""
+    reason = why_not(tmp_path_factory.mktemp("trial"))
+    if reason:
+        pytest.skip(reason)
+    return tmp_path_factory.mktemp("shelf")
+
+
+@pytest.fixture
+def box(shelf, tmp_path):
+    """`box("ubuntu 24.04", gpus)`: a started box; packages of this machine's own must be as before."""
+    started = []
+    before = _own_packages()
+
+    def make(distribution, gpus=ADA, age="new"):
+        reason = missing_programs(distribution)
+        if reason:
+            pytest.skip(reason)
+        made = DriverBox(tmp_path / f"box{len(started)}", distribution, gpus, age=age, shelf=shelf)
+        started.append(made)
+        return made.__enter__()
+
+    yield make
+    for made in started:
+        made.__exit__(None, None, None)
+        shutil.rmtree(made.box.folder, ignore_errors=True)
+    assert _own_packages() == before
+
+
+def _own_packages():
+    path = Path("/var/lib/dpkg/status")
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def finish(box, plan):
+    account = box.carry_out(plan)
+    assert account["kind"] == "finished", box.log_of(account)
+    return account
+
+
+def of_driver(have):
+    return {name: version for name, version in have.items() if re.search("nvidia|libcuda|cuda-drivers", name)}
+
+
+def loaded(box):
+    """Release of the module that is loaded, as the pretended kernel tells it."""
+    return box.run("cat", "/sys/module/nvidia/version").out.strip() or None
+
+
+# --- from nothing to a driver, again, and back --------------------------------------------------
+
+
+@pytest.mark.parametrize("distribution", ["ubuntu 24.04", "debian 11", "debian 12", "debian 13"])
+def test_every_distribution_there_again_and_back(box, distribution):
+    machine = box(distribution)
+    packages, settings = machine.installed(), machine.settings()
+    plan = machine.plan(container_toolkit=True)
+
+    account = finish(machine, plan)
+    assert set(account["steps"].values()) <= {"done", "passed-over"}
+    assert loaded(machine).startswith(f"{plan.branch}.")
+    after = machine.installed()
+    assert packages.items() <= after.items(), "a package that has nothing to do with the driver was changed"
+    assert {version.split(".")[0].split(":")[-1] for name, version in of_driver(after).items() if "utils" in name} <= {
+        str(plan.branch)
+    }
+
+    undone = machine.take_back()
+    assert undone["kind"] == "undone", machine.log_of(undone)
+    machine.run(*_AUTOREMOVE[_manager(distribution)])
+    assert machine.installed() == packages
+    assert machine.settings() == settings
+
+
+_AUTOREMOVE = {
+    "apt": ("apt-get", "-y", "autoremove", "--purge"),
+    "dnf": ("dnf", "-y", "autoremove"),
+    "zypper": ("zypper", "--non-interactive", "remove", "--clean-deps", "nvidia-persistenced", "libnvidia-container1"),
+}
+
+
+def _manager(distribution):
+    return "apt" if distribution in APT else "dnf" if distribution in DNF else "zypper"
+
+
+@pytest.mark.parametrize("distribution", ["ubuntu 24.04"])
+def test_a_second_run_finds_every_step_done(box, distribution):
+    machine = box(distribution, SWITCHED)
+    plan = machine.plan(container_toolkit=True, cuda_toolkit="12.8")
+    finish(machine, plan)
+    packages = machine.installed()
+    account = finish(machine, plan)
+    acted = [name for name, state in account["steps"].items() if state != "passed-over"]
+    assert [name for name in acted if name not in ("refresh", "reboot") and not name.endswith("-lists")] == []
+    assert machine.installed() == packages
+
+
+# --- upgrades -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("distribution", "wish"),
+    [
+        ("ubuntu 24.04", {}),
+    ],
+)
+def test_an_upgrade_of_everything_leaves_the_driver_alone(box, distribution, wish):
+    machine = box(distribution, ADA, age="old")
+    finish(machine, machine.plan(**wish))
+    driver, release = of_driver(machine.installed()), loaded(machine)
+    machine.grow()
+    if distribution in APT:
+        machine.run("apt-get", "update").ok()
+        machine.run("apt-get", "-y", "dist-upgrade").ok()
+    elif distribution in DNF:
+        machine.run("dnf", "-y", "--refresh", "upgrade").ok()
+    else:
+        machine.run("zypper", "--non-interactive", "refresh").ok()
+        machine.run("zypper", "--non-interactive", "update").ok()
+    after = machine.installed()
+    assert (
+        "9.1" in after["openssh-server"]
+        or after["openssh-server"].endswith(("-4", "-3"))
+        or "9.7" in after["openssh-server"]
+    )
+    assert of_driver(after) == driver
+    machine.restart()
+    assert loaded(machine) == release, "the kernel that an upgrade brought has no module of the driver"
+
+
+@pytest.mark.parametrize("distribution", ["ubuntu 24.04", "debian 12"])
+def test_with_nvidias_repository_an_upgrade_is_refused_as_a_whole(box, distribution):
+    """Held and pinned at once, the driver is not exchanged in parts: apt upgrades nothing until the hold is gone."""
+    machine = box(distribution, ADA, age="old")
+    finish(machine, machine.plan(origin="nvidia"))
+    packages = machine.installed()
+    machine.grow()
+    machine.run("apt-get", "update").ok()
+    assert machine.run("apt-get", "-y", "dist-upgrade").exit_code == 100
+    assert machine.installed() == packages
+
+
+def test_the_bench_shows_what_happens_without_a_hold(box):
+    """The upgrade that the holds are tested with does change a driver that nobody holds."""
+    machine = box("ubuntu 24.04", ADA, age="old")
+    plan = machine.plan()
+    finish(machine, plan)
+    held = machine.run("apt-mark", "showhold").ok().split()
+    machine.run("apt-mark", "unhold", *held).ok()
+    driver = of_driver(machine.installed())
+    machine.grow()
+    machine.run("apt-get", "update").ok()
+    machine.run("apt-get", "-y", "dist-upgrade").ok()
+    assert of_driver(machine.installed()) != driver
+
+
+# --- from one driver to another -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("distribution", "gpus", "first", "second", "age"),
+    [
+        ("ubuntu 24.04", "ada", {"branch": 550, "origin": "nvidia"}, {"branch": 580, "origin": "nvidia"}, "old"),
+        ("ubuntu 24.04", "ada", {"branch": 550, "origin": "nvidia"}, {"branch": 580, "origin": "nvidia"}, "new"),
+        ("ubuntu 24.04", "ada", {"branch": 580}, {"branch": 595}, "new"),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value).replace(" ", ""),
+)
+def test_a_switch_leaves_one_driver_and_nothing_else_changed(box, distribution, gpus, first, second, age):
+    machine = box(distribution, KINDS[gpus], age=age)
+    packages = machine.installed()
+    old = machine.plan(**first)
+    finish(machine, old)
+    if age == "old":  # a box that nobody has upgraded since
+        machine.grow()
+    new = machine.plan(**second)
+    assert new.steps, "the plan says that there is nothing to do"
+    account = machine.carry_out(new)
+    assert account["kind"] == "finished", machine.log_of(account)
+    after = machine.installed()
+    assert packages.keys() <= after.keys()
+    assert loaded(machine).startswith(f"{new.branch}.")
+    modules = [
+        name for name in after if re.match(r"nvidia-.*dkms|nvidia-kernel-source|kmod-nvidia|linux-modules-nvidia", name)
+    ]
+    assert modules
+    assert all(("open" in name) == (new.kernel_module == "open") for name in modules), modules
+
+
+# --- trust --------------------------------------------------------------------------------------
+
+
+def test_a_key_with_another_fingerprint_is_not_taken(box):
+    machine = box("debian 12")
+    plan = machine.plan()
+    packages = machine.installed()
+    key = machine.mirror.key("somebody-else")
+    (place,) = [path for path in machine.mirror.folder.rglob("*.pub") if "debian12" in str(path)]
+    place.unlink()
+    place.write_bytes(key.armored)
+    account = machine.carry_out(plan)
+    assert account["kind"] == "failed"
+    assert account["code"] == "key-fingerprint-mismatch", account
+    assert machine.installed() == packages
+    assert machine.run("ls", "/etc/apt/sources.list.d").out.split() == ["debian.sources"]
+
+
+def test_a_repository_that_somebody_else_signed_is_refused(box):
+    machine = box("debian 12")
+    plan = machine.plan()
+    packages = machine.installed()
+    (release,) = [path for path in machine.mirror.folder.rglob("InRelease") if "repos/debian12" in str(path)]
+    text = release.read_text().replace("Origin: NVIDIA", "Origin: N")
+    release.unlink()
+    release.write_text(text)
+    account = machine.carry_out(plan)
+    assert account["kind"] == "failed"
+    assert machine.installed() == packages
+
+
+# --- the script that people take away -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("distribution", ["ubuntu 24.04", "rhel 9"])
+def test_the_shell_script_does_what_the_runner_does(box, distribution):
+    machine, other = box(distribution), box(distribution)
+    finish(machine, machine.plan())
+    plan = other.plan()
+    script = render_sh(plan)
+    other.box.path("/root/driver.sh").write_text(script, encoding="utf-8")
+    first = other.run("sh", "/root/driver.sh")
+    assert "reboot" in other.run("cat", "/var/log/pretended").out, f"{first.out[-3000:]}{first.err[-3000:]}"
+    assert other.installed() == machine.installed()
+    other.restart()
+    again = other.run("sh", "/root/driver.sh")
+    assert again.exit_code == 0, again.err
+    assert other.installed() == machine.installed()
+
+
+def test_the_interpreter_of_the_tests_runs_inside(box):
+    """What the box shows of this machine includes the tests' own environment, wherever that stands."""
+    machine = box("debian 12")
+    said = machine.run(sys.executable, "-c", "import yaml, sys; print(sys.prefix)").ok()
+    assert said.strip() == sys.prefix
