@@ -52,6 +52,7 @@ def gpusetup(site, tmp_path, fake_nvml):
         yield run
 
 
+@pytest.mark.e2e
 def test_a_build_is_installed_that_this_driver_runs(gpusetup, tmp_path):
     """535.104.05 implements CUDA 12.2: of the builds that the index holds the newest CUDA 12 one is right.
 
@@ -132,6 +133,7 @@ def test_require_gpu_counts_the_pretended_gpus(gpusetup):
     assert "1 usable GPU here, 2 asked for" in document["findings"][0]["happened"]
 
 
+@pytest.mark.e2e
 def test_a_plan_file_for_cuda_is_installed_where_no_gpu_is(gpusetup, tmp_path):
     """An image is built on a machine without a GPU; a dead GPU under the same plan stops it."""
     words = ["--gpu", "NVIDIA H100 80GB HBM3", "--driver", "535.104.05", "--python", PYTHON, "--torch", "2.6"]

@@ -119,7 +119,7 @@ def test_grandchild_that_holds_the_pipes_does_not_hang_the_run(target, tmp_path)
     script = 'sleep 60 &\necho $! >> "$pids"\n' + writes(Report("completed", JOB))
     began = time.monotonic()
     assert run(target(script), Deadlines()).status == "completed"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert survivors(tmp_path) == []
 
 
@@ -202,6 +202,7 @@ def test_real_interpreter_refuses_a_bad_job_with_its_words(tmp_path, monkeypatch
     assert caught.value.evidence[1].value == 'job.device: found "tpu", expected one of cuda, cpu'
 
 
+@pytest.mark.e2e
 def test_real_harness_runs_from_its_archive(tmp_path, monkeypatch):
     """Three steps in the interpreter of the tests, with nothing of the repository on its path."""
     import sys

@@ -143,7 +143,7 @@ def test_the_newer_matrix_decides(bundle):
 # --- the install ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["uv", "pip"])
+@pytest.mark.parametrize("backend", ["uv", pytest.param("pip", marks=pytest.mark.e2e)])
 def test_both_backends_install_from_the_bundle_alone(bundle, tmp_path, backend, bundle_server):
     plan, held = unpacked(bundle)
     options = InstallOptions(tmp_path / "env", backend, held=held)

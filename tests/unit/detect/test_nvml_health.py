@@ -12,7 +12,8 @@ from provision.records import Reading
 from tests.bench.build import profile_names
 from tests.bench.nvml_faults import EVERYTHING, box, complaints, documented, fake_functions, probe_all, stem
 
-CODES = (3, 13, 15, 999)
+#: Not supported, function not found, GPU is lost, a code that nobody knows.
+CODES = (3, *(pytest.param(code, marks=pytest.mark.e2e) for code in (13, 15, 999)))
 
 
 @pytest.fixture

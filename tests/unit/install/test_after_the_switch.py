@@ -59,7 +59,7 @@ def ran(argv, **environ):
     ).stdout.split()
 
 
-@pytest.mark.parametrize("backend", ["uv", "pip"])
+@pytest.mark.parametrize("backend", ["uv", pytest.param("pip", marks=pytest.mark.e2e)])
 def test_scripts_and_settings_are_those_of_the_folder_behind_the_link(made, tmp_path, backend):
     """Of the folder and not of the link: what has been started keeps its packages when the link is switched."""
     env, store = tmp_path / "env", Store.of(tmp_path / "env")

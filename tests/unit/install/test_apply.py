@@ -138,7 +138,10 @@ def test_missing_companion_is_exit_4_with_the_resolvers_words(order):
     assert "no-such-project was not found" in str(output)
 
 
-@pytest.mark.parametrize(("backend", "page"), [("uv", "index.json"), ("uv", "index.html"), ("pip", "index.html")])
+@pytest.mark.parametrize(
+    ("backend", "page"),
+    [("uv", "index.json"), ("uv", "index.html"), pytest.param("pip", "index.html", marks=pytest.mark.e2e)],
+)
 def test_file_that_differs_from_its_hash_is_refused(order, site, tmp_path, page, backend):
     """The JSON page states a size too, so there it is the size that differs first."""
     copy = tmp_path / "site"
@@ -192,7 +195,7 @@ def test_file_index_with_missing_project_pages(order, site, tmp_path):
     assert next(item.source for item in receipt.distributions if item.name == "torch") == links.as_uri()
 
 
-@pytest.mark.parametrize("backend", ["uv", "pip"])
+@pytest.mark.parametrize("backend", ["uv", pytest.param("pip", marks=pytest.mark.e2e)])
 def test_folder_only_without_any_index(order, site, tmp_path, backend):
     folder = tmp_path / "bundle with blank"
     folder.mkdir()
@@ -285,7 +288,7 @@ def test_too_little_disk_names_both_figures(order, monkeypatch):
     assert int(caught.value.evidence[0].needs) > 1000
 
 
-@pytest.mark.parametrize("backend", ["uv", "pip"])
+@pytest.mark.parametrize("backend", ["uv", pytest.param("pip", marks=pytest.mark.e2e)])
 def test_credentials_of_the_torch_index_alone(order, site, server, backend, monkeypatch):
     """Only torch's index wants a login; its files get it too, other hosts do not."""
     monkeypatch.setenv("UV_NO_CACHE", "1")

@@ -45,7 +45,12 @@ def every_cut(scene, work, how="kill"):
     raise AssertionError("the work does not end")
 
 
-CASES = [("kill", ()), ("kill", ("2.0.1", "2.1.0", "2.2.0")), ("interrupt", ("2.0.1", "2.2.0")), ("full", ("2.2.0",))]
+CASES = [
+    ("kill", ()),
+    pytest.param("kill", ("2.0.1", "2.1.0", "2.2.0"), marks=pytest.mark.e2e),
+    pytest.param("interrupt", ("2.0.1", "2.2.0"), marks=pytest.mark.e2e),
+    ("full", ("2.2.0",)),
+]
 
 
 @pytest.mark.parametrize(("how", "before"), CASES, ids=["kill-first", "kill-fourth", "interrupt-third", "full-second"])
@@ -72,6 +77,7 @@ def test_a_first_install_that_fails_leaves_at_most_its_log(scene, how):
             assert not scene.store.folder.exists() or not list(scene.store.folder.iterdir())
 
 
+@pytest.mark.e2e
 def test_a_run_that_goes_on_cut_short_again(scene):
     """From each of the states that the first one can leave a journal in."""
     install_all(scene, "2.0.1")
@@ -115,6 +121,7 @@ def every_cut_of_few(scene, work):
         yield number
 
 
+@pytest.mark.e2e
 def test_a_removal_cut_short_anywhere_is_finished_by_the_next_run(scene):
     install_all(scene, "2.0.1", "2.1.0")
     for _ in every_cut_of_few(scene, lambda: remove(scene.env)):

@@ -114,7 +114,7 @@ def test_files_for_another_python_are_named_with_their_tags(kept):
 # --- where the files are --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["uv", "pip"])
+@pytest.mark.parametrize("backend", ["uv", pytest.param("pip", marks=pytest.mark.e2e)])
 def test_on_another_machine_the_stated_addresses_will_do(kept, locked_order, server, tmp_path, backend):
     server[1].requests.clear()
     receipt = install(locked_order(kept, backend=backend))
