@@ -166,8 +166,10 @@ def _opened(store: Store) -> Iterator[int]:
             store.folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(store.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             break
-        except FileNotFoundError:  # the run before this one has just removed the empty store
-            if attempt == _ATTEMPTS - 1:
+        except (FileNotFoundError, FileExistsError) as err:
+            # The run before this one has just removed the empty store; mkdir says "exists" when it goes in between.
+            is_in_the_way = isinstance(err, FileExistsError) and store.folder.exists() and not store.folder.is_dir()
+            if is_in_the_way or attempt == _ATTEMPTS - 1:
                 raise
     try:
         yield descriptor
