@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.bench.apt_stubs import Key
 
 DATA: Final = Path(__file__).with_name("rpm_packages.yaml")
-UNPACKED: Final = Path(__file__).parents[2] / ".venv-tests/zypper"
+UNPACKED: Final = Path(__file__).parents[2] / "build/zypper"
 BASE_HOST: Final = "distribution.example"
 
 Stub = dict[str, str]
