@@ -18,7 +18,6 @@ from packaging.version import Version
 from ..errors import InstallError
 from ..records import (
     Build,
-    Evidence,
     GpuLeftOut,
     HeldWheel,
     Host,
@@ -29,26 +28,15 @@ from ..records import (
 )
 from . import environment as envs
 from .addresses import redact
-from .availability import asked
 from .backends import Backend, PipBackend, Step, UvBackend, uv_environment
 from .children import failure
-from .choosing import Chosen, ask_others, choose, python_steps, require_uv
+from .choosing import Chosen, choose, python_steps, require_uv
 from .disk import require_space, unpacked_bytes
 from .estimate import Estimate, Storage, estimate, remote_bytes, storage
 from .fetching import Deadlines
-from .journal import (
-    PHASES,
-    Book,
-    Journal,
-    clear_journal,
-    has_whole_folder,
-    host,
-    python_of,
-    situation,
-)
-from .journal import boot as boot_identity
+from .going_on import decided, spoiled, taken_up, verified_before
+from .journal import PHASES, Book, Journal, clear_journal, has_whole_folder, situation
 from .lock import project_text, render_pylock, shareable
-from .looking import sources_for
 from .lookup import builtin_index, make_fetcher
 from .place import require_usable_place
 from .receipt import changes_of, read_receipt, write_receipt
@@ -58,9 +46,9 @@ from .tools import pip_argv
 from .verification import AnotherBuildError, distributions, require_passed, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from ..records import PackageChange, Reading
+    from ..records import Reading
     from .configuration import Location, PackageConfiguration
     from .lock import Lock
     from .lookup import SourceAnswer
@@ -308,6 +296,10 @@ class _Run:
     is_rehearsal: bool = False
     """Whether nothing may be changed."""
 
+    def tell(self, text: str) -> None:
+        """Say something that is always told."""
+        _teller(self.on_event)(text)
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Announce a phase and keep its wall seconds."""
@@ -358,12 +350,12 @@ def _is_labelled(chosen: Chosen) -> bool:
 
 def _make(run: _Run, over: tuple[Rejection, ...], left: Journal | None) -> Receipt:
     order = run.order
-    if (receipt := _verified_before(run, left)) is not None:
+    if (receipt := verified_before(run, left)) is not None:
         return receipt
-    taken = _taken_up(run, left) if left is not None else None
+    taken = taken_up(run, left) if left is not None else None
     chosen = taken or choose(run)
     run.tried.append(chosen.build)
-    journal = _journal(run, chosen, over, left if taken else None)
+    journal = decided(run, chosen, over, left if taken else None)
     book = run.book or Book(envs.Store.of(order.environment))
     book.begin(journal)
     resumed = tuple(phase for phase in PHASES if book.has(phase)) if taken else ()
@@ -397,88 +389,11 @@ def _make(run: _Run, over: tuple[Rejection, ...], left: Journal | None) -> Recei
         conflicts=conflicts,
     )
     if resumed and (changes := changes_of(run.folder, receipt)):
-        raise _spoiled(run.folder, changes)
+        raise spoiled(run.folder, changes)
     (run.folder / LOCK_FILENAME).write_text(render_pylock(shareable(chosen.lock)), encoding="utf-8")
     write_receipt(receipt, run.folder)
     book.end("verify")
     return receipt
-
-
-def _verified_before(run: _Run, left: Journal | None) -> Receipt | None:
-    """The receipt of an environment that an interrupted run had verified, if it still is as the receipt says."""
-    if left is None or "verify" not in left.finished or run.folder.name != left.folder:
-        return None
-    receipt = read_receipt(run.folder)
-    if receipt is None or receipt.plan_digest != left.plan_digest or receipt.path != str(run.order.environment):
-        return None
-    if changes_of(run.folder, receipt):
-        return None
-    run.on_event(Event("note", "journal", "going on after an interrupted run: installed and verified, not in place"))
-    if run.book is not None:
-        run.book.begin(replace(left, keep=run.order.keep, previous=_current(run.order)))
-    return replace(receipt, resumed=PHASES)
-
-
-def _taken_up(run: _Run, left: Journal) -> Chosen | None:
-    """The choice of an interrupted run; None where the source that torch came from is not configured any more."""
-    order = run.order
-    if left.lock is None:
-        return None
-    known = sources_for((left.build,), order.configuration, order.builtin) if left.source else ()
-    location = next((item for item in known if item.source == left.source), None)
-    interpreter = next((item for item in order.interpreters if python_of(item) == left.python), None)
-    if interpreter is None or (left.source is not None and location is None):
-        return None
-    has_files = run.folder.name == left.folder
-    done = "installed, not verified" if has_files else "versions and files are chosen"
-    run.on_event(Event("note", "journal", f"going on after an interrupted run: {done}"))
-    asked_again = ask_others(order, left.lock, location) if location and not has_files else None
-    return Chosen(left.build, left.wheel, location, interpreter, left.lock, inquiry=asked_again, left=left.conflicts)
-
-
-def _journal(run: _Run, chosen: Chosen, over: tuple[Rejection, ...], left: Journal | None) -> Journal:
-    """What is written down of a choice; `left` when it was that of an interrupted run."""
-    order, previous = run.order, _current(run.order)
-    if left is not None:
-        finished = left.finished if run.folder.name == left.folder else ("resolve",)
-        return replace(
-            left,
-            folder=run.folder.name,
-            previous=previous,
-            keep=order.keep,
-            finished=tuple(phase for phase in finished if phase != "verify"),
-        )
-    return Journal(
-        plan_digest=order.plan_digest,
-        backend=order.backend,
-        host=host(),
-        boot=boot_identity(),
-        python=python_of(chosen.interpreter),
-        started_at=time.time(),
-        folder=run.folder.name,
-        previous=previous,
-        keep=order.keep,
-        build=chosen.build,
-        wheel=chosen.wheel,
-        source=chosen.location.source if chosen.location else None,
-        lock=chosen.lock if shareable(chosen.lock) == chosen.lock else None,
-        passed_over=(*over, *chosen.rejections),
-        asked=asked(chosen.answers),
-        conflicts=chosen.left,
-    )
-
-
-def _current(order: Order) -> str | None:
-    current = envs.Store.of(order.environment).current
-    return current.name if current else None
-
-
-def _spoiled(folder: Path, changes: Sequence[PackageChange]) -> InstallError:
-    return InstallError(
-        "The environment that an interrupted run left is not whole.",
-        code="verification-failed",
-        evidence=tuple(Evidence(item.name, item.found, source=str(folder), needs=item.expected) for item in changes),
-    )
 
 
 def _venv_step(run: _Run, chosen: Chosen) -> Step:
