@@ -222,10 +222,14 @@ It is never replaced. Name another path, or move the folder away.""",
 `gpusetup env list --env PATH` shows what is behind a path.""",
     "environment-changed": """An environment was changed by hand since gpusetup made it, so `install` made a new one beside it.
 
-What counts as changed: a package that is gone, was added or has another version, and a file that is gone or has another size, held
-against the receipt and the RECORD of each package. An environment that was changed is never mended in place and never thrown away: it
+What counts as changed: a package that is gone or has another version, and a file that is gone or has another size, held against the
+receipt and the RECORD of each package. Packages that were only added leave it as it is (`environment-extended`). An environment that was changed is never mended in place and never thrown away: it
 stays behind the path, and `gpusetup env rollback` leads back to it. Packages that were added are not in the new one; the command that is
 named installs them again. pip, setuptools, wheel and uv do not count.""",
+    "environment-extended": """Somebody added packages to an environment that gpusetup made. Everything that was planned is there.
+
+`install` and `up` use it as it is; `gpusetup env list` names what was added. When the plan changes, a new environment is made and the
+finding `environment-changed` has the command that installs the added packages there.""",
     "environment-damaged": """The environment to go back to is not as its receipt says, so it has to be named.
 
 `gpusetup env list --env PATH` names what is missing or moved. `gpusetup env rollback --to NAME` takes it as it is; `gpusetup install`

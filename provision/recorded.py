@@ -47,8 +47,18 @@ def is_same_version(one: str, other: str) -> bool:
 def environment_findings(receipt: Receipt) -> tuple[Finding, ...]:
     """What whoever changed the environment before this one, or still uses an old one, should know."""
     found = []
-    if receipt.changes:
-        extras = [change for change in receipt.changes if change.expected is None]
+    if receipt.changes and receipt.reused:
+        found.append(
+            Finding(
+                "environment-extended",
+                "warn",
+                "Packages were added to the environment since it was made. What was planned is there, so it is used.",
+                tuple(Evidence(change.name, change.found, source="the environment") for change in receipt.changes),
+                safe=(f"without them, in a new environment: gpusetup install --fresh --env {receipt.path}",),
+            )
+        )
+    elif receipt.changes:
+        extras = [change for change in receipt.changes if change.is_addition]
         requirements = [change.requirement for change in extras if change.requirement]
         safe = [f"uv pip install --python {receipt.path}/bin/python {' '.join(requirements)}"] if requirements else []
         missing = f" {', '.join(change.name for change in extras)} is not in the new one." if extras else ""

@@ -534,9 +534,14 @@ class PackageChange:
     """What installs an added one again; None where it did not come from a package index."""
 
     @property
+    def is_addition(self) -> bool:
+        """Whether it came on top of what was installed, which is whole all the same."""
+        return self.expected is None
+
+    @property
     def text(self) -> str:
         """The difference in a few words."""
-        if self.expected is None:
+        if self.is_addition:
             return f"{self.name} {self.found} was added"
         if self.found is None:
             return f"{self.name} {self.expected} is gone"

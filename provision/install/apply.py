@@ -240,7 +240,10 @@ def reusable(order: Order) -> Receipt | None:
         return None
     if Path(receipt.path) != order.environment:
         return None  # moved or copied: its scripts still name the old place
-    return None if changes_of(current, receipt) else replace(receipt, reused=True)
+    changes = changes_of(current, receipt)
+    # What somebody added is theirs: the environment holds what was planned, and making it anew would take theirs away.
+    is_whole = all(change.is_addition for change in changes)
+    return replace(receipt, reused=True, changes=changes) if is_whole else None
 
 
 def rehearse(order: Order, on_event: Callable[[Event], None] = lambda _: None) -> Rehearsal:

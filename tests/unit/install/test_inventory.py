@@ -229,13 +229,23 @@ def test_an_edited_environment_is_named_and_kept(scene):
     distribution(scene.env, "jupyter", "1.1.1")
     distribution(scene.env, "mine", "0.1", **{"direct_url.json": '{"url": "file:///somewhere", "dir_info": {}}'})
     distribution(scene.env, "pip", "25.0")
+    same = install(order(scene.env, "2.0.1"))
+    assert same.reused
+    (finding,) = environment_findings(same)
+    assert (finding.id, [item.name for item in finding.evidence]) == ("environment-extended", ["jupyter", "mine"])
+    (scene.env / SITE / "torch/__init__.py").unlink()
     told = []
     receipt = install(
         order(scene.env, "2.0.1", keep=1), lambda event: told.append((event.kind, event.phase, event.text))
     )
     assert not receipt.reused
     notes = [text for kind, _, text in told if kind == "note"]
-    assert notes == [f"{scene.env} was changed since it was made: jupyter 1.1.1 was added, mine 0.1 was added"]
+    assert notes == [
+        (
+            f"{scene.env} was changed since it was made: torch 2.0.1+cpu: found torch/__init__.py is missing, "
+            "jupyter 1.1.1 was added, mine 0.1 was added"
+        )
+    ]
     assert told.index(("note", "journal", notes[0])) < told.index(("phase", "switch", ""))
     (finding,) = environment_findings(receipt)
     assert finding.id == "environment-changed"
@@ -247,7 +257,7 @@ def test_an_edited_environment_is_named_and_kept(scene):
         f"uv pip install --python {scene.env}/bin/python jupyter==1.1.1",
         f"to have the changed one back: gpusetup env rollback --env {scene.env}",
     )
-    assert rollback(scene.env) == name
+    assert rollback(scene.env, name) == name
     assert (scene.env / SITE / "jupyter").exists()
 
 
