@@ -226,6 +226,10 @@ What counts as changed: a package that is gone or has another version, and a fil
 receipt and the RECORD of each package. Packages that were only added leave it as it is (`environment-extended`). An environment that was changed is never mended in place and never thrown away: it
 stays behind the path, and `gpusetup env rollback` leads back to it. Packages that were added are not in the new one; the command that is
 named installs them again. pip, setuptools, wheel and uv do not count.""",
+    "torch-index-unanswered": """The mirror of PyTorch's wheel index that was named gave no answer, and another source held the build.
+
+What was installed is the planned build, verified by the hash that its source states; only the source is another one than you named. The
+evidence has what was asked and what came back.""",
     "environment-extended": """Somebody added packages to an environment that gpusetup made. Everything that was planned is there.
 
 `install` and `up` use it as it is; `gpusetup env list` names what was added. When the plan changes, a new environment is made and the

@@ -153,7 +153,7 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         for v in receipt.verified
         if v.passed is None
     )
-    unseen = (*unseen, *(conflict_finding(conflict) for conflict in receipt.conflicts))
+    unseen = (*unseen, *unanswered(receipt), *(conflict_finding(conflict) for conflict in receipt.conflicts))
     return replace(
         plan,
         build=receipt.build,
@@ -164,6 +164,21 @@ def _as_installed(plan: Plan, receipt: Receipt) -> Plan:
         download_bytes=receipt.wheel.size_bytes if receipt.wheel else None,
         resolution=replace(plan.resolution, rejections=(*receipt.passed_over, *plan.resolution.rejections)),
         findings=(*plan.findings, *environment_findings(receipt), *unseen),
+    )
+
+
+def unanswered(receipt: Receipt) -> tuple[Finding, ...]:
+    """The index that somebody named, where it gave no answer and torch came from elsewhere: they should know."""
+    return tuple(
+        Finding(
+            "torch-index-unanswered",
+            "warn",
+            f"The index of --torch-index gave no answer, so torch came from {receipt.wheel.source.url}.",
+            (Evidence(said.source.url, said.answer, source=said.source.name, needs="a list of torch wheels"),),
+            safe=(f"when it answers again: gpusetup install --fresh --env {receipt.path}",),
+        )
+        for said in receipt.asked
+        if receipt.wheel and not said.has_answered and said.source.name == "--torch-index"
     )
 
 

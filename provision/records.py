@@ -453,6 +453,7 @@ class Asked:
     source: Source
     answer: str
     """How many wheels it holds, or why it gave no answer."""
+    has_answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

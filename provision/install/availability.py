@@ -166,7 +166,10 @@ def _rejection(build: Build, answers: Sequence[SourceAnswer]) -> Rejection:
 
 def asked(answers: Sequence[SourceAnswer]) -> tuple[Asked, ...]:
     """What every source said, in few words: `12 torch wheels`, or why it gave no answer."""
-    return tuple(Asked(answer.location.source, answer.failure or _holding(answer)) for answer in answers)
+    return tuple(
+        Asked(answer.location.source, answer.failure or _holding(answer), has_answered=answer.failure is None)
+        for answer in answers
+    )
 
 
 def _holding(answer: SourceAnswer) -> str:

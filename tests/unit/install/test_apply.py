@@ -21,6 +21,7 @@ from provision.install.configuration import read_configuration
 from provision.install.fetching import Deadlines
 from provision.install.lock import parse_lock
 from provision.install.receipt import read_receipt
+from provision.pipeline import unanswered
 from provision.records import Interpreter
 
 DISTRIBUTIONS = [("filelock", "3.15.0"), ("numpy", "2.1.0"), ("tokenizers", "0.22.0"), ("torch", "2.4.1+cpu")]
@@ -417,3 +418,15 @@ def test_the_cache_is_that_of_the_bare_installer(order, server, tmp_path, monkey
         path for path in server[1].requests if path.endswith("torch-2.4.1%2Bcpu-" + TAG + f"-{TAG}-linux_x86_64.whl")
     ]
     assert not [path for path in server[1].requests if path.endswith("numpy-2.1.0-py3-none-any.whl")]
+
+
+def test_a_named_index_that_gives_no_answer_is_told(order, site, tmp_path):
+    """The build that another source holds is installed, and whoever named the index learns it."""
+    links = tmp_path / "links"
+    bench_index.make_torch(links, "2.4.1+cpu", None, python=TAG)
+    index = {"UV_DEFAULT_INDEX": f"{site.as_uri()}/general", "GPUSETUP_TORCH_INDEX": "http://127.0.0.1:9/whl"}
+    silent = configured(UV_FIND_LINKS=str(links), **index)
+    (finding,) = unanswered(install(order(configuration=silent)))
+    assert finding.id == "torch-index-unanswered"
+    assert finding.evidence[0].name == "http://127.0.0.1:9/whl/cpu"
+    assert unanswered(install(order(digest="plan-2"))) == ()
