@@ -517,8 +517,7 @@ def hold_steps(job: Job, *, with_fabric: bool) -> Iterator[Step]:
     if job.manager == "apt":
         yield _no_unattended(job)
     names = held_names(job, with_fabric=with_fabric)
-    is_named = job.is_there or job.manager != "apt" or job.names.scheme == "ubuntu-archive"
-    every = None if is_named else _hold_every(job)
+    every = _hold_every(job) if job.manager == "apt" and not job.is_there else None
     released = set(_released(job))
     stay_held = {name for name in job.box.held if name not in released}
     kernel = ", with the kernel that its module was built for" if job.is_prebuilt and job.names.prebuilt else ""
@@ -541,7 +540,8 @@ def _hold_every(job: Job) -> tuple[Run, Run, Proof]:
 
     The packages of NVIDIA's repositories need each other in exactly one release, and their names are not known before
     they are there. Were only the first one held, apt would find no way to upgrade the others, nor anything else. Some
-    of Debian's are not tied to the others, and would go on alone: firmware-nvidia-gsp, without which no GPU starts.
+    of Debian's and Ubuntu's are not tied to the others, and would go on alone: firmware-nvidia-gsp, without which no
+    GPU starts, and libnvidia-common.
     """
     branch = job.branch.branch  # without the pin itself, for which another one may come
     version = rf"([0-9]+:)?{branch}[.][0-9.]+[^ ]*"

@@ -157,18 +157,19 @@ def test_an_upgrade_of_everything_leaves_the_driver_alone(box, distribution, wis
 
 
 @pytest.mark.parametrize(
-    ("distribution", "wish"),
+    ("distribution", "kind", "wish"),
     [
-        ("ubuntu 24.04", {"origin": "nvidia"}),
-        ("ubuntu 24.04", {"origin": "nvidia", "branch": 550}),
-        ("debian 12", {"origin": "nvidia"}),
-        ("debian 12", {"origin": "distro"}),
+        ("ubuntu 24.04", "ada", {"origin": "nvidia"}),
+        ("ubuntu 24.04", "ada", {"origin": "nvidia", "branch": 550}),
+        ("ubuntu 24.04", "desktop", {}),
+        ("debian 12", "ada", {"origin": "nvidia"}),
+        ("debian 12", "ada", {"origin": "distro"}),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else value.replace(" ", ""),
 )
-def test_an_upgrade_takes_everything_but_a_driver_of_one_release(box, distribution, wish):
+def test_an_upgrade_takes_everything_but_a_driver_of_one_release(box, distribution, kind, wish):
     """Debian's own packages, and NVIDIA's: with and without a pin, the driver's parts stay what they were."""
-    machine = box(distribution, ADA, age="old")
+    machine = box(distribution, KINDS[kind], age="old")
     finish(machine, machine.plan(**wish))
     driver = of_release(machine.installed(), loaded(machine))
     assert driver

@@ -295,9 +295,12 @@ def test_a_right_driver_with_extras_gets_the_extras_alone():
     assert "driver" not in ids(plan(box, container_toolkit=True))
 
 
-@pytest.mark.parametrize(("os", "version"), [("ubuntu", "24.04"), ("debian", "12")])
-def test_with_nvidias_apt_repository_every_package_of_the_branch_is_held(os, version):
-    made = plan(machine("Tesla T4", os=os, version=version), origin="nvidia", branch=595)
+@pytest.mark.parametrize(
+    ("os", "version", "origin"),
+    [("ubuntu", "24.04", "nvidia"), ("ubuntu", "24.04", "distro"), ("debian", "12", "nvidia")],
+)
+def test_on_apt_every_package_of_the_branch_is_held(os, version, origin):
+    made = plan(machine("Tesla T4", os=os, version=version), origin=origin, branch=595)
     _, every = step(made, "hold-driver").actions
     chosen = re.search(r"sed -nE '([^']*)'", every.argv[2])[1]
     rows = (
@@ -315,10 +318,3 @@ def test_with_nvidias_apt_repository_every_package_of_the_branch_is_held(os, ver
     held = "hold 595.71.05-1 nvidia-open\ninstall 595-1 nvidia-driver-pinning-595\ninstall 5.2-1 bash\n"
     assert re.search(proof.matches, held)
     assert not re.search(proof.matches, held + "install 595.71.05-1 libnvidia-gl\n")
-
-
-def test_names_hold_ubuntus_own_driver_and_debians_parts_are_found_by_their_release():
-    (names,) = step(plan(machine("Tesla T4", kernel="6.8.0-79-generic")), "hold-driver").actions
-    assert names.verb == "hold"
-    made = plan(machine("Tesla T4", os="debian", version="12"), origin="distro")
-    assert [action.kind for action in step(made, "hold-driver").actions] == ["packages", "run"]
