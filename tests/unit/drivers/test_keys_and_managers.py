@@ -218,6 +218,24 @@ def test_what_the_step_names_is_wanted():
     assert unwanted_removals(step, action, ("old-one", "new", "kernel")) == ("kernel",)
 
 
+@pytest.mark.parametrize(
+    ("manager", "words"),
+    [
+        ("apt", ["new", "old-"]),
+        ("dnf", ["--allowerasing", "new"]),
+        ("zypper", ["new", "!old"]),
+    ],
+)
+def test_what_goes_in_the_same_transaction_is_said_in_the_words_of_each_manager(manager, words):
+    for verb in ("fetch", "install"):
+        exchange = Packages(manager, verb, ("new",), without=("old", "lib*"))
+        assert list(argv_of(exchange)[-2:]) == words, "a pattern only says what may go"
+    assert list(rehearsal_of(exchange)[-2:]) == words
+    assert rehearsal_of(Packages(manager, "fetch", ("new",), without=("old",))) is None
+    removed = ("old", "libnew", "bash")
+    assert unwanted_removals(Step("x", "y", (exchange,)), exchange, removed) == ("bash",)
+
+
 def test_zypper_has_statuses_that_are_no_failure():
     statuses = (0, 1, 4, 8, 102, 103, 104, 106, 107, None, -9)
     assert [status for status in statuses if is_good("zypper", status)] == [0, 102, 103]
