@@ -108,7 +108,7 @@ def unknown_names(distribution: str, steps: Iterable[Step]) -> list[str]:
     named = (
         name for action in actions_of(steps, Packages) if action.verb in ("install", "hold") for name in action.names
     )
-    plain = {name.partition("=")[0] for name in named if "*" not in name}
+    plain = {re.split("[<=]", name)[0] for name in named if "*" not in name}
     kernel = stubs_of(distribution).kernel_of(distribution)
     built_for = (f"kernel-devel-{kernel}", "kernel-devel-{kernel}", "linux-headers-{kernel}")
     return sorted(name for name in plain if name not in known and name not in built_for)
