@@ -327,11 +327,12 @@ def _is_of_other_origin(job: Job) -> bool:
 
 def _fetched(job: Job) -> Step:
     """The new packages are fetched while the old driver still works."""
+    # The old packages exclude the new ones: that is no reason not to fetch them, and nothing goes here.
     fetch = {
         "apt": ("apt-get", "install", "--yes", "--download-only", *job.driver),
-        "dnf": ("dnf", "install", "-y", "--downloadonly", *job.driver),
+        "dnf": ("dnf", "install", "-y", "--downloadonly", "--allowerasing", *job.driver),
         "zypper": (
-            *("zypper", "--non-interactive", "install", "--download-only"),
+            *("zypper", "--non-interactive", "install", "--download-only", "--force-resolution"),
             *(below_next(job, name) for name in job.driver),
         ),
     }
