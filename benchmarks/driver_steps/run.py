@@ -171,7 +171,7 @@ def carry_out(distribution: str, folder: Path) -> dict[str, object]:
             }
             result["files_written"] = sorted(box.settings().keys() - settings.keys())
             result["upgrade"] = upgraded(box, distribution)
-            back = box.take_back()
+            back = box.take_back(there)
             result |= {"back": back["kind"], "back_error": back["error"]}
             left = {name for name in of_driver(box.installed()) if name not in packages}
             result["driver_packages_left_to_autoremove"] = sorted(left)

@@ -116,7 +116,7 @@ def box_of(machine: Machine, matrix: Matrix) -> Box:
         has_secure_boot=reading.flag("kernel.secure_boot"),
         packages=packages if reading.value("driver.packages") is not None else None,
         release=release or _release_of(packages),
-        flavour=driver.kernel_module if driver else None,
+        flavour=(driver.kernel_module if driver else None) or _flavour_of(packages),
         has_runfile=reading.text("driver.runfile") is not None,
         held=tuple(name for key in ("driver.held", "driver.locked") for name in reading.all_texts(key)),
         sources=tuple(
@@ -175,6 +175,17 @@ def _release_of(packages: tuple[tuple[str, str], ...]) -> DriverVersion | None:
         ):
             found.append(DriverVersion(match[1]))
     return max(found, default=None)
+
+
+_MODULE_PACKAGE = re.compile(
+    r"(?:nvidia-(?:kernel-|open-kernel-)?(?:open-)?dkms|linux-(?:modules|objects)-nvidia|kmod-nvidia)"
+)
+
+
+def _flavour_of(packages: tuple[tuple[str, str], ...]) -> str | None:
+    """Kernel module of the installed packages, for a driver that is not loaded; None where none or both are there."""
+    found = {"open" if "-open" in name else "proprietary" for name, _ in packages if _MODULE_PACKAGE.match(name)}
+    return found.pop() if len(found) == 1 else None
 
 
 # --- whose driver it is -------------------------------------------------------------------------

@@ -88,7 +88,9 @@ def _require_sound(step: Step, where: str) -> None:
     if not _ID.fullmatch(step.id):  # it is a part of a file name, too
         raise InputError(f"{where}.id: expected words joined by hyphens, found {step.id[:60]!r}")
     for action in (*step.actions, *step.undo):
-        if isinstance(action, Packages) and any(name.startswith("-") or not name for name in action.names):
+        if isinstance(action, Packages) and any(
+            name.startswith("-") or not name for name in (*action.names, *action.without)
+        ):
             raise InputError(f"{where}: names: expected names of packages, found an option")
         path = getattr(action, "path", "/")
         if not path.startswith("/") or ".." in path.split("/"):

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
 from .steps import Packages
-from .words import packages_argv
+from .words import package_words, packages_argv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,11 +68,11 @@ def rehearsal_of(action: Packages) -> tuple[str, ...] | None:
     if action.verb not in ("install", "remove"):
         return None
     if action.manager == "apt":
-        return ("apt-get", "-s", action.verb, *action.names)
+        return ("apt-get", "-s", action.verb, *package_words(action))
     if action.manager == "dnf":
-        return ("dnf", *_OPTIONS["dnf"], "--assumeno", action.verb, *action.names)
+        return ("dnf", *_OPTIONS["dnf"], "--assumeno", action.verb, *package_words(action))
     agreed = ("--auto-agree-with-licenses",) if action.verb == "install" else ()
-    return ("zypper", "--non-interactive", "--xmlout", action.verb, *agreed, "--dry-run", *action.names)
+    return ("zypper", "--non-interactive", "--xmlout", action.verb, *agreed, "--dry-run", *package_words(action))
 
 
 # Remv nvidia-driver-535 [535.183.01-0ubuntu0.22.04.1]
@@ -99,7 +99,7 @@ def removed_packages(manager: Manager, rehearsal: str) -> tuple[str, ...]:
 def unwanted_removals(step: Step, action: Packages, removed: Iterable[str]) -> tuple[str, ...]:
     """Of the packages that would go, those that no action of the step names, also not by a pattern."""
     packages = [one for one in (*step.actions, *step.undo) if isinstance(one, Packages)]
-    named = [re.split("[<=]", name)[0] for one in (action, *packages) for name in one.names]
+    named = [re.split("[<=]", name)[0] for one in (action, *packages) for name in (*one.names, *one.without)]
     return tuple(name for name in removed if not any(_covers(pattern, name) for pattern in named))
 
 

@@ -38,6 +38,10 @@ _NO_UPGRADES = "/etc/apt/apt.conf.d/52gpusetup-unattended-upgrades"
 _NOUVEAU = "/etc/modprobe.d/gpusetup-nouveau.conf"
 
 
+#: One package of these names serves every branch, or none of them in particular.
+_OF_ALL_BRANCHES = re.compile(r"linux-signatures-|nvidia-(?:settings|prime|modprobe|xconfig|persistenced)$")
+
+
 def driver_steps(job: Job, *, fabric: bool, nvlink5: bool) -> Iterator[Step]:
     """Every step from the first key to the restart."""
     yield from sources(job)
@@ -233,8 +237,9 @@ def _branch(job: Job) -> Iterator[Step]:
         step = install(
             job, "pin-branch", (pin,), f"keeps every package of NVIDIA's on branch {branch}", needs=(known(job, pin),)
         )
-        # Its preferences are a configuration file: after a mere removal they would still hold.
-        yield replace(step, undo=(Run(("apt-get", "purge", "--yes", pin)),))
+        others = tuple(name for name in _pins(job) if name != pin)
+        action = Packages("apt", "install", (pin,), without=others)
+        yield replace(step, actions=(action,), undo=tuple(_without_pin(job)))
     elif job.names.pin:
         patterns = (job.filled(job.names.pin), f"cuda-drivers*{branch}*")  # whose name has no nvidia in it
         yield Step(
@@ -259,7 +264,7 @@ def _out_with_the_old(job: Job) -> Iterator[Step]:
     old = leaving(job)
     if not old and not job.box.has_runfile:
         return
-    if held := tuple(name for name in job.box.held if "nvidia" in name or "cuda" in name):
+    if held := _released(job):
         yield Step(
             id="release-holds",
             why="these packages are held, and a held package is not exchanged",
@@ -282,10 +287,15 @@ def _out_with_the_old(job: Job) -> Iterator[Step]:
             id="remove-old-driver",
             why=f"{found} is of another branch or source, and two do not live together",
             actions=(packages(job, "remove", old),),
-            undo=(packages(job, "install", old),),
+            undo=tuple(_back(job, old)),
             needs=quiet(job),
             done_when=(_is_gone(job, old),),
         )
+
+
+def _released(job: Job) -> tuple[str, ...]:
+    """Of the packages that are held, the driver's: the kernel's stay so."""
+    return tuple(name for name in job.box.held if re.search("nvidia|cuda|^libnv", name))
 
 
 def _is_gone(job: Job, names: tuple[str, ...]) -> Proof:
@@ -299,10 +309,48 @@ def _is_gone(job: Job, names: tuple[str, ...]) -> Proof:
     return Proof(("rpm", "-qa"), "the old packages are gone", rf"\A(?!(?s:.*)(?m:^(?:{gone})\.))")
 
 
+def _pins(job: Job) -> tuple[str, ...]:
+    """Installed packages that pin NVIDIA's others to a branch."""
+    return tuple(name for name in job.box.driver_packages if name.startswith("nvidia-driver-pinning-"))
+
+
+def _back(job: Job, old: tuple[str, ...]) -> Iterator[Action]:
+    """The old driver once more; what the new one has brought along makes room for it."""
+    if job.manager != "apt":
+        yield packages(job, "install", old)
+        return
+    may_go = ("*nvidia*", "libcuda*", "libnv*", "cuda-drivers*")
+    if job.names.pin:
+        # Where both drivers' packages have the same names, only the pin tells which of them is meant.
+        if shared := tuple(name for name in old if not re.search(r"-\d{3}(?:-|$)", name)):
+            yield Packages("apt", "remove", shared, without=may_go)
+        yield from _without_pin(job)
+    names = tuple(name for name in old if not _is_of_one_release(name, old))
+    yield Packages("apt", "install", names, without=may_go)
+
+
+def _without_pin(job: Job) -> Iterator[Action]:
+    """No pin to this branch, and that of before in its place."""
+    # The preferences are a configuration file: after a mere removal they would still hold.
+    pin = job.filled(job.names.pin or "")
+    yield Run(("apt-get", "purge", "--yes", pin))
+    if others := tuple(name for name in _pins(job) if name != pin):  # one pin drives the other out
+        yield Packages("apt", "install", others)
+
+
+def _is_of_one_release(name: str, names: tuple[str, ...]) -> bool:
+    """Whether a package is of one release of the driver, or of one kernel, and another one brings it in its time."""
+    stem = re.sub(r"-\d+\.\d+\.\d+-\d+(?=-)", "", name)
+    follows = stem.replace("linux-objects-", "linux-modules-")
+    is_brought = stem != name and (stem.startswith("linux-signatures") or any(one.startswith(follows) for one in names))
+    return is_brought or bool(re.search(r"-\d{3}\.\d+\.\d+$", name))
+
+
 def leaving(job: Job) -> tuple[str, ...]:
     """Installed driver packages that have no place beside the new ones."""
     fabric = tuple(name for name in job.box.fabric_packages if name not in job.fabric)
-    names = (*job.box.driver_packages, *fabric)
+    pins = _pins(job) if job.names.pin else ()  # whom the new one drives out
+    names = (*(name for name in job.box.driver_packages if name not in pins), *fabric)
     if job.box.release is not None and job.box.release.branch == job.branch.branch and not _is_of_other_origin(job):
         return tuple(name for name in names if name not in job.driver and _is_other_flavour(job, name))
     return names
@@ -327,21 +375,31 @@ def _is_of_other_origin(job: Job) -> bool:
 
 def _fetched(job: Job) -> Step:
     """The new packages are fetched while the old driver still works."""
-    # The old packages exclude the new ones: that is no reason not to fetch them, and nothing goes here.
-    fetch = {
-        "apt": ("apt-get", "install", "--yes", "--download-only", *job.driver),
-        "dnf": ("dnf", "install", "-y", "--downloadonly", "--allowerasing", *job.driver),
-        "zypper": (
-            *("zypper", "--non-interactive", "install", "--download-only", "--force-resolution"),
-            *(below_next(job, name) for name in job.driver),
-        ),
-    }
+    # From a box that was not upgraded, apt finds no way to another branch as long as the old one is not named.
+    without = _of_old_branch(job) if job.manager == "apt" else ()
+    names = tuple(below_next(job, name) for name in job.driver) if job.manager == "zypper" else job.driver
     return Step(
         id="fetch-driver",
         why="everything is fetched while the old driver still works: a network that fails later takes nothing away",
-        actions=(Run(fetch[job.manager]),),
+        actions=(Packages(job.box.distribution.manager, "fetch", names, without=without),),
         needs=(*quiet(job), *(known(job, name) for name in job.driver)),
     )
+
+
+def _coming(job: Job, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the driver's packages, those that are not there already and stay."""
+    stay = set(job.box.driver_packages) - set(leaving(job))
+    return tuple(name for name in names if name not in stay) or names
+
+
+def _of_old_branch(job: Job) -> tuple[str, ...]:
+    """Of the packages that leave, those of whose names none can be a new one's."""
+    new = {*job.driver, *job.fabric}
+    branch = job.branch.branch
+    # The new packages' names have the branch in them, or no branch: then old ones without it may be asked for, too.
+    has_branch = all(re.search(rf"-{branch}(?:-|$)", name) for name in job.driver)
+    told = (name for name in leaving(job) if has_branch or re.search(r"-\d{3}(?:-|$)", name))
+    return tuple(name for name in told if name not in new and not _OF_ALL_BRANCHES.match(name))
 
 
 def _driver(job: Job) -> Step:
@@ -369,7 +427,7 @@ def _driver(job: Job) -> Step:
         id="driver",
         why=why,
         actions=actions,
-        undo=(packages(job, "remove", names),),
+        undo=(packages(job, "remove", _coming(job, names)),),
         needs=needs,
         done_when=(installed(job, names, f"driver {branch} is installed"), _is_of_branch(job)),
     )
@@ -478,20 +536,49 @@ def hold_steps(job: Job, *, with_fabric: bool) -> Iterator[Step]:
         yield Step("hold-driver", why, (lock,), (unlock,), done_when=(proof,))
         return
     names = held_names(job, with_fabric=with_fabric)
+    every = _hold_every(job) if job.manager == "apt" and job.origin == "nvidia" and not job.is_there else None
+    released = set(_released(job))
+    stay_held = {name for name in job.box.held if name not in released}
     kernel = ", with the kernel that its module was built for" if job.is_prebuilt and job.names.prebuilt else ""
     yield Step(
         id="hold-driver",
         why=f"{why}{kernel}",
-        actions=(packages(job, "hold", names),),
-        undo=(packages(job, "unhold", names),),
-        done_when=tuple(_is_held(job, name) for name in names),
+        actions=(packages(job, "hold", names), *((every[0],) if every else ())),
+        undo=(
+            *((every[1],) if every else ()),
+            packages(job, "unhold", (name for name in names if name not in stay_held)),
+        ),
+        done_when=(*(_is_held(job, name) for name in names), *((every[2],) if every else ())),
     )
+
+
+def _hold_every(job: Job) -> tuple[Run, Run, Proof]:
+    """Holds every package of the driver's branch, takes that back, and the proof that none was left out.
+
+    The packages of NVIDIA's repositories need each other in exactly one release, and their names are not known before
+    they are there. Were only the first one held, apt would find no way to upgrade the others, nor anything else.
+    """
+    branch = job.branch.branch  # without the pin itself, for which another one may come
+    version = rf"([0-9]+:)?{branch}[.][0-9.]+[^ ]*"
+    listed = "dpkg-query -W -f '${db:Status-%s} ${Version} ${binary:Package}\\n'"
+
+    def each(wanted: str, selection: str, verb: str) -> Run:
+        chosen = f"sed -nE '/ nvidia-driver-pinning-/d; s/^{wanted} {version} //p'"
+        return Run(("sh", "-c", f"{listed % selection} | {chosen} | xargs -r apt-mark {verb}"))
+
+    proof = Proof(
+        ("dpkg-query", "-W", "-f", "${db:Status-Want} ${Version} ${Package}\\n"),
+        f"no package of branch {branch} is left out",
+        rf"\A(?!(?s:.*)(?m:^install (?:\d+:)?{branch}\.\S+ (?!nvidia-driver-pinning-)))",
+    )
+    return each("installed", "Status", "hold"), each("hold", "Want", "unhold"), proof
 
 
 def held_names(job: Job, *, with_fabric: bool) -> tuple[str, ...]:
     """What is held: the packages that are there where they stay, else those that are about to come."""
     if job.is_there and job.manager == "apt" and job.box.driver_packages:
-        return (*job.box.driver_packages, *job.box.fabric_packages)
+        pins = _pins(job)
+        return (*(name for name in job.box.driver_packages if name not in pins), *job.box.fabric_packages)
     names = list(job.driver) if job.manager == "apt" else []
     names += [job.filled(name) for name in job.names.hold]
     if with_fabric:

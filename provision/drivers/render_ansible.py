@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .steps import FetchKey, Packages, Reboot, RemoveFile, Run, WriteFile
 from .unattended import require_unattended
-from .words import packages_argv
+from .words import package_words, packages_argv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,22 +113,22 @@ def _action(step: Step, action: Action) -> Iterator[dict[str, Any]]:
 
 
 def _packages(name: str, action: Packages) -> Iterator[dict[str, Any]]:
-    said = f"{name}: {action.verb} {' '.join(action.names)}".rstrip()
+    said = f"{name}: {action.verb} {' '.join(package_words(action))}".rstrip()
     states = {"install": "present", "remove": "absent"}
     if action.manager == "apt" and action.verb == "refresh":
         yield {"name": said, "ansible.builtin.apt": {"update_cache": True}}
-    elif action.manager == "apt" and action.verb in states:
+    elif action.manager == "apt" and action.verb in states and not action.without:
         yield {"name": said, "ansible.builtin.apt": {"name": list(action.names), "state": states[action.verb]}}
-    elif action.manager == "apt":
+    elif action.manager == "apt" and action.verb in ("hold", "unhold"):
         selection = "hold" if action.verb == "hold" else "install"
         yield {
             "name": said,
             "ansible.builtin.dpkg_selections": {"name": "{{ item }}", "selection": selection},
             "loop": list(action.names),
         }
-    elif action.manager == "dnf" and action.verb in states:
+    elif action.manager == "dnf" and action.verb in states and not action.without:
         yield {"name": said, "ansible.builtin.dnf": {"name": list(action.names), "state": states[action.verb]}}
-    else:  # zypper has no module in ansible.builtin, versionlock none at all
+    else:  # zypper has no module in ansible.builtin, versionlock none at all, and none exchanges packages for others
         argv = list(packages_argv(action))
         yield {"name": said, "ansible.builtin.command": {"argv": argv}, "changed_when": action.verb != "refresh"}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Manager = Literal["apt", "dnf", "zypper"]
-Verb = Literal["refresh", "install", "remove", "hold", "unhold"]
+Verb = Literal["refresh", "fetch", "install", "remove", "hold", "unhold"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,12 @@ class Packages:
 
     manager: Manager
     verb: Verb
-    """refresh: read the lists again. hold: no upgrade touches them (apt-mark, versionlock, addlock)."""
+    """refresh: read the lists again. fetch: have the files here, and change nothing. hold: no upgrade touches them
+    (apt-mark, versionlock, addlock)."""
     names: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    """Packages that go in the same transaction. A name is asked for (fetch and install), since some resolvers find no
+    way otherwise; a pattern is not, and only says what may go."""
     kind: Literal["packages"] = "packages"
     """Tells the actions apart where they are written down."""
 

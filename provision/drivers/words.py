@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
     from .steps import Action, Manager, Verb
 
-#: What the package managers are asked, without names. None is ever asked to leave out the check of a signature.
+#: What the package managers are asked, without names. None is ever asked to leave out the check of a signature. What is
+#: fetched may exclude what is installed: that is allowed to leave in the reckoning, and stays.
 PACKAGE_COMMANDS: dict[Manager, dict[Verb, tuple[str, ...]]] = {
     "apt": {
         "refresh": ("apt-get", "update"),
+        "fetch": ("apt-get", "install", "--yes", "--download-only"),
         "install": ("apt-get", "install", "--yes"),
         "remove": ("apt-get", "remove", "--yes"),
         "hold": ("apt-mark", "hold"),
@@ -23,6 +25,7 @@ PACKAGE_COMMANDS: dict[Manager, dict[Verb, tuple[str, ...]]] = {
     },
     "dnf": {
         "refresh": ("dnf", "-y", "makecache"),
+        "fetch": ("dnf", "-y", "install", "--downloadonly", "--allowerasing"),
         "install": ("dnf", "-y", "install"),
         "remove": ("dnf", "-y", "remove"),
         "hold": ("dnf", "-y", "versionlock", "add"),
@@ -30,6 +33,10 @@ PACKAGE_COMMANDS: dict[Manager, dict[Verb, tuple[str, ...]]] = {
     },
     "zypper": {
         "refresh": ("zypper", "--non-interactive", "refresh"),
+        "fetch": (
+            *("zypper", "--non-interactive", "install", "--auto-agree-with-licenses"),
+            *("--download-only", "--force-resolution"),
+        ),
         "install": ("zypper", "--non-interactive", "install", "--auto-agree-with-licenses"),
         "remove": ("zypper", "--non-interactive", "remove"),
         "hold": ("zypper", "--non-interactive", "addlock"),
@@ -46,7 +53,15 @@ _RUNNING = "{kernel}"
 
 def packages_argv(action: Packages) -> tuple[str, ...]:
     """The command of a request to a package manager."""
-    return (*PACKAGE_COMMANDS[action.manager][action.verb], *action.names)
+    return (*PACKAGE_COMMANDS[action.manager][action.verb], *package_words(action))
+
+
+def package_words(action: Packages) -> tuple[str, ...]:
+    """What stands behind the verb: names that come, and those that go in the same transaction."""
+    going = [name for name in action.without if "*" not in name]
+    if action.manager == "dnf":  # which has no word for one that goes
+        return (*(("--allowerasing",) if going else ()), *action.names)
+    return (*action.names, *(f"{name}-" if action.manager == "apt" else f"!{name}" for name in going))
 
 
 def quoted(word: str) -> str:

@@ -226,9 +226,9 @@ class DriverBox:
         names = ("libnvidia-compute", "libnvidia-ml", "libcuda1", "nvidia-driver", "nvidia-compute")
         return [version for name, version in sorted(have.items()) if name.startswith(names)]
 
-    def take_back(self) -> dict[str, Any]:
-        """Takes the newest run back."""
-        account: dict[str, Any] = self._inside("undo", None)
+    def take_back(self, run: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Takes a run back, of which there is an account; else the newest."""
+        account: dict[str, Any] = self._inside("undo", Path(run["logs"]).name if run else None)
         return account
 
     def _inside(self, verb: str, asked: Any) -> Any:

@@ -215,6 +215,8 @@ def _rpm_repositories(around: Surroundings, folder: str) -> Iterator[Reading]:
 
 
 _OF_THE_DRIVER = lines_with("nvidia|cuda")
+_HELD = "nvidia|cuda|^libnv|^linux-image-"
+"""Holds that matter to the driver: libnvoptix1 has no more of its name, and a kernel is held with its module."""
 _AUTOMATIC = lines_with(r"(?i)^\s*(?:apply_updates|exclude(?:pkgs)?)\s*=")
 
 
@@ -275,9 +277,9 @@ def _packages(around: Surroundings, machine: Machine) -> Iterator[Reading]:
         yield Reading("driver.packages", "dpkg-query, rpm", failure=said.failure or "no answer in time")
         return
     if program == "dpkg-query":
-        said = around.tell("apt-mark", "showhold", keep=_OF_THE_DRIVER)
+        said = around.tell("apt-mark", "showhold", keep=lines_with(_HELD))
         good = said.returncode == 0
-        held = tuple(line for line in said.stdout.split() if re.search("nvidia|cuda", line))
+        held = tuple(line for line in said.stdout.split() if re.search(_HELD, line))
         why = None if good else said.failure or "apt-mark failed"
         yield Reading("driver.held", "apt-mark showhold", held if good else None, why)
         path = "/var/log/apt/history.log"

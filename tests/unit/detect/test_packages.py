@@ -102,9 +102,10 @@ def test_history_of_apt_keeps_the_driver_and_no_command_line(tree):
     versions = ("535.171.04-0ubuntu0.22.04.1", "535.183.01-0ubuntu0.22.04.1")
     expected = ("2026-11-20 06:12:33", True, "libnvidia-compute-535", *versions)
     assert packages.parse_history(HISTORY) == (expected,)
+    held = "libnvoptix1\nlinux-image-generic\nnvidia-driver-535"
     for name in ("dpkg-query", "apt-mark"):
         tree.write(f"/usr/bin/{name}", "").chmod(0o755)
-    outputs = {"dpkg-query": f"ii \tnvidia-driver-535\t{versions[1]}\n", "apt-mark": "linux-image\nnvidia-driver-535\n"}
+    outputs = {"dpkg-query": f"ii \tnvidia-driver-535\t{versions[1]}\n", "apt-mark": f"{held}\nbash\n"}
 
     def runner(argv, **_):
         return Completed(tuple(argv), returncode=0, stdout=outputs[argv[2].rsplit("/", 1)[-1]], stderr="")
@@ -112,7 +113,8 @@ def test_history_of_apt_keeps_the_driver_and_no_command_line(tree):
     where = around(tree, runner)
     readings = list(packages._packages(where, WITH_GPU))
     assert values(readings, "driver.package") == [("nvidia-driver-535", versions[1], "installed")]
-    assert values(readings, "driver.held") == [("nvidia-driver-535",)]
+    assert values(readings, "driver.held") == [tuple(held.split())]
+    assert not any("bash" in str(reading.value) for reading in readings)
     assert values(readings, "driver.package_event") == [expected]
     assert "secret" not in repr(where.memory.looks)
 

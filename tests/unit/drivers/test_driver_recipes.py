@@ -1,6 +1,7 @@
 """Steps by distribution and kind of GPU: branch, module, names, order, and the way back."""
 
 import re
+import subprocess
 
 import pytest
 from driver_boxes import MATRIX, ids, machine, packages_of, plan, release, step
@@ -328,3 +329,25 @@ def test_a_right_driver_with_extras_gets_the_extras_alone():
     assert ids(plan(box)) == []
     assert ids(plan(box, container_toolkit=True))[-1] == "container-toolkit"
     assert "driver" not in ids(plan(box, container_toolkit=True))
+
+
+@pytest.mark.parametrize(("os", "version"), [("ubuntu", "24.04"), ("debian", "12")])
+def test_with_nvidias_apt_repository_every_package_of_the_branch_is_held(os, version):
+    made = plan(machine("Tesla T4", os=os, version=version), origin="nvidia", branch=595)
+    _, every = step(made, "hold-driver").actions
+    chosen = re.search(r"sed -nE '([^']*)'", every.argv[2])[1]
+    rows = (
+        "installed 595.71.05-1ubuntu1 libnvidia-compute:amd64",
+        "installed 3:595.71.05-1 nvidia-open",
+        "installed 595-1ubuntu1 nvidia-driver-pinning-595",
+        "installed 595.71-1 nvidia-driver-pinning-595.71",
+        "not-installed 595.71.05-1 nvidia-fs",
+        "installed 1.595.2-1 bash",
+        "installed 590-1ubuntu0.22.04.2 less",
+    )
+    ran = subprocess.run(["sed", "-nE", chosen], input="\n".join(rows), capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["libnvidia-compute:amd64", "nvidia-open"]
+    proof = step(made, "hold-driver").done_when[-1]
+    held = "hold 595.71.05-1 nvidia-open\ninstall 595-1 nvidia-driver-pinning-595\ninstall 5.2-1 bash\n"
+    assert re.search(proof.matches, held)
+    assert not re.search(proof.matches, held + "install 595.71.05-1 libnvidia-gl\n")

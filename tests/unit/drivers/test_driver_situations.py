@@ -5,6 +5,7 @@ import re
 import pytest
 from driver_boxes import ids, machine, packages_of, plan, release, step
 
+from provision.drivers.managers import unwanted_removals
 from provision.drivers.steps import Packages, Run
 from provision.errors import ExitCode, NoBuildError, NoUsableGpuError, UsageError
 from provision.records import Gpu
@@ -92,7 +93,76 @@ def test_the_old_packages_go_as_late_as_possible_and_after_the_new_ones_were_fet
     ]
     old = packages_of(made, "remove-old-driver")
     assert set(old) == {"nvidia-driver-535-server", "libnvidia-compute-535-server", "nvidia-fabricmanager-535"}
-    assert step(made, "remove-old-driver").undo == (Packages("apt", "install", old),)
+    (back,) = step(made, "remove-old-driver").undo
+    assert (back.verb, back.names) == ("install", old)
+    assert unwanted_removals(step(made, "driver"), back, ("libnvidia-compute-580-server", "bash")) == ("bash",)
+    (fetch,) = step(made, "fetch-driver").actions
+    assert (fetch.verb, fetch.names, set(fetch.without)) == ("fetch", packages_of(made), set(old))
+
+
+def test_what_serves_every_branch_is_not_asked_to_leave_when_the_new_driver_is_fetched():
+    rows = installed(
+        ("nvidia-headless-no-dkms-580-server-open", "580.95.05-0ubuntu0.24.04.1"),
+        ("libnvidia-compute-580-server", "580.95.05-0ubuntu0.24.04.1"),
+        ("nvidia-firmware-580-server-580.95.05", "580.95.05-0ubuntu0.24.04.1"),
+        ("linux-signatures-nvidia-6.8.0-79-generic", "6.8.0-79.79"),
+        ("nvidia-settings", "510.47.03-0ubuntu4"),
+    )
+    made = plan(of(readings=rows), branch=595)
+    (fetch,) = step(made, "fetch-driver").actions
+    assert set(fetch.without) == {
+        "nvidia-headless-no-dkms-580-server-open",
+        "libnvidia-compute-580-server",
+        "nvidia-firmware-580-server-580.95.05",
+    }
+    (back,) = step(made, "remove-old-driver").undo
+    assert "nvidia-firmware-580-server-580.95.05" not in back.names, "the archive has the newest release alone"
+
+
+@pytest.mark.parametrize(("flavour", "ending"), [("proprietary", ""), ("open", "-open")])
+def test_packages_tell_the_kernel_module_of_a_driver_that_is_not_loaded(flavour, ending):
+    module = f"linux-modules-nvidia-580-server{ending}-generic"
+    rows = installed((module, "6.8.0-79.79"), ("libnvidia-compute-580-server", "580.95.05-0ubuntu0.24.04.1"))
+    for wanted in ("open", "proprietary"):
+        made = plan(of(readings=rows), branch=580, kernel_module=wanted)
+        assert ("remove-old-driver" in ids(made)) == (wanted != flavour)
+        if wanted != flavour:
+            assert packages_of(made, "remove-old-driver") == (module,)
+
+
+def test_both_modules_are_no_answer():
+    rows = installed(
+        ("linux-modules-nvidia-580-server-generic", "6.8.0-79.79"),
+        ("linux-modules-nvidia-580-server-open-generic", "6.8.0-79.79"),
+        ("libnvidia-compute-580-server", "580.95.05-0ubuntu0.24.04.1"),
+    )
+    assert plan(of(readings=rows), branch=580).steps == ()
+
+
+def test_one_pin_takes_the_place_of_another_and_gives_it_back():
+    rows = installed(
+        ("nvidia-open", "595.71.05-1ubuntu1"),
+        ("libnvidia-compute", "595.71.05-1ubuntu1"),
+        ("nvidia-driver-pinning-595", "595-1ubuntu1"),
+    )
+    made = plan(of(readings=rows), branch=610, origin="nvidia")
+    new, old = "nvidia-driver-pinning-610", "nvidia-driver-pinning-595"
+    assert step(made, "pin-branch").actions == (Packages("apt", "install", (new,), without=(old,)),)
+    purge = Run(("apt-get", "purge", "--yes", new))
+    assert step(made, "pin-branch").undo == (purge, Packages("apt", "install", (old,)))
+    assert old not in packages_of(made, "remove-old-driver")
+    undo = step(made, "remove-old-driver").undo
+    assert undo[0].names == undo[-1].names == ("nvidia-open", "libnvidia-compute")
+    assert undo[1:3] == (purge, Packages("apt", "install", (old,))), "else the old names would bring the new branch"
+
+
+def test_the_kernel_that_was_held_before_stays_so_after_the_undo():
+    held = ("linux-image-generic", "nvidia-driver-535-server")
+    made = plan(of(readings={**ARCHIVE_535, "driver.held": held}), branch=580)
+    assert packages_of(made, "release-holds") == held[1:]
+    (unhold,) = step(made, "hold-driver").undo
+    assert "linux-image-generic" in packages_of(made, "hold-driver")
+    assert "linux-image-generic" not in unhold.names
 
 
 def test_names_that_old_and_new_share_are_not_taken_for_old_ones_a_second_time():

@@ -135,8 +135,11 @@ def test_subkeys_are_not_primary_keys():
 def test_no_request_switches_a_signature_check_off_or_asks(manager):
     for verb in PACKAGE_COMMANDS[manager]:
         text = " ".join(argv_of(Packages(manager, verb, ("x",))))
-        for word in ("gpg", "unauthenticated", "insecure", "allow-downgrades", "allowerasing", "force-yes", "nodeps"):
+        for word in ("gpg", "unauthenticated", "insecure", "allow-downgrades", "force-yes", "nodeps"):
             assert word not in text
+        # Only what is fetched and not installed may exclude what is there.
+        assert "allowerasing" not in text or "--downloadonly" in text
+        assert "force-resolution" not in text or "--download-only" in text
         assert text.endswith(" x")
         assert argv_of(Packages(manager, verb))[0] not in MAY_END
     assert ENVIRONMENT["DEBIAN_FRONTEND"] == "noninteractive"
@@ -216,6 +219,24 @@ def test_what_the_step_names_is_wanted():
     action = Packages("apt", "install", ("new=1.0", "other"))
     step = Step("x", "y", (Packages("apt", "remove", ("old-*",)), action))
     assert unwanted_removals(step, action, ("old-one", "new", "kernel")) == ("kernel",)
+
+
+@pytest.mark.parametrize(
+    ("manager", "words"),
+    [
+        ("apt", ["new", "old-"]),
+        ("dnf", ["--allowerasing", "new"]),
+        ("zypper", ["new", "!old"]),
+    ],
+)
+def test_what_goes_in_the_same_transaction_is_said_in_the_words_of_each_manager(manager, words):
+    for verb in ("fetch", "install"):
+        exchange = Packages(manager, verb, ("new",), without=("old", "lib*"))
+        assert list(argv_of(exchange)[-2:]) == words, "a pattern only says what may go"
+    assert list(rehearsal_of(exchange)[-2:]) == words
+    assert rehearsal_of(Packages(manager, "fetch", ("new",), without=("old",))) is None
+    removed = ("old", "libnew", "bash")
+    assert unwanted_removals(Step("x", "y", (exchange,)), exchange, removed) == ("bash",)
 
 
 def test_zypper_has_statuses_that_are_no_failure():
