@@ -536,7 +536,8 @@ def hold_steps(job: Job, *, with_fabric: bool) -> Iterator[Step]:
         yield Step("hold-driver", why, (lock,), (unlock,), done_when=(proof,))
         return
     names = held_names(job, with_fabric=with_fabric)
-    every = _hold_every(job) if job.manager == "apt" and job.origin == "nvidia" and not job.is_there else None
+    is_named = job.is_there or job.manager != "apt" or job.names.scheme == "ubuntu-archive"
+    every = None if is_named else _hold_every(job)
     released = set(_released(job))
     stay_held = {name for name in job.box.held if name not in released}
     kernel = ", with the kernel that its module was built for" if job.is_prebuilt and job.names.prebuilt else ""
@@ -556,7 +557,8 @@ def _hold_every(job: Job) -> tuple[Run, Run, Proof]:
     """Holds every package of the driver's branch, takes that back, and the proof that none was left out.
 
     The packages of NVIDIA's repositories need each other in exactly one release, and their names are not known before
-    they are there. Were only the first one held, apt would find no way to upgrade the others, nor anything else.
+    they are there. Were only the first one held, apt would find no way to upgrade the others, nor anything else. Some
+    of Debian's are not tied to the others, and would go on alone: firmware-nvidia-gsp, without which no GPU starts.
     """
     branch = job.branch.branch  # without the pin itself, for which another one may come
     version = rf"([0-9]+:)?{branch}[.][0-9.]+[^ ]*"

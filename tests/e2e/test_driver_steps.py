@@ -67,6 +67,11 @@ def of_driver(have):
     return {name: version for name, version in have.items() if re.search("nvidia|libcuda|cuda-drivers", name)}
 
 
+def of_release(have, release):
+    """Packages of that very release of the driver; Debian's nvidia-kernel-common, say, has versions of its own."""
+    return {name: version for name, version in have.items() if re.match(rf"(\d+:)?{re.escape(release)}-", version)}
+
+
 def loaded(box):
     """Release of the module that is loaded, as the pretended kernel tells it."""
     return box.run("cat", "/sys/module/nvidia/version").out.strip() or None
@@ -143,16 +148,28 @@ def test_an_upgrade_of_everything_leaves_the_driver_alone(box, distribution, wis
     assert loaded(machine) == release, "the kernel that an upgrade brought has no module of the driver"
 
 
-@pytest.mark.parametrize("distribution", ["ubuntu 24.04", "debian 12"])
-def test_with_nvidias_repository_an_upgrade_is_refused_as_a_whole(box, distribution):
-    """Held and pinned at once, the driver is not exchanged in parts: apt upgrades nothing until the hold is gone."""
+@pytest.mark.parametrize(
+    ("distribution", "wish"),
+    [
+        ("ubuntu 24.04", {"origin": "nvidia"}),
+        ("ubuntu 24.04", {"origin": "nvidia", "branch": 550}),
+        ("debian 12", {"origin": "nvidia"}),
+        ("debian 12", {"origin": "distro"}),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else value.replace(" ", ""),
+)
+def test_an_upgrade_takes_everything_but_a_driver_of_one_release(box, distribution, wish):
+    """Debian's own packages, and NVIDIA's: with and without a pin, the driver's parts stay what they were."""
     machine = box(distribution, ADA, age="old")
-    finish(machine, machine.plan(origin="nvidia"))
-    packages = machine.installed()
+    finish(machine, machine.plan(**wish))
+    driver = of_release(machine.installed(), loaded(machine))
+    assert driver
     machine.grow()
     machine.run("apt-get", "update").ok()
-    assert machine.run("apt-get", "-y", "dist-upgrade").exit_code == 100
-    assert machine.installed() == packages
+    for word in ("upgrade", "dist-upgrade"):
+        machine.run("apt-get", "-y", word).ok()
+        assert of_release(machine.installed(), loaded(machine)) == driver
+    assert machine.installed()["openssh-server"].endswith(("-3", "-4")), "nothing was upgraded at all"
 
 
 #: Kinds of GPU whose plans need most: a fabric manager of the driver's release, names without `nvidia` in them.
@@ -253,35 +270,89 @@ def test_the_bench_shows_what_happens_without_a_hold(box):
 # --- from one driver to another -----------------------------------------------------------------
 
 
+NVIDIA = {"origin": "nvidia"}
+CLOSED = {"branch": 580, "kernel_module": "proprietary"}
+OPEN = {"branch": 580, "kernel_module": "open"}
+
+
 @pytest.mark.parametrize(
-    ("distribution", "gpus", "first", "second", "age"),
+    ("distribution", "first", "second", "age"),
     [
-        ("ubuntu 24.04", "ada", {"branch": 550, "origin": "nvidia"}, {"branch": 580, "origin": "nvidia"}, "old"),
-        ("ubuntu 24.04", "ada", {"branch": 550, "origin": "nvidia"}, {"branch": 580, "origin": "nvidia"}, "new"),
-        ("ubuntu 24.04", "ada", {"branch": 580}, {"branch": 595}, "new"),
-        ("fedora 42", "ada", {"branch": 580, "kernel_module": "proprietary"}, {"branch": 590}, "old"),
-        ("sles 15", "ada", {"branch": 580}, {"branch": 595}, "old"),
+        ("ubuntu 24.04", {"branch": 580}, {"branch": 595}, "old"),
+        ("ubuntu 24.04", {"branch": 580}, {"branch": 595, **NVIDIA}, "old"),
+        ("ubuntu 24.04", {"branch": 595, **NVIDIA}, {"branch": 580}, "old"),
+        ("ubuntu 24.04", {"branch": 580, **NVIDIA}, {"branch": 595, **NVIDIA}, "old"),
+        ("ubuntu 24.04", {"branch": 595, **NVIDIA}, {"branch": 610, **NVIDIA}, "new"),
+        ("ubuntu 22.04", CLOSED, OPEN, "new"),
+        ("ubuntu 22.04", CLOSED, OPEN, "old"),
+        ("debian 12", {"branch": 580, **NVIDIA}, {"branch": 595, **NVIDIA}, "old"),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value).replace(" ", ""),
 )
-def test_a_switch_leaves_one_driver_and_nothing_else_changed(box, distribution, gpus, first, second, age):
-    machine = box(distribution, KINDS[gpus], age=age)
-    packages = machine.installed()
-    old = machine.plan(**first)
-    finish(machine, old)
+def test_a_switch_leaves_one_driver_and_can_be_taken_back(box, distribution, first, second, age):
+    machine = box(distribution, age=age)
+    others = machine.installed()
+    finish(machine, machine.plan(**first))
+    packages, settings, held = machine.installed(), machine.settings(), machine.run("apt-mark", "showhold").ok()
+    release = loaded(machine)
     if age == "old":  # a box that nobody has upgraded since
         machine.grow()
     new = machine.plan(**second)
     assert new.steps, "the plan says that there is nothing to do"
-    account = machine.carry_out(new)
-    assert account["kind"] == "finished", machine.log_of(account)
+    finish(machine, new)
     after = machine.installed()
-    assert packages.keys() <= after.keys()
+    assert others.keys() <= after.keys()
     assert loaded(machine).startswith(f"{new.branch}.")
-    module = r"nvidia-.*dkms|nvidia-kernel-source|kmod-nvidia|linux-modules-nvidia|nvidia-(?:open-)?driver-G"
-    modules = [name for name in after if re.match(module, name)]
+    modules = [name for name in after if re.match(r"nvidia-.*dkms|nvidia-kernel-source|linux-modules-nvidia", name)]
     assert modules
     assert all(("open" in name) == (new.kernel_module == "open") for name in modules), modules
+    for word in ("upgrade", "dist-upgrade"):
+        machine.run("apt-get", "-y", word).ok()
+        assert of_driver(machine.installed()) == of_driver(after)
+
+    undone = machine.take_back()
+    assert undone["kind"] == "undone", machine.log_of(undone)
+    machine.run("apt-get", "-y", "autoremove", "--purge").ok()
+    machine.restart()
+    back = machine.installed()
+    if age == "new":
+        assert of_driver(back) == of_driver(packages)
+        assert loaded(machine) == release
+    # What the archive has of the old branch by now is another release, for another kernel.
+    assert {_without_numbers(name) for name in of_driver(back)} == {
+        _without_numbers(name) for name in of_driver(packages)
+    }
+    assert loaded(machine).partition(".")[0] == release.partition(".")[0]
+    assert machine.settings() == settings
+    assert machine.run("apt-mark", "showhold").ok() == held
+
+
+def _without_numbers(name):
+    """A package's name without the release or the kernel in it."""
+    return re.sub(r"-\d+\.\d+\.\d+(?:-\d+)?(?=-|$)", "", name)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "first", "second"),
+    [
+        ("fedora 42", CLOSED, {"branch": 590}),  # both modules exclude each other
+        ("sles 15", {"branch": 580}, {"branch": 595}),
+    ],
+)
+def test_a_switch_of_rpm_packages_leaves_one_driver_of_one_release(box, distribution, first, second):
+    machine = box(distribution, ADA, age="old")
+    others = machine.installed()
+    finish(machine, machine.plan(**first))
+    machine.grow()  # a box that nobody has upgraded since
+    new = machine.plan(**second)
+    finish(machine, new)
+    after = machine.installed()
+    assert others.keys() <= after.keys()
+    assert {version.split("-")[0].split("_")[0] for version in of_driver(after).values()} == {loaded(machine)}
+    assert loaded(machine).startswith(f"{new.branch}.")
+    modules = [name for name in after if re.match(r"kmod-nvidia|nvidia-(?:open-)?driver-G", name)]
+    assert len(modules) == 1
+    assert ("open" in modules[0]) == (new.kernel_module == "open")
 
 
 # --- trust --------------------------------------------------------------------------------------

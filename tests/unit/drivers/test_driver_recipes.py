@@ -351,3 +351,10 @@ def test_with_nvidias_apt_repository_every_package_of_the_branch_is_held(os, ver
     held = "hold 595.71.05-1 nvidia-open\ninstall 595-1 nvidia-driver-pinning-595\ninstall 5.2-1 bash\n"
     assert re.search(proof.matches, held)
     assert not re.search(proof.matches, held + "install 595.71.05-1 libnvidia-gl\n")
+
+
+def test_names_hold_ubuntus_own_driver_and_debians_parts_are_found_by_their_release():
+    (names,) = step(plan(machine("Tesla T4", kernel="6.8.0-79-generic")), "hold-driver").actions
+    assert names.verb == "hold"
+    made = plan(machine("Tesla T4", os="debian", version="12"), origin="distro")
+    assert [action.kind for action in step(made, "hold-driver").actions] == ["packages", "run"]
