@@ -5,7 +5,9 @@
 Grid: distribution x kind of GPU x wishes. For each plan: names of packages that no archive of tests/bench has; the shell
 script through `sh -n`, `bash -n` and, some of them, shellcheck; cloud-init's user data as YAML, its script the same as the
 other one; the Ansible tasks as YAML and, every different file of them, through `ansible-playbook --syntax-check`. A program that
-is not here is counted as not run. With --carry-out the plan of one GPU is run and run again in a throw-away system (tests/bench/driver_box.py). Nothing of it has met a GPU or the distribution itself.
+is not here is counted as not run. With --carry-out the plan of one GPU is run, run again, followed by an upgrade of
+everything, and taken back in a throw-away system (tests/bench/driver_box.py). Nothing of it has met a GPU or the
+distribution itself.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +52,13 @@ WISHES = {
     "toolkits": {"container_toolkit": True, "cuda_toolkit": "newest"},
     "branch-580": {"branch": 580},
     "fabric-manager": {"fabric_manager": True},
+}
+
+#: Lists read again, and everything upgraded, by package manager.
+UPGRADES = {
+    "apt": (("apt-get", "update"), ("apt-get", "-y", "dist-upgrade")),
+    "dnf": (("dnf", "-y", "makecache", "--refresh"), ("dnf", "-y", "upgrade")),
+    "zypper": (("zypper", "--non-interactive", "refresh"), ("zypper", "--non-interactive", "update")),
 }
 
 #: shellcheck takes seconds of a processor for ten scripts: it reads these of every distribution.
@@ -135,13 +145,13 @@ def check_ansible(tasks: dict[str, set[str]]) -> dict[str, object]:
 
 
 def carry_out(distribution: str, folder: Path) -> dict[str, object]:
-    """There, and again."""
+    """There, again, an upgrade of everything with newer packages in every repository, and back."""
     reason = missing_programs(distribution)
     if reason:
         return {"run": False, "why": reason}
     started = time.perf_counter()
     try:
-        with DriverBox(folder, distribution, KINDS["ada"]) as box:
+        with DriverBox(folder, distribution, KINDS["ada"], age="old") as box:
             packages, settings = box.installed(), box.settings()
             made = box.plan(container_toolkit=True)
             there = box.carry_out(made)
@@ -160,9 +170,33 @@ def carry_out(distribution: str, folder: Path) -> dict[str, object]:
                 "done_again": sorted(n for n, state in box_again["steps"].items() if state != "passed-over"),
             }
             result["files_written"] = sorted(box.settings().keys() - settings.keys())
+            result["upgrade"] = upgraded(box, distribution)
+            back = box.take_back(there)
+            result |= {"back": back["kind"], "back_error": back["error"]}
+            left = {name for name in of_driver(box.installed()) if name not in packages}
+            result["driver_packages_left_to_autoremove"] = sorted(left)
     except GpusetupError as err:
         return {"run": False, "why": err.code}
     return {**result, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def upgraded(box: DriverBox, distribution: str) -> dict[str, object]:
+    """An upgrade as the distribution's manual says, and what it did to the driver."""
+    before = of_driver(box.installed())
+    box.grow()
+    manager = "apt" if distribution in APT else "dnf" if distribution in DNF else "zypper"
+    refresh, upgrade = UPGRADES[manager]
+    box.run(*refresh).ok()
+    exit_code = box.run(*upgrade).exit_code
+    after = of_driver(box.installed())
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    return {"command": " ".join(upgrade), "exit_code": exit_code, "driver_packages_changed": sorted(changed)}
+
+
+def of_driver(packages: dict[str, str]) -> dict[str, str]:
+    """Of these packages the driver's; the container toolkit may be upgraded."""
+    driver = re.compile(r"nvidia|libcuda|cuda-drivers")
+    return {name: packages[name] for name in packages if driver.search(name) and "container" not in name}
 
 
 def main() -> None:

@@ -118,7 +118,7 @@ def box_of(machine: Machine, matrix: Matrix) -> Box:
         release=release or _release_of(packages),
         flavour=(driver.kernel_module if driver else None) or _flavour_of(packages),
         has_runfile=reading.text("driver.runfile") is not None,
-        held=tuple(name for key in ("driver.held", "driver.locked") for name in reading.texts(key)),
+        held=tuple(name for key in ("driver.held", "driver.locked") for name in reading.all_texts(key)),
         sources=tuple(
             str(row[1]) for key in ("driver.repository", "driver.rpm_repository") for row in reading.rows(key)
         ),
@@ -155,6 +155,10 @@ class _Readings:
     def texts(self, name: str) -> tuple[str, ...]:
         value = self.value(name)
         return tuple(map(str, value)) if isinstance(value, tuple) else ()
+
+    def all_texts(self, name: str) -> tuple[str, ...]:
+        """Of every source: a machine may have the settings of two package managers."""
+        return tuple(str(text) for row in self.rows(name) for text in row)
 
     def rows(self, name: str) -> list[tuple[object, ...]]:
         return [one.value for one in self._named(name) if isinstance(one.value, tuple)]

@@ -99,7 +99,7 @@ def removed_packages(manager: Manager, rehearsal: str) -> tuple[str, ...]:
 def unwanted_removals(step: Step, action: Packages, removed: Iterable[str]) -> tuple[str, ...]:
     """Of the packages that would go, those that no action of the step names, also not by a pattern."""
     packages = [one for one in (*step.actions, *step.undo) if isinstance(one, Packages)]
-    named = [name.partition("=")[0] for one in (action, *packages) for name in (*one.names, *one.without)]
+    named = [re.split("[<=]", name)[0] for one in (action, *packages) for name in (*one.names, *one.without)]
     return tuple(name for name in removed if not any(_covers(pattern, name) for pattern in named))
 
 

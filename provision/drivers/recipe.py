@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .by_release import below_next, has_branch, install_same, locks
 from .job import (
     RUNNING_KERNEL,
     has_gpu,
@@ -376,10 +377,11 @@ def _fetched(job: Job) -> Step:
     """The new packages are fetched while the old driver still works."""
     # From a box that was not upgraded, apt finds no way to another branch as long as the old one is not named.
     without = _of_old_branch(job) if job.manager == "apt" else ()
+    names = tuple(below_next(job, name) for name in job.driver) if job.manager == "zypper" else job.driver
     return Step(
         id="fetch-driver",
         why="everything is fetched while the old driver still works: a network that fails later takes nothing away",
-        actions=(Packages(job.box.distribution.manager, "fetch", job.driver, without=without),),
+        actions=(Packages(job.box.distribution.manager, "fetch", names, without=without),),
         needs=(*quiet(job), *(known(job, name) for name in job.driver)),
     )
 
@@ -408,6 +410,7 @@ def _driver(job: Job) -> Step:
     why = f"branch {branch} with the {job.flavour} kernel module, {how}"
     if job.names.scheme == "suse":
         actions = _suse_actions(job)
+        needs = (*needs, has_branch(job, names[0]))
     elif job.origin == "distro" and job.box.has_ubuntu_drivers and job.is_prebuilt and not job.for_display:
         # It knows which kernel packages this box follows; what it leaves out comes after it.
         word = f"{branch}-server" + ("-open" if job.flavour == "open" else "")
@@ -454,12 +457,15 @@ def _is_of_branch(job: Job) -> Proof:
 
 
 def _suse_actions(job: Job) -> tuple[Action, ...]:
-    """The kernel module of SUSE first, then user space of exactly its release, which nobody knows beforehand."""
+    """The kernel module of SUSE first, then user space of exactly its release, which nobody knows beforehand.
+
+    Several branches stand under the name of the module, and zypper would take the newest of them.
+    """
     module, *others = job.driver
-    release = f"$(rpm -q --qf '%{{VERSION}}\\n' {module} | cut -d_ -f1 | sort -u | tail -n 1)"
-    rest = " ".join(f'"{name} = {release}"' for name in (*others, "nvidia-persistenced"))
-    script = f"zypper --non-interactive install --auto-agree-with-licenses {rest}"
-    return (packages(job, "install", (module,)), Run(("sh", "-c", script)))
+    return (
+        packages(job, "install", (below_next(job, module),)),
+        install_same(job, (*others, "nvidia-persistenced")),
+    )
 
 
 # --- fabric -------------------------------------------------------------------------------------
@@ -484,7 +490,7 @@ def fabric_steps(job: Job, *, nvlink5: bool) -> Iterator[Step]:
     yield Step(
         id="fabric-manager",
         why="these GPUs are joined by NVSwitches: CUDA waits for the fabric manager, of exactly the driver's release",
-        actions=(packages(job, "install", names), Run(("systemctl", "enable", "nvidia-fabricmanager"))),
+        actions=(_install_fabric(job, names), Run(("systemctl", "enable", "nvidia-fabricmanager"))),
         undo=(Run(("systemctl", "disable", "nvidia-fabricmanager")), packages(job, "remove", names)),
         needs=(*quiet(job), *(known(job, name) for name in names), *_same_release(job, names)),
         done_when=(
@@ -494,6 +500,11 @@ def fabric_steps(job: Job, *, nvlink5: bool) -> Iterator[Step]:
     )
 
 
+def _install_fabric(job: Job, names: tuple[str, ...]) -> Action:
+    """Rpm repositories have every branch of it under one name, and nothing but its version ties it to the driver."""
+    return packages(job, "install", names) if job.manager == "apt" else install_same(job, names)
+
+
 def _same_release(job: Job, names: tuple[str, ...]) -> tuple[Proof, ...]:
     """Where the driver stays as it is, the fabric manager that would come is of its very release."""
     if not job.is_there or not names:
@@ -501,11 +512,11 @@ def _same_release(job: Job, names: tuple[str, ...]) -> tuple[Proof, ...]:
     release = str(job.box.release)
     do = f"upgrade the driver first, or install the package of {release} by its version"
     pattern = rf"(?<![\d.]){re.escape(release)}(?![\d.])"
-    argv: tuple[str, ...] = ("dnf", "-q", "list", names[0])
+    argv: tuple[str, ...] = ("dnf", "-q", "list", "--showduplicates", names[0])
     if job.manager == "apt":
         argv, pattern = ("apt-cache", "policy", names[0]), rf"Candidate: (?:\d+:)?{re.escape(release)}(?![\d.])"
     elif job.manager == "zypper":
-        argv = ("zypper", "--non-interactive", "info", names[0])
+        argv = ("zypper", "--non-interactive", "search", "--details", "--match-exact", names[0])
     return (Proof(argv, f"its release is that of the driver, {release}", pattern, do),)
 
 
@@ -516,22 +527,28 @@ def hold_steps(job: Job, *, with_fabric: bool) -> Iterator[Step]:
     """No upgrade exchanges the driver, or the kernel under it, alone."""
     if job.manager == "apt":
         yield _no_unattended(job)
+    why = (
+        "an upgrade would leave library and kernel module of two releases until the next start; all are exchanged"
+        " together"
+    )
+    if job.manager == "dnf":
+        lock, unlock, proof = locks(job)
+        yield Step("hold-driver", why, (lock,), (unlock,), done_when=(proof,))
+        return
     names = held_names(job, with_fabric=with_fabric)
     every = _hold_every(job) if job.manager == "apt" and not job.is_there else None
     released = set(_released(job))
     stay_held = {name for name in job.box.held if name not in released}
     kernel = ", with the kernel that its module was built for" if job.is_prebuilt and job.names.prebuilt else ""
-    done = tuple(_is_held(job, name) for name in names) if job.manager == "apt" else (_is_held(job, names[0]),)
     yield Step(
         id="hold-driver",
-        why="an upgrade would leave library and kernel module of two releases until the next start; all are exchanged"
-        f" together{kernel}",
+        why=f"{why}{kernel}",
         actions=(packages(job, "hold", names), *((every[0],) if every else ())),
         undo=(
             *((every[1],) if every else ()),
             packages(job, "unhold", (name for name in names if name not in stay_held)),
         ),
-        done_when=(*done, *((every[2],) if every else ())),
+        done_when=(*(_is_held(job, name) for name in names), *((every[2],) if every else ())),
     )
 
 
@@ -566,7 +583,7 @@ def held_names(job: Job, *, with_fabric: bool) -> tuple[str, ...]:
         return (*(name for name in job.box.driver_packages if name not in pins), *job.box.fabric_packages)
     names = list(job.driver) if job.manager == "apt" else []
     names += [job.filled(name) for name in job.names.hold]
-    if with_fabric and job.manager == "apt":
+    if with_fabric:
         names += job.fabric
     if job.is_prebuilt and job.names.prebuilt:
         names.append(f"linux-image-{job.kernel_flavour}")
@@ -576,9 +593,8 @@ def held_names(job: Job, *, with_fabric: bool) -> tuple[str, ...]:
 def _is_held(job: Job, name: str) -> Proof:
     if job.manager == "apt":
         return Proof(("apt-mark", "showhold"), f"{name} is held", rf"(?m)^{re.escape(name)}$")
-    stem = re.escape(name.rstrip("*"))
-    argv = ("dnf", "versionlock", "list") if job.manager == "dnf" else ("zypper", "locks")
-    return Proof(argv, "the driver's packages are locked", stem)
+    # 1 | nvidia-open-driver-G07-signed-cuda-kmp-default | package | (any)
+    return Proof(("zypper", "locks"), f"{name} is locked", rf"(?m)\|\s*{re.escape(name)}\s*\|")
 
 
 def _no_unattended(job: Job) -> Step:

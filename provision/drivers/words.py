@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from .steps import Action, Manager, Verb
 
-#: What the package managers are asked, without names. None is ever asked to leave out the check of a signature.
+#: What the package managers are asked, without names. None is ever asked to leave out the check of a signature. What is
+#: fetched may exclude what is installed: that is allowed to leave in the reckoning, and stays.
 PACKAGE_COMMANDS: dict[Manager, dict[Verb, tuple[str, ...]]] = {
     "apt": {
         "refresh": ("apt-get", "update"),
@@ -24,7 +25,7 @@ PACKAGE_COMMANDS: dict[Manager, dict[Verb, tuple[str, ...]]] = {
     },
     "dnf": {
         "refresh": ("dnf", "-y", "makecache"),
-        "fetch": ("dnf", "-y", "install", "--downloadonly"),
+        "fetch": ("dnf", "-y", "install", "--downloadonly", "--allowerasing"),
         "install": ("dnf", "-y", "install"),
         "remove": ("dnf", "-y", "remove"),
         "hold": ("dnf", "-y", "versionlock", "add"),
@@ -32,7 +33,10 @@ PACKAGE_COMMANDS: dict[Manager, dict[Verb, tuple[str, ...]]] = {
     },
     "zypper": {
         "refresh": ("zypper", "--non-interactive", "refresh"),
-        "fetch": ("zypper", "--non-interactive", "install", "--auto-agree-with-licenses", "--download-only"),
+        "fetch": (
+            *("zypper", "--non-interactive", "install", "--auto-agree-with-licenses"),
+            *("--download-only", "--force-resolution"),
+        ),
         "install": ("zypper", "--non-interactive", "install", "--auto-agree-with-licenses"),
         "remove": ("zypper", "--non-interactive", "remove"),
         "hold": ("zypper", "--non-interactive", "addlock"),

@@ -108,7 +108,7 @@ def unknown_names(distribution: str, steps: Iterable[Step]) -> list[str]:
     named = (
         name for action in actions_of(steps, Packages) if action.verb in ("install", "hold") for name in action.names
     )
-    plain = {name.partition("=")[0] for name in named if "*" not in name}
+    plain = {re.split("[<=]", name)[0] for name in named if "*" not in name}
     kernel = stubs_of(distribution).kernel_of(distribution)
     built_for = (f"kernel-devel-{kernel}", "kernel-devel-{kernel}", "linux-headers-{kernel}")
     return sorted(name for name in plain if name not in known and name not in built_for)
@@ -226,9 +226,9 @@ class DriverBox:
         names = ("libnvidia-compute", "libnvidia-ml", "libcuda1", "nvidia-driver", "nvidia-compute")
         return [version for name, version in sorted(have.items()) if name.startswith(names)]
 
-    def take_back(self) -> dict[str, Any]:
-        """Takes the newest run back."""
-        account: dict[str, Any] = self._inside("undo", None)
+    def take_back(self, run: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Takes a run back, of which there is an account; else the newest."""
+        account: dict[str, Any] = self._inside("undo", Path(run["logs"]).name if run else None)
         return account
 
     def _inside(self, verb: str, asked: Any) -> Any:

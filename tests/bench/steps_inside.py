@@ -36,14 +36,14 @@ def run(asked):
         return _account(book, carry_out(book, machine_hand(), lambda _: None))
 
 
-def undo(_):
-    """Takes the newest run back."""
+def undo(name):
+    """Takes a run back, the newest where none is named."""
     from provision.driver_setup import machine_hand
     from provision.drivers.journal import locked, open_run, runs
     from provision.drivers.undoing import take_back
 
     with locked(RUNS):
-        book = open_run(RUNS, runs(RUNS)[0])
+        book = open_run(RUNS, name or runs(RUNS)[0])
         return _account(book, take_back(book, machine_hand(), lambda _: None))
 
 

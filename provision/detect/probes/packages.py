@@ -174,9 +174,15 @@ def parse_module_stream(text: str) -> str | None:
     return fields.get("stream") or None if fields.get("state") == "enabled" else None
 
 
+# nvidia-driver-3:580.82.07-1.el9.*         versionlock of dnf 4
+# name = "nvidia-driver"                    versionlock of dnf 5
+# solvable_name: nvidia-compute-G06         zypper
+_LOCK_FIELD = re.compile(r"^(?:solvable_name:|name[ \t]*=)[ \t]*\"?([^\s\"]+)\"?$")
+
+
 def parse_locks(text: str) -> tuple[str, ...]:
-    """Lines about the driver in a file of locked packages."""
-    lines = (line.strip() for line in text.splitlines())
+    """What is locked of the driver, by a file of locked packages, as the package manager takes a lock away again."""
+    lines = (_LOCK_FIELD.sub(r"\1", line.strip()) for line in text.splitlines())
     return tuple(plain(line) for line in lines if line and line[0] not in "#!" and re.search("nvidia|cuda", line))
 
 

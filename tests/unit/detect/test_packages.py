@@ -75,6 +75,13 @@ def test_locked_packages():
     assert packages.parse_locks(text) == ("nvidia-driver-3:580.82.07-1.el9.*", "kmod-nvidia-open-dkms-*")
 
 
+def test_locks_of_zypper_and_of_dnf_5_are_read_as_names():
+    zypp = "\ntype: package\nmatch_type: glob\ncase_sensitive: on\nsolvable_name: nvidia-compute-G06\n\n"
+    assert packages.parse_locks(zypp) == ("nvidia-compute-G06",)
+    toml = 'version = "1.0"\n[[packages]]\nname = "nvidia-open"\n[[packages.conditions]]\nkey = "evr"\n'
+    assert packages.parse_locks(toml) == ("nvidia-open",)
+
+
 HISTORY = """
 Start-Date: 2026-11-19  10:00:00
 Commandline: apt-get install token=secret

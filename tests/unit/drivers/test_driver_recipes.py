@@ -128,8 +128,8 @@ def test_no_step_turns_signature_checks_off_or_pipes_a_script_into_a_shell():
         (("debian", "12"), "Tesla T4", {"origin": "distro"}, ("nvidia-kernel-dkms", "nvidia-driver", "nvidia-smi")),
         (("rocky", "9.5"), "Tesla T4", {}, ("nvidia-open",)),
         (("fedora", "44"), "NVIDIA A10", {}, ("nvidia-open",)),
-        (("sles", "15.6"), "NVIDIA A10", {}, ("nvidia-open-driver-G07-signed-cuda-kmp-default",)),
-        (("sles", "15.6"), "Tesla P40", {}, ("nvidia-driver-G06-kmp-default",)),
+        (("sles", "15.6"), "NVIDIA A10", {}, ("nvidia-open-driver-G07-signed-cuda-kmp-default<596",)),
+        (("sles", "15.6"), "Tesla P40", {}, ("nvidia-driver-G06-kmp-default<581",)),
     ],
 )
 def test_the_driver_is_asked_for_by_the_names_of_its_source(distribution, gpu, wish, names):
@@ -178,8 +178,44 @@ def test_amazon_linux_names_its_newer_kernels_apart():
 
 def test_suse_takes_user_space_of_the_release_of_its_module():
     made = plan(of(("sles", "15.6"), "NVIDIA A10"))
-    assert "nvidia-compute-utils-G07 = $(rpm -q" in step(made, "driver").actions[1].argv[2]
+    script = step(made, "driver").actions[1].argv[2]
+    assert script.startswith('release=$(rpm -q --qf "%{VERSION}\\n" nvidia-open-driver-G07-signed-cuda-kmp-default |')
+    assert '"nvidia-compute-utils-G07 = $release"' in script
     assert "kernel-headers" not in ids(made)
+
+
+def test_suse_is_asked_whether_the_branch_is_there_before_the_newest_below_the_next_one_is_taken():
+    made = plan(of(("sles", "15.6"), "NVIDIA A10"))
+    (proof,) = [one for one in step(made, "driver").needs if "of branch 595" in one.means]
+    row = "   | nvidia-open-driver-G07-signed-cuda-kmp-default | package | {} | x86_64 | cuda-sles15"
+    assert re.search(proof.matches, row.format("595.71.05_k6.4.0_150700.53.22-1"))
+    assert not re.search(proof.matches, row.format("590.48.01_k6.4.0_150700.53.22-1"))
+
+
+@pytest.mark.parametrize("distribution", [("rhel", "9.5"), ("amzn", "2023"), ("fedora", "42")], ids=" ".join)
+def test_dnf_locks_what_is_installed_and_no_pattern(distribution):
+    hold = step(plan(of(distribution, "Tesla T4"), branch=580), "hold-driver")
+    (lock,) = hold.actions
+    assert "*" not in lock.argv[2]
+    assert "rpm -q " in lock.argv[2]
+    assert not [one for one in hold.actions if isinstance(one, Packages)]
+
+
+def test_a_driver_that_is_there_is_locked_by_its_release():
+    box = of(
+        ("rhel", "9.5"),
+        "Tesla T4",
+        driver=release("580.95.05"),
+        readings={"driver.automatic_upgrades": True},
+    )
+    (lock,) = step(plan(box), "hold-driver").actions
+    assert lock.argv[2].startswith("release=580.95.05;")
+
+
+@pytest.mark.parametrize("distribution", [("rhel", "9.5"), ("sles", "15.6")], ids=" ".join)
+def test_rpm_repositories_give_the_fabric_manager_of_the_drivers_release(distribution):
+    install, _ = step(plan(of(distribution, *["NVIDIA H100 80GB HBM3"] * 8)), "fabric-manager").actions
+    assert "$release" in install.argv[2].rpartition("nvidia-fabricmanager")[2]
 
 
 # --- fabric -------------------------------------------------------------------------------------
