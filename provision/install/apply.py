@@ -364,11 +364,12 @@ def _make(run: _Run, over: tuple[Rejection, ...], left: Journal | None) -> Recei
     resumed = tuple(phase for phase in PHASES if book.has(phase)) if taken else ()
     conflicts = journal.conflicts
     if not book.has("install"):
-        require_space(chosen.lock, run.folder, needed=unpacked_bytes(chosen.lock), free=envs.free_bytes(run.folder))
+        needed = unpacked_bytes(chosen.lock)
+        require_space(chosen.lock, run.folder, needed=needed, free=envs.free_bytes(run.folder))
         with run.phase("venv"):
             _require(run, run.run(_venv_step(run, chosen)))
         with run.phase("install"):
-            _require(run, run.run(_install_step(run, chosen), of_bytes=unpacked_bytes(chosen.lock)), chosen.lock)
+            _require(run, run.run(_install_step(run, chosen), of_bytes=needed), chosen.lock)
         conflicts = chosen.conflicts()  # nothing of the environment has run yet
         book.end("install", conflicts)
     with run.phase("verify"):
