@@ -102,6 +102,7 @@ def test_two_files_of_one_name_are_kept_apart(bundle_order, tmp_path):
     assert verify_bundle(order.output)[1] == ()
 
 
+@pytest.mark.e2e
 def test_a_plan_for_another_processor_and_python_is_resolved_for_it(bundle_order, bundle_site):
     folder = bundle_site / "whl/cpu/torch"
     bench_index.make_torch(folder, "2.4.1+cpu", None, python="cp312", platform="manylinux_2_17_aarch64")
@@ -124,6 +125,7 @@ def test_a_plan_for_another_processor_and_python_is_resolved_for_it(bundle_order
     bench_index.write_pages(bundle_site)
 
 
+@pytest.mark.e2e
 def test_an_interrupted_run_is_gone_on_with(bundle_order, bundle_server):
     order, behaviour = bundle_order(), bundle_server[1]
     behaviour.faults["/general/transformers/transformers-5.0.0-py3-none-any.whl$"] = "break"
@@ -165,6 +167,7 @@ def test_a_silent_source_is_named(bundle_order, bundle_server, monkeypatch):
     assert caught.value.evidence[0].value == "silent for 0.2 s"
 
 
+@pytest.mark.e2e
 def test_ctrl_c_does_not_wait_for_a_silent_source(bundle_order, bundle_server):
     bundle_server[1].faults[f"/general/filelock/{WHEELS[0]}$"] = "hang"
     order = bundle_order()
@@ -245,6 +248,7 @@ def test_what_no_source_holds_is_exit_4(bundle_order):
     assert caught.value.evidence[0].value == "no"  # of several plans the one that can't be met is named
 
 
+@pytest.mark.e2e
 def test_a_python_that_cannot_start_gpusetup_is_left_out_or_an_error_when_asked_for(
     bundle_order, bundle_site, monkeypatch
 ):

@@ -237,6 +237,7 @@ def test_one_function_that_fails_costs_only_its_own_facts(fake_libraries, clean,
     assert seen == len(functions)
 
 
+@pytest.mark.e2e
 def test_one_function_that_answers_rubbish_costs_only_its_own_facts(fake_libraries, clean, functions):
     cases = [(name, box(**{f"garbage.{name}": 7})) for name in functions]
     for name, completed, told, facts in probe_all(fake_libraries, cases):

@@ -189,7 +189,8 @@ def start(tmp_path: Path, job: Job) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.e2e)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.e2e
 def test_signal_ends_the_run_with_a_whole_report(tmp_path, number):
     child = start(tmp_path, dataclasses.replace(SHORT, steps=100_000))
     assert child.stdout is not None

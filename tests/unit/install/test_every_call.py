@@ -49,7 +49,7 @@ CASES = [
     ("kill", ()),
     pytest.param("kill", ("2.0.1", "2.1.0", "2.2.0"), marks=pytest.mark.e2e),
     pytest.param("interrupt", ("2.0.1", "2.2.0"), marks=pytest.mark.e2e),
-    ("full", ("2.2.0",)),
+    pytest.param("full", ("2.2.0",), marks=pytest.mark.e2e),
 ]
 
 
@@ -69,7 +69,7 @@ def test_an_install_cut_short_anywhere(scene, before, how):
     assert old in seen
 
 
-@pytest.mark.parametrize("how", ["interrupt", "full"])
+@pytest.mark.parametrize("how", ["full", pytest.param("interrupt", marks=pytest.mark.e2e)])
 def test_a_first_install_that_fails_leaves_at_most_its_log(scene, how):
     for _ in every_cut(scene, lambda: install(order(scene.env)), how):
         if scene.torch() is None:

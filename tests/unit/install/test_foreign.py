@@ -137,7 +137,7 @@ def test_a_folder_with_other_bytes_is_refused(order, configured, tmp_path):
 
 
 @pytest.mark.parametrize("version", ["12.4.5", "12.9.0"])
-@pytest.mark.parametrize("source", ["index", "folder"])
+@pytest.mark.parametrize("source", ["index", pytest.param("folder", marks=pytest.mark.e2e)])
 def test_libraries_of_nvidia_come_from_the_sources_of_the_plan(order, sources, configured, tmp_path, version, source):
     """Higher or with other bytes: the foreign file is left alone, and that of torch's own index taken."""
     root, address, _ = sources

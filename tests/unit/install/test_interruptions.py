@@ -58,7 +58,14 @@ def torch_of(tmp_path):
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, -2)])
+SIGNALS = [
+    (signal.SIGKILL, -9),
+    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.e2e),
+    pytest.param(signal.SIGINT, -2, marks=pytest.mark.e2e),
+]
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
 def test_interrupted_install_leaves_the_old_environment_and_the_next_run_finishes(
     order, server, tmp_path, number, status
 ):
@@ -117,6 +124,7 @@ def test_empty_folder_becomes_the_environment(order, tmp_path):
     assert torch_of(tmp_path) == "2.4.1+cpu"
 
 
+@pytest.mark.e2e
 def test_installer_that_falls_silent_is_ended(order, server, tmp_path, monkeypatch):
     monkeypatch.setenv("UV_NO_CACHE", "1")
     server[1].faults[TORCH.format("2.4.1")] = "hang"
@@ -135,6 +143,7 @@ def test_place_that_cannot_be_written_is_named(order, tmp_path):
     assert caught.value.evidence[0].value == "Not a directory"
 
 
+@pytest.mark.e2e
 def test_probe_that_never_answers_is_ended(order, site, tmp_path):
     """A torch whose import hangs: the verification has a deadline of its own."""
     folder = tmp_path / "links"
