@@ -350,13 +350,13 @@ def publish(mirror: Mirror, distribution: str, age: Age = "new") -> None:
         suite, stubs, host = (
             data()["ubuntu"][release]["suite"],
             ubuntu_archive(release, age),
-            "archive.ubuntu.com/ubuntu",
+            "ubuntu.test/ubuntu",
         )
     else:
         suite, stubs, host = (
             data()["debian_kernels"][release]["suite"],
             debian_archive(release, age),
-            "deb.debian.org/debian",
+            "debian.test/debian",
         )
     publish_suite(mirror, host, suite, mirror.key(name), stubs, f"Origin: {name.capitalize()}\nLabel: {name}\n")
     words = f"{name}{release.replace('.', '')}"
@@ -438,9 +438,9 @@ def apt_box(folder: Path, mirror: Mirror, distribution: str) -> Throwaway:
     keyring = f"/usr/share/keyrings/{name}-archive-keyring.gpg"
     box.write(keyring, mirror.key(name).binary)
     address, components = (
-        ("http://archive.ubuntu.com/ubuntu", "main restricted")
+        ("http://ubuntu.test/ubuntu", "main restricted")
         if name == "ubuntu"
-        else ("http://deb.debian.org/debian", "main non-free-firmware" if int(release) >= 12 else "main")
+        else ("http://debian.test/debian", "main non-free-firmware" if int(release) >= 12 else "main")
     )
     sources = f"Types: deb\nURIs: {address}\nSuites: {own['suite']}\nComponents: {components}\nSigned-By: {keyring}\n"
     box.write(f"etc/apt/sources.list.d/{name}.sources", sources)
