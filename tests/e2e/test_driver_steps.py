@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,7 +29,10 @@ def shelf(tmp_path_factory):
     reason = why_not(tmp_path_factory.mktemp("trial"))
     if reason:
         pytest.skip(reason)
-    return tmp_path_factory.mktemp("shelf")
+    folder = tmp_path_factory.mktemp("shelf")
+    yield folder
+    for home in folder.glob("*/gpg-*"):  # gpg starts an agent per key ring, which would outlive the tests
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
 
 
 @pytest.fixture
