@@ -9,7 +9,7 @@ from ..records import Evidence
 from ..versions import CudaVersion
 from .branches import capability_of
 from .job import install, known, repository_steps
-from .recipe import TOOLKIT_KEYRING, cuda_repository, keep_distro_driver
+from .repositories import TOOLKIT_KEYRING, cuda_repository, keep_distro_driver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

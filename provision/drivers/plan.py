@@ -20,9 +20,12 @@ from .branches import (
     serves,
 )
 from .extras import container_toolkit_steps, cuda_toolkit_steps, is_switched, is_switched_by_nvlink5
+from .fabric import fabric_steps
+from .holds import hold_steps
 from .job import Job
-from .recipe import driver_steps, fabric_steps, hold_steps, sources
+from .recipe import driver_steps
 from .remarks import findings_of, notes_of
+from .repositories import sources
 from .wish import DriverWish, Flavour, Origin
 
 if TYPE_CHECKING:

@@ -10,7 +10,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .by_release import below_next, has_branch, install_same, locks
+from .by_release import below_next, has_branch, install_same
+from .fabric import fabric_steps
+from .holds import driver_holds, hold_steps, pins_there
 from .job import (
     RUNNING_KERNEL,
     has_gpu,
@@ -20,10 +22,8 @@ from .job import (
     known,
     packages,
     quiet,
-    refresh,
-    repository_steps,
-    write,
 )
+from .repositories import sources
 from .steps import Packages, Proof, Reboot, RemoveFile, Run, Step, WriteFile
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from .job import Job
     from .steps import Action
 
-CUDA_KEYRING = "/usr/share/keyrings/cuda-archive-keyring.gpg"
-TOOLKIT_KEYRING = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
-_NO_UPGRADES = "/etc/apt/apt.conf.d/52gpusetup-unattended-upgrades"
 _NOUVEAU = "/etc/modprobe.d/gpusetup-nouveau.conf"
 
 
@@ -58,73 +55,6 @@ def driver_steps(job: Job, *, fabric: bool, nvlink5: bool) -> Iterator[Step]:
     yield from hold_steps(job, with_fabric=fabric)
     yield from _own_key(job)
     yield reboot(job)
-
-
-# --- sources ------------------------------------------------------------------------------------
-
-
-def sources(job: Job) -> Iterator[Step]:
-    """Where the packages come from."""
-    if job.names.scheme == "debian-archive":
-        yield _non_free(job)
-    if job.origin == "nvidia" and job.repository is not None:
-        yield from cuda_repository(job)
-        if job.manager == "apt" and job.box.distribution.name.startswith("ubuntu"):
-            yield _prefer_nvidia()
-    else:
-        yield refresh(job)
-
-
-def cuda_repository(job: Job) -> Iterator[Step]:
-    """NVIDIA's repository for this release."""
-    repository = job.repository
-    if repository is None:
-        return
-    if job.manager == "apt":
-        word = dict(repository.arch)[job.box.arch]
-        yield from repository_steps(job, repository, name=f"{repository.name}-{word}", keyring=CUDA_KEYRING)
-    else:
-        keyring = f"/etc/pki/rpm-gpg/RPM-GPG-KEY-NVIDIA-{repository.name}"
-        yield from repository_steps(job, repository, name=repository.name, keyring=keyring)
-
-
-def _non_free(job: Job) -> Step:
-    path = "/etc/apt/sources.list.d/debian.sources"
-    old = job.box.distribution.name == "debian 11"
-    words = "main contrib non-free" if old else "main contrib non-free non-free-firmware"
-    before = "main" if old else "main non-free-firmware"
-    return Step(
-        id="non-free",
-        why="the driver lives in non-free; with a one-line sources.list add the words there",
-        actions=(
-            Run(("sed", "-i", f"s/^Components: main.*/Components: {words}/", path)),
-            packages(job, "refresh"),  # the lists are what the proof reads
-        ),
-        undo=(Run(("sed", "-i", f"s/^Components: main.*/Components: {before}/", path)),),
-        needs=(Proof(("test", "-f", path), f"{path} is there", do=f"add `{words}` to the lines of sources.list"),),
-        done_when=(
-            Proof(("apt-cache", "policy", "nvidia-driver"), "the archive has a driver", r"Candidate: (?!\(none\))\S"),
-        ),
-    )
-
-
-def _prefer_nvidia() -> Step:
-    path = "/etc/apt/preferences.d/gpusetup-nvidia"
-    text = "Package: *\nPin: origin developer.download.nvidia.com\nPin-Priority: 600\n"
-    return write(
-        "prefer-nvidia", path, text, "Ubuntu's archive has packages of the same names: a mix of both fits nowhere"
-    )
-
-
-def keep_distro_driver() -> Step:
-    """NVIDIA's repository gives toolkits, and the driver stays that of the distribution."""
-    path = "/etc/apt/preferences.d/gpusetup-driver"
-    kinds = ("driver", "open", "dkms", "kernel", "utils", "headless", "compute", "firmware")
-    names = " ".join((*(f"nvidia-{kind}*" for kind in kinds), "libnvidia-*", "cuda-drivers*"))
-    text = f"Package: {names}\nPin: origin developer.download.nvidia.com\nPin-Priority: -1\n"
-    return write(
-        "keep-distro-driver", path, text, "NVIDIA's repository has driver packages, too, and would exchange this one"
-    )
 
 
 # --- kernel -------------------------------------------------------------------------------------
@@ -237,7 +167,7 @@ def _branch(job: Job) -> Iterator[Step]:
         step = install(
             job, "pin-branch", (pin,), f"keeps every package of NVIDIA's on branch {branch}", needs=(known(job, pin),)
         )
-        others = tuple(name for name in _pins(job) if name != pin)
+        others = tuple(name for name in pins_there(job) if name != pin)
         action = Packages("apt", "install", (pin,), without=others)
         yield replace(step, actions=(action,), undo=tuple(_without_pin(job)))
     elif job.names.pin:
@@ -264,7 +194,7 @@ def _out_with_the_old(job: Job) -> Iterator[Step]:
     old = leaving(job)
     if not old and not job.box.has_runfile:
         return
-    if held := _released(job):
+    if held := driver_holds(job):
         yield Step(
             id="release-holds",
             why="these packages are held, and a held package is not exchanged",
@@ -293,11 +223,6 @@ def _out_with_the_old(job: Job) -> Iterator[Step]:
         )
 
 
-def _released(job: Job) -> tuple[str, ...]:
-    """Of the packages that are held, the driver's: the kernel's stay so."""
-    return tuple(name for name in job.box.held if re.search("nvidia|cuda|^libnv", name))
-
-
 def _is_gone(job: Job, names: tuple[str, ...]) -> Proof:
     """None of these is installed in the version that it has now: some names are those of the new packages, too."""
     versions = dict(job.box.packages or ())
@@ -307,11 +232,6 @@ def _is_gone(job: Job, names: tuple[str, ...]) -> Proof:
         return Proof(argv, "the old packages are gone", rf"\A(?!(?s:.*)(?m:^installed (?:{gone})$))")
     gone = "|".join(re.escape(f"{name}-{versions[name]}") for name in names)
     return Proof(("rpm", "-qa"), "the old packages are gone", rf"\A(?!(?s:.*)(?m:^(?:{gone})\.))")
-
-
-def _pins(job: Job) -> tuple[str, ...]:
-    """Installed packages that pin NVIDIA's others to a branch."""
-    return tuple(name for name in job.box.driver_packages if name.startswith("nvidia-driver-pinning-"))
 
 
 def _back(job: Job, old: tuple[str, ...]) -> Iterator[Action]:
@@ -334,7 +254,7 @@ def _without_pin(job: Job) -> Iterator[Action]:
     # The preferences are a configuration file: after a mere removal they would still hold.
     pin = job.filled(job.names.pin or "")
     yield Run(("apt-get", "purge", "--yes", pin))
-    if others := tuple(name for name in _pins(job) if name != pin):  # one pin drives the other out
+    if others := tuple(name for name in pins_there(job) if name != pin):  # one pin drives the other out
         yield Packages("apt", "install", others)
 
 
@@ -349,7 +269,7 @@ def _is_of_one_release(name: str, names: tuple[str, ...]) -> bool:
 def leaving(job: Job) -> tuple[str, ...]:
     """Installed driver packages that have no place beside the new ones."""
     fabric = tuple(name for name in job.box.fabric_packages if name not in job.fabric)
-    pins = _pins(job) if job.names.pin else ()  # whom the new one drives out
+    pins = pins_there(job) if job.names.pin else ()  # whom the new one drives out
     names = (*(name for name in job.box.driver_packages if name not in pins), *fabric)
     if job.box.release is not None and job.box.release.branch == job.branch.branch and not _is_of_other_origin(job):
         return tuple(name for name in names if name not in job.driver and _is_other_flavour(job, name))
@@ -466,148 +386,6 @@ def _suse_actions(job: Job) -> tuple[Action, ...]:
         packages(job, "install", (below_next(job, module),)),
         install_same(job, (*others, "nvidia-persistenced")),
     )
-
-
-# --- fabric -------------------------------------------------------------------------------------
-
-
-def fabric_steps(job: Job, *, nvlink5: bool) -> Iterator[Step]:
-    """What NVSwitches need: without it CUDA does not start (error 802)."""
-    if nvlink5:
-        modules = "/etc/modules-load.d/gpusetup-nvlink5.conf"
-        yield Step(
-            id="nvlink5",
-            why="NVLink 5 is managed through network adapters: its subnet manager, and the modules that reach them",
-            actions=(packages(job, "install", job.names.nvlink5), WriteFile(modules, "mlx5_core\nmlx5_ib\nib_umad\n")),
-            undo=(RemoveFile(modules), packages(job, "remove", job.names.nvlink5)),
-            needs=(*quiet(job), *(known(job, name) for name in job.names.nvlink5)),
-            done_when=(
-                installed(job, job.names.nvlink5, "the subnet manager is installed"),
-                Proof(("grep", "-q", "ib_umad", modules), "its modules load at the start"),
-            ),
-        )
-    names = job.fabric
-    yield Step(
-        id="fabric-manager",
-        why="these GPUs are joined by NVSwitches: CUDA waits for the fabric manager, of exactly the driver's release",
-        actions=(_install_fabric(job, names), Run(("systemctl", "enable", "nvidia-fabricmanager"))),
-        undo=(Run(("systemctl", "disable", "nvidia-fabricmanager")), packages(job, "remove", names)),
-        needs=(*quiet(job), *(known(job, name) for name in names), *_same_release(job, names)),
-        done_when=(
-            installed(job, names, "the fabric manager is installed"),
-            Proof(("systemctl", "is-enabled", "nvidia-fabricmanager"), "it starts with the machine"),
-        ),
-    )
-
-
-def _install_fabric(job: Job, names: tuple[str, ...]) -> Action:
-    """Rpm repositories have every branch of it under one name, and nothing but its version ties it to the driver."""
-    return packages(job, "install", names) if job.manager == "apt" else install_same(job, names)
-
-
-def _same_release(job: Job, names: tuple[str, ...]) -> tuple[Proof, ...]:
-    """Where the driver stays as it is, the fabric manager that would come is of its very release."""
-    if not job.is_there or not names:
-        return ()
-    release = str(job.box.release)
-    do = f"upgrade the driver first, or install the package of {release} by its version"
-    pattern = rf"(?<![\d.]){re.escape(release)}(?![\d.])"
-    argv: tuple[str, ...] = ("dnf", "-q", "list", "--showduplicates", names[0])
-    if job.manager == "apt":
-        argv, pattern = ("apt-cache", "policy", names[0]), rf"Candidate: (?:\d+:)?{re.escape(release)}(?![\d.])"
-    elif job.manager == "zypper":
-        argv = ("zypper", "--non-interactive", "search", "--details", "--match-exact", names[0])
-    return (Proof(argv, f"its release is that of the driver, {release}", pattern, do),)
-
-
-# --- holds --------------------------------------------------------------------------------------
-
-
-def hold_steps(job: Job, *, with_fabric: bool) -> Iterator[Step]:
-    """No upgrade exchanges the driver, or the kernel under it, alone."""
-    if job.manager == "apt":
-        yield _no_unattended(job)
-    why = (
-        "an upgrade would leave library and kernel module of two releases until the next start; all are exchanged"
-        " together"
-    )
-    if job.manager == "dnf":
-        lock, unlock, proof = locks(job)
-        yield Step("hold-driver", why, (lock,), (unlock,), done_when=(proof,))
-        return
-    names = held_names(job, with_fabric=with_fabric)
-    every = _hold_every(job) if job.manager == "apt" and not job.is_there else None
-    released = set(_released(job))
-    stay_held = {name for name in job.box.held if name not in released}
-    kernel = ", with the kernel that its module was built for" if job.is_prebuilt and job.names.prebuilt else ""
-    yield Step(
-        id="hold-driver",
-        why=f"{why}{kernel}",
-        actions=(packages(job, "hold", names), *((every[0],) if every else ())),
-        undo=(
-            *((every[1],) if every else ()),
-            packages(job, "unhold", (name for name in names if name not in stay_held)),
-        ),
-        done_when=(*(_is_held(job, name) for name in names), *((every[2],) if every else ())),
-    )
-
-
-def _hold_every(job: Job) -> tuple[Run, Run, Proof]:
-    """Holds every package of the driver's branch, takes that back, and the proof that none was left out.
-
-    The packages of NVIDIA's repositories need each other in exactly one release, and their names are not known before
-    they are there. Were only the first one held, apt would find no way to upgrade the others, nor anything else. Some
-    of Debian's and Ubuntu's are not tied to the others, and would go on alone: firmware-nvidia-gsp, without which no
-    GPU starts, and libnvidia-common.
-    """
-    branch = job.branch.branch  # without the pin itself, for which another one may come
-    version = rf"([0-9]+:)?{branch}[.][0-9.]+[^ ]*"
-    listed = "dpkg-query -W -f '${db:Status-%s} ${Version} ${binary:Package}\\n'"
-
-    def each(wanted: str, selection: str, verb: str) -> Run:
-        chosen = f"sed -nE '/ nvidia-driver-pinning-/d; s/^{wanted} {version} //p'"
-        return Run(("sh", "-c", f"{listed % selection} | {chosen} | xargs -r apt-mark {verb}"))
-
-    proof = Proof(
-        ("dpkg-query", "-W", "-f", "${db:Status-Want} ${Version} ${Package}\\n"),
-        f"no package of branch {branch} is left out",
-        rf"\A(?!(?s:.*)(?m:^install (?:\d+:)?{branch}\.\S+ (?!nvidia-driver-pinning-)))",
-    )
-    return each("installed", "Status", "hold"), each("hold", "Want", "unhold"), proof
-
-
-def held_names(job: Job, *, with_fabric: bool) -> tuple[str, ...]:
-    """What is held: the packages that are there where they stay, else those that are about to come."""
-    if job.is_there and job.manager == "apt" and job.box.driver_packages:
-        pins = _pins(job)
-        return (*(name for name in job.box.driver_packages if name not in pins), *job.box.fabric_packages)
-    names = list(job.driver) if job.manager == "apt" else []
-    names += [job.filled(name) for name in job.names.hold]
-    if with_fabric:
-        names += job.fabric
-    if job.is_prebuilt and job.names.prebuilt:
-        names.append(f"linux-image-{job.kernel_flavour}")
-    return tuple(dict.fromkeys(names))
-
-
-def _is_held(job: Job, name: str) -> Proof:
-    if job.manager == "apt":
-        return Proof(("apt-mark", "showhold"), f"{name} is held", rf"(?m)^{re.escape(name)}$")
-    # 1 | nvidia-open-driver-G07-signed-cuda-kmp-default | package | (any)
-    return Proof(("zypper", "locks"), f"{name} is locked", rf"(?m)\|\s*{re.escape(name)}\s*\|")
-
-
-def _no_unattended(job: Job) -> Step:
-    # The container toolkit may go on: it is no part of the driver.
-    names = ["nvidia-(?!container)", "libnvidia-(?!container)", "libcuda1", "cuda-drivers", "linux-modules-nvidia-"]
-    if job.is_prebuilt:
-        names += ["linux-image-", "linux-headers-"]
-    lines = "".join(f'    "{name}";\n' for name in names)
-    text = f"Unattended-Upgrade::Package-Blacklist {{\n{lines}}};\n"
-    why = "unattended upgrades leave the driver alone"
-    if job.is_prebuilt:
-        why += ", and the kernel, whose module comes with it: upgrade both by hand, then restart"
-    return write("no-unattended-upgrades", _NO_UPGRADES, text, why)
 
 
 # --- Secure Boot and restart --------------------------------------------------------------------
