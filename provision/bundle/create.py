@@ -10,23 +10,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
-import json
 import os
-import shutil
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
-
-from .. import __version__
-from ..documents.envelope import Outcome, document, dumps
-from ..documents.plan import plan_data
 from ..errors import GpusetupError, InstallError, UsageError
 from ..events import Event
 from ..install.addresses import redact
@@ -40,24 +32,16 @@ from ..install.lookup import builtin_index, default_index, make_fetcher
 from ..install.pythons import PythonChoice, chosen_python
 from ..install.resolving import Resolver
 from ..install.running import run_streaming
-from ..matrix import default_matrix_path
-from ..records import Evidence, Host, MatrixIdentity
+from ..records import Evidence, Host
 from ..versions import Glibc
-from .download import Downloader, Tally, Wanted
+from .contents import HostNeeds, ResolvedPlan, require_space, sync, total_bytes, wanted_files, write_contents
+from .download import Downloader, Tally
 from .manifest import (
     FILENAME,
-    LAUNCHER,
-    MATRIX,
-    README,
-    BundledFile,
-    BundledHost,
-    BundledPlan,
-    BundledWheel,
     Manifest,
-    render_manifest,
 )
-from .own import NAME, OwnWheel, own_wheel
-from .target import OLDEST_GLIBC, Arch, Target, arch_of, fits, glibc_of
+from .own import OwnWheel, own_wheel
+from .target import OLDEST_GLIBC, Arch, Target, arch_of, glibc_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -65,7 +49,7 @@ if TYPE_CHECKING:
     from ..events import EventSink
     from ..install.backends import Step
     from ..install.configuration import Location, PackageConfiguration
-    from ..install.lock import Lock, LockedWheel
+    from ..install.lock import Lock
     from ..install.running import Completed
     from ..matrix import Matrix
     from ..records import Build, Interpreter, Plan, SourceConflict
@@ -118,28 +102,6 @@ class Made:
     """(Python, why) of those that gpusetup can't be started with over there."""
     conflicts: tuple[SourceConflict, ...] = ()
     """What the package sources disagree about."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Resolved:
-    name: str
-    plan: Plan
-    target: Target
-    lock: Lock
-    conflicts: tuple[SourceConflict, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Host:
-    """gpusetup's own needs on one Python and processor."""
-
-    python: str
-    arch: Arch
-    lock: Lock
-
-    @property
-    def filename(self) -> str:
-        return f"requirements-{self.python}-{self.arch}.txt"
 
 
 @dataclass(slots=True)
@@ -197,7 +159,7 @@ def create_bundle(order: BundleOrder, events: EventSink = lambda _: None) -> Mad
         with _held(part), tempfile.TemporaryDirectory(prefix="gpusetup-") as work:
             made = _make(_Making(order, part, Path(work), events))
             part.rename(output)
-            _sync(output.parent)
+            sync(output.parent)
     except OSError as err:
         raise InstallError(
             "The bundle could not be written.",
@@ -240,9 +202,9 @@ def _make(making: _Making) -> Made:
     own = own_wheel()
     resolved = [_resolve_named(making, named) for named in order.plans]
     hosts, left_out = _hosts(making, own, {item.target.arch: item.target.glibc for item in resolved}, resolved)
-    wanted = _wanted(making.part, resolved, hosts)
-    _require_space(making.part, wanted)
-    tally = Tally(len(wanted), _total(wanted), making.tell_tally)
+    wanted = wanted_files(making.part, resolved, hosts)
+    require_space(making.part, wanted)
+    tally = Tally(len(wanted), total_bytes(wanted), making.tell_tally)
     with making.phase("download", f"{len(wanted)} wheels"):
         for item in wanted:
             item.path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,7 +212,7 @@ def _make(making: _Making) -> Made:
         locations = (*order.configuration.locations, *order.configuration.extra_indexes, *_bases(order))
         Downloader(fetcher, locations, order.configuration.secrets).get(wanted, tally)
     with making.phase("write", "writing the manifest"):
-        manifest = _write(making, own, resolved, hosts, wanted)
+        manifest = write_contents(making.part, making.order.matrix, own, resolved, hosts, wanted)
     seconds = tuple(making.seconds.items())
     conflicts = dict.fromkeys(conflict for item in resolved for conflict in item.conflicts)
     return Made(manifest, seconds, tally.loaded_bytes, tally.kept, tuple(left_out), tuple(conflicts))
@@ -265,7 +227,7 @@ def _bases(order: BundleOrder) -> tuple[Location, ...]:
 # --- plans ----------------------------------------------------------------------------------------
 
 
-def _resolve_named(making: _Making, named: Named) -> _Resolved:
+def _resolve_named(making: _Making, named: Named) -> ResolvedPlan:
     """The same, with the plan named in what goes wrong."""
     try:
         return _resolve(making, named)
@@ -275,7 +237,7 @@ def _resolve_named(making: _Making, named: Named) -> _Resolved:
         raise
 
 
-def _resolve(making: _Making, named: Named) -> _Resolved:
+def _resolve(making: _Making, named: Named) -> ResolvedPlan:
     """Which build the sources hold for the plan's machine, and its exact files."""
     order, plan = making.order, named.plan
     candidates = plan.resolution.candidates
@@ -316,7 +278,7 @@ def _resolve(making: _Making, named: Named) -> _Resolved:
             rejections=(*choice.rejections, *plan.resolution.rejections),
         ),
     )
-    return _Resolved(named.name, plan, target, lock, conflicts)
+    return ResolvedPlan(named.name, plan, target, lock, conflicts)
 
 
 def _floor(build: Build, filename: str, arch: Arch, matrix: Matrix) -> Glibc | None:
@@ -363,8 +325,8 @@ def _resolver(making: _Making, target: Target, uv: UvBackend) -> Resolver:
 
 
 def _hosts(
-    making: _Making, own: OwnWheel, arches: dict[Arch, Glibc], resolved: Sequence[_Resolved]
-) -> tuple[list[_Host], list[tuple[str, str]]]:
+    making: _Making, own: OwnWheel, arches: dict[Arch, Glibc], resolved: Sequence[ResolvedPlan]
+) -> tuple[list[HostNeeds], list[tuple[str, str]]]:
     """What gpusetup needs on every Python that it may be started with over there, and the Pythons that nothing serves.
 
     It needs 3.10 or newer; the Python of a plan may be older or another one.
@@ -376,7 +338,7 @@ def _hosts(
         if len(parts) != len(_OLDEST_HOST) or not all(p.isdecimal() for p in parts) or _numbers(python) < _OLDEST_HOST:
             raise UsageError(f"--host-python: found {python}, expected 3.10 or newer; gpusetup runs on nothing older.")
     oldest = {arch: min(r.target.glibc for r in resolved if r.target.arch == arch) for arch in arches}
-    hosts: list[_Host] = []
+    hosts: list[HostNeeds] = []
     left_out: list[tuple[str, str]] = []
     for arch, glibc in oldest.items():
         for python in wished:
@@ -391,7 +353,7 @@ def _hosts(
                     raise
                 left_out.append((f"{python} on {arch}", err.happened))
             else:
-                hosts.append(_Host(python, arch, lock))
+                hosts.append(HostNeeds(python, arch, lock))
     if not hosts:
         raise InstallError(
             "gpusetup itself cannot be carried for any Python.",
@@ -414,193 +376,3 @@ def _require_hashes(lock: Lock) -> None:
             code="hash-missing",
             evidence=tuple(Evidence(wheel.filename, None, source=wheel.source, needs="sha256") for wheel in bare),
         )
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-def _wanted(part: Path, resolved: Sequence[_Resolved], hosts: Sequence[_Host]) -> list[Wanted]:
-    """Every file to get, once. Plans share wheels; a name that two plans have for different files is kept apart."""
-    wanted: dict[str, Wanted] = {}
-    for item in resolved:
-        for wheel in item.lock.wheels:
-            path = _wheel_path(item.name, wheel, wanted)
-            wanted[path] = Wanted(wheel, part / path)
-    for host in hosts:
-        for wheel in host.lock.wheels:
-            path = f"tool/{wheel.filename}"
-            if path in wanted and wanted[path].wheel.sha256 != wheel.sha256:
-                raise InstallError(
-                    f"The package sources hold two files of the name {wheel.filename}.",
-                    code="hash-mismatch",
-                    evidence=(Evidence(wheel.filename, wheel.sha256, needs=wanted[path].wheel.sha256),),
-                )
-            wanted[path] = Wanted(wheel, part / path)
-    return list(wanted.values())
-
-
-def _wheel_path(plan: str, wheel: LockedWheel, taken: dict[str, Wanted]) -> str:
-    shared = f"wheels/{wheel.filename}"
-    is_other = shared in taken and taken[shared].wheel.sha256 != wheel.sha256
-    return f"plans/{plan}/wheels/{wheel.filename}" if is_other else shared
-
-
-def _total(wanted: Sequence[Wanted]) -> int | None:
-    sizes = [item.wheel.size_bytes for item in wanted]
-    return None if None in sizes else sum(size or 0 for size in sizes)
-
-
-def _require_space(part: Path, wanted: Sequence[Wanted]) -> None:
-    """InstallError when what is still to come cannot fit; files whose size nobody states count for nothing."""
-    missing = [item for item in wanted if not item.path.is_file()]
-    needed = sum(item.wheel.size_bytes or 0 for item in missing)
-    free = shutil.disk_usage(part).free
-    if needed > free:
-        raise InstallError(
-            f"{part.parent} has too little free space for this bundle.",
-            code="disk-full",
-            evidence=(Evidence("free space", free, "bytes", source=str(part.parent), needs=needed),),
-            do=("free some space, or name a folder on another disk with --output",),
-        )
-
-
-def _write(
-    making: _Making,
-    own: OwnWheel,
-    resolved: Sequence[_Resolved],
-    hosts: Sequence[_Host],
-    wanted: Sequence[Wanted],
-) -> Manifest:
-    """Everything that is not downloaded, then the manifest; what an earlier run left over goes."""
-    part, order = making.part, making.order
-    taken = {item.path.relative_to(part).as_posix(): item for item in wanted}
-    texts: dict[str, bytes] = {f"tool/{own.filename}": own.content}
-    texts[MATRIX] = default_matrix_path().read_bytes()
-    texts[LAUNCHER] = Path(__file__).with_name("launcher.sh").read_bytes()
-    for host in hosts:
-        texts[f"tool/{host.filename}"] = _requirements(host, own).encode()
-    plans = []
-    for item in resolved:
-        bundled = _bundled(item, taken)
-        data = Outcome("gpusetup.plan/1", "bundle create", plan_data(item.plan))
-        texts[bundled.plan] = dumps(document(data)).encode()
-        texts[bundled.lock] = _pylock(bundled, item.lock).encode()
-        plans.append(bundled)
-    texts[README] = _readme(plans, hosts).encode()
-    for path, content in texts.items():
-        _put(part / path, content, mode=0o755 if path == LAUNCHER else 0o644)
-    files = [_fact(part, path) for path in sorted((*texts, *taken))]
-    manifest = Manifest(
-        gpusetup=__version__,
-        created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        matrix=MatrixIdentity(order.matrix.revision, order.matrix.read_on),
-        plans=tuple(plans),
-        hosts=tuple(BundledHost(host.python, host.arch, f"tool/{host.filename}") for host in hosts),
-        files=tuple(files),
-    )
-    _prune(part, {file.path for file in files})
-    _put(part / FILENAME, render_manifest(manifest).encode())
-    return manifest
-
-
-def _fact(part: Path, path: str) -> BundledFile:
-    digest, size = hashlib.sha256(), 0
-    with (part / path).open("rb") as stream:
-        while piece := stream.read(2**20):
-            digest.update(piece)
-            size += len(piece)
-    return BundledFile(path, size, digest.hexdigest())
-
-
-def _bundled(item: _Resolved, taken: dict[str, Wanted]) -> BundledPlan:
-    def path_of(wheel: LockedWheel) -> str:
-        own = f"plans/{item.name}/wheels/{wheel.filename}"
-        return own if own in taken else f"wheels/{wheel.filename}"
-
-    build = item.plan.build
-    if build is None:
-        raise GpusetupError("A plan without a build came into a bundle.")
-    tags = item.target.tags
-    misfits = [wheel.filename for wheel in item.lock.wheels if not fits(wheel.filename, tags)]
-    if misfits:
-        raise GpusetupError(f"The resolver took {misfits[0]}, which does not run on {item.target}.")
-    return BundledPlan(
-        name=item.name,
-        torch=build.torch,
-        variant=build.variant,
-        target=item.target,
-        plan=f"plans/{item.name}/plan.json",
-        lock=f"plans/{item.name}/pylock.toml",
-        wheels=tuple(BundledWheel(wheel.name, wheel.version, path_of(wheel)) for wheel in item.lock.wheels),
-    )
-
-
-def _pylock(plan: BundledPlan, lock: Lock) -> str:
-    """The list as PEP 751 has it, with paths from where the file lies: `uv pip install -r pylock.toml` takes it."""
-    by_name = {wheel.name: wheel for wheel in lock.wheels}
-    lines = ['lock-version = "1.0"', 'created-by = "gpusetup"']
-    for wheel in plan.wheels:
-        here = PurePosixPath(plan.lock).parent.as_posix()
-        path = os.path.relpath(wheel.path, here)
-        locked = by_name[wheel.name]
-        fields = [f"name = {json.dumps(locked.filename)}", f"path = {json.dumps(path)}"]
-        fields.append(f'hashes = {{ sha256 = "{locked.sha256}" }}')
-        lines += ["", "[[packages]]", f"name = {json.dumps(wheel.name)}", f"version = {json.dumps(wheel.version)}"]
-        lines.append(f"wheels = [{{ {', '.join(fields)} }}]")
-    return "\n".join(lines) + "\n"
-
-
-def _requirements(host: _Host, own: OwnWheel) -> str:
-    """What the launcher gives to pip: every file with its hash; the first line names the pip that reads it."""
-    pip = next((wheel.filename for wheel in host.lock.wheels if canonicalize_name(wheel.name) == "pip"), "")
-    lines = [f"# pip: {pip}", f"{NAME}=={__version__} --hash=sha256:{own.sha256}"]
-    lines += [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}" for wheel in host.lock.wheels]
-    return "\n".join(lines) + "\n"
-
-
-def _readme(plans: Sequence[BundledPlan], hosts: Sequence[_Host]) -> str:
-    lines = ["Everything that gpusetup needs to install PyTorch on a machine without a network.", ""]
-    lines += ["In the folder where this file lies:", ""]
-    lines += ['  sh ./gpusetup install --bundle "$PWD" --env ~/gpusetup-env']
-    lines += ["  sh ./gpusetup accept --env ~/gpusetup-env", ""]
-    lines += ["Nothing is written here. gpusetup makes its own environment in the cache of the user who starts it.", ""]
-    lines += ["Plans, of which install picks the one that fits the machine:", ""]
-    lines += [f"  {plan.name}: torch {plan.torch}+{plan.variant}, {plan.target}" for plan in plans]
-    pythons = ", ".join(f"{host.python} ({host.arch})" for host in hosts)
-    lines += ["", f"gpusetup itself starts with Python {pythons}.", ""]
-    lines += ['Whether the files are whole: sh ./gpusetup bundle verify "$PWD"']
-    return "\n".join(lines) + "\n"
-
-
-def _put(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Write a file whole, with what the disk holds of it made sure of."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.unlink(missing_ok=True)
-    with partial.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    with suppress(OSError):  # a medium without modes
-        partial.chmod(mode)
-    partial.replace(path)
-
-
-def _prune(part: Path, kept: set[str]) -> None:
-    for parent, folders, names in os.walk(part, topdown=False):
-        here = Path(parent)
-        for name in (*names, *(name for name in folders if (here / name).is_symlink())):
-            if (here / name).relative_to(part).as_posix() not in kept:
-                (here / name).unlink()
-        if here != part and not any(here.iterdir()):
-            here.rmdir()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass  # a file system that can't
-    finally:
-        os.close(descriptor)
